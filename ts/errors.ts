@@ -1,0 +1,132 @@
+// The one error class of the package, and how its messages are formed: `subject got value, expected description`.
+// Imports nothing. Every error that reaches a caller of this package is a SparseXentError; its `code` is the contract, its text may change.
+
+/** Every code a {@link SparseXentError} can carry, in the order in which a call checks for them; the last two belong to the engine itself. */
+export const errorCodes = [
+  "DISPOSED",
+  "WRONG_ENGINE",
+  "DTYPE",
+  "SHAPE",
+  "LENGTH",
+  "SIZE",
+  "OPTION_RANGE",
+  "OPTION_CONFLICT",
+  "ALIAS",
+  "LABEL_NOT_INTEGER",
+  "LABEL_OUT_OF_RANGE",
+  "TARGET_MASKED",
+  "WEIGHT_VALUE",
+  "OUT_OF_MEMORY",
+  "ABORTED",
+  "ENGINE_LOST",
+  "LOAD_FAILED",
+] as const;
+
+/** One of {@link errorCodes}. */
+export type ErrorCode = (typeof errorCodes)[number];
+
+/** What a {@link SparseXentError} is made of. */
+export interface ErrorParts {
+  /** What went wrong, as a fact. */
+  readonly code: ErrorCode;
+  /** The sentence for people. */
+  readonly message: string;
+  /** The offending value itself: a number, a shape, a name. */
+  readonly got?: unknown;
+  /** What would have been accepted, in words. */
+  readonly expected?: string | undefined;
+  /** Position of the offender in the array the message names. */
+  readonly index?: number | undefined;
+  /** What this error was made from: another error, or the reason of an abort. */
+  readonly cause?: unknown;
+}
+
+/**
+ * The error of this package.
+ *
+ * | code | when |
+ * |---|---|
+ * | `DISPOSED`, `WRONG_ENGINE` | a tensor or engine after `dispose()`, or a caller's array whose buffer was detached; a tensor of another engine |
+ * | `DTYPE`, `SHAPE`, `LENGTH`, `SIZE` | an argument's element type, dimensions, element count; a product or a byte count that cannot exist |
+ * | `OPTION_RANGE`, `OPTION_CONFLICT` | a value outside its range or an unknown option; options that exclude each other |
+ * | `ALIAS` | `grad` shares bytes with an input and is not exactly the logits |
+ * | `LABEL_NOT_INTEGER`, `LABEL_OUT_OF_RANGE`, `TARGET_MASKED` | label values, with the `index` of the first offender |
+ * | `WEIGHT_VALUE` | a class or sample weight that is not finite |
+ * | `OUT_OF_MEMORY`, `ABORTED` | an allocation was refused (the engine stays usable); the signal fired |
+ * | `ENGINE_LOST`, `LOAD_FAILED` | a worker died or stalled, the engine is over; the wasm or a worker could not be started |
+ *
+ * Whatever the code, no output byte has been written; only an aborted call may leave a given `grad` partly written.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   xent.crossEntropy(logits, labels);
+ * } catch (error) {
+ *   if (isSparseXentError(error, "LABEL_OUT_OF_RANGE")) console.log(error.index, error.got); // 4071 -100
+ *   else throw error;
+ * }
+ * ```
+ */
+export class SparseXentError extends Error {
+  /** What went wrong, as a fact; compare with this, not with the message. */
+  readonly code: ErrorCode;
+  /** The offending value itself: a number, a shape, a name. `undefined` when there is none. */
+  readonly got: unknown;
+  /** What would have been accepted, in words. */
+  readonly expected: string | undefined;
+  /** Position of the offender in the array the message names. */
+  readonly index: number | undefined;
+
+  /** @param parts code and message, and what else is known */
+  constructor(parts: ErrorParts) {
+    super(parts.message, parts.cause === undefined ? undefined : { cause: parts.cause });
+    this.name = "SparseXentError";
+    this.code = parts.code;
+    this.got = parts.got;
+    this.expected = parts.expected;
+    this.index = parts.index;
+  }
+}
+
+/**
+ * Whether a caught value is a {@link SparseXentError}, and of one code if given.
+ *
+ * It looks at the name and the code, not at the class, so that it also holds across two copies of the package.
+ *
+ * @example
+ * ```ts
+ * isSparseXentError(error, "OUT_OF_MEMORY"); // => true or false
+ * ```
+ */
+export function isSparseXentError<Code extends ErrorCode = ErrorCode>(
+  error: unknown,
+  code?: Code,
+): error is SparseXentError & { readonly code: Code } {
+  if (!(error instanceof Error) || error.name !== "SparseXentError" || !("code" in error)) return false;
+  return code === undefined ? errorCodes.includes(error.code as ErrorCode) : error.code === code;
+}
+
+/** A value as the messages print it: strings quoted, shapes as `[8,512]`, long arrays cut. */
+export function show(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (Array.isArray(value)) {
+    const head = value.slice(0, 8).map(show).join(",");
+    return value.length > 8 ? `[${head},… ${value.length} in all]` : `[${head}]`;
+  }
+  if (typeof value === "function") return "a function";
+  if (typeof value === "symbol") return "a symbol";
+  if (typeof value === "object" && value !== null) return `an object (${Object.prototype.toString.call(value).slice(8, -1)})`;
+  return String(value);
+}
+
+/** An error of the usual form, `subject got value, expected description`. */
+export function mismatch(
+  code: ErrorCode,
+  subject: string,
+  got: unknown,
+  expected: string,
+  more: { readonly shown?: string; readonly index?: number | undefined } = {},
+): SparseXentError {
+  const message = `${subject} got ${more.shown ?? show(got)}, expected ${expected}`;
+  return new SparseXentError({ code, message, got, expected, index: more.index });
+}

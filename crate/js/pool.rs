@@ -1,0 +1,55 @@
+//! The pool as JavaScript sees it: start it, see and set its poison, and make it fail on purpose.
+
+use crate::parallel::{Executor, POISON};
+use std::sync::atomic::{AtomicBool, Ordering};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+// `initThreadPool(helpers)` and `wbg_rayon_start_worker(receiver)`. Rayon's pool lives in the shared memory, so every engine
+// has its own, and one pool serves each thread that has an instance over that memory.
+pub use wasm_bindgen_rayon::init_thread_pool;
+
+/// Whether the pool of this memory is lost. Every entry asks first, the serial ones too, so that a dead engine never
+/// answers.
+pub(super) fn is_lost() -> bool {
+    POISON.load(Ordering::Relaxed) != 0
+}
+
+/// Address of the poison word (i32): 0 alive, else lost. 1: a helper trapped; 2: a helper stalled; 3: disposed. Shared
+/// memory is never moved, so the address stays good.
+#[wasm_bindgen]
+pub fn control() -> usize {
+    POISON.as_ptr().addr()
+}
+
+/// For the fault tests, which run against the files that ship: a parallel run on `threads` threads that goes wrong.
+/// `kind` 0: it does not; 1: a helper traps; 2: a helper never returns; 3: the caller traps. Returns 0 when every unit was
+/// done, 1 when the pool was lost before, and otherwise not at all.
+#[wasm_bindgen]
+pub fn inject_fault(kind: u32, threads: usize) -> u32 {
+    if is_lost() {
+        return 1;
+    }
+    let helped = AtomicBool::new(false);
+    let result = Executor::Rayon { threads }.run(4_000, None, (), |worker, _, ()| {
+        if worker != 0 {
+            helped.store(true, Ordering::Relaxed);
+        } else {
+            // About a millisecond a unit until some helper has one, so that one does.
+            for _ in 0..1_000_000 {
+                if helped.load(Ordering::Relaxed) {
+                    break;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        match kind {
+            1 if worker != 0 => std::process::abort(),
+            2 if worker != 0 => loop {
+                std::hint::spin_loop();
+            },
+            3 if worker == 0 => std::process::abort(),
+            _ => {}
+        }
+    });
+    u32::from(result.is_err())
+}

@@ -1,0 +1,138 @@
+//! Who does the work: fixed units, run by the caller alone or by the caller and rayon's threads, writing to disjoint
+//! parts of the outputs. May import `rayon` and nothing of this crate. Guarantees: every unit runs exactly once or the
+//! run is reported as stopped, and what a unit may write overlaps with nothing that another unit may write.
+//!
+//! One run, plainly:
+//!
+//! ```text
+//! for unit in 0..units { work(0, unit, outputs.part(0, unit)) }
+//! ```
+//!
+//! What [`Executor::Rayon`] does instead, and why:
+//!  1. The caller works too, and a unit belongs to whoever claims it from one atomic counter: a run is never slower than
+//!     its slowest unit because a thread was late to wake.
+//!  2. The caller waits for claimed units, not for helpers. A helper that comes late finds nothing to claim and touches
+//!     nothing but the counter, which it owns a share of.
+//!  3. Rayon is asked for a thread (`rayon::spawn`) and for nothing else: its own joins wait without a time limit, so a
+//!     helper that dies in wasm would hang the caller.
+//!  4. In wasm the wait is timed. A helper that trapped (its worker stores `POISON`) or that finished nothing for two
+//!     seconds ends the run with a trap: no code of the caller goes on while a lost helper may still write.
+//!  5. At most as many jobs are queued or running as the pool has threads. Without the count, short runs one after the
+//!     other would pile jobs up in rayon's queue while its threads still wake. The caller asks again after each of its
+//!     own units, so a long run behind short ones gets its helpers.
+//!
+//! What this costs: a unit must stay under about 10 ms, must not allocate, lock or wait, and its results must not depend
+//! on which worker ran it.
+#![expect(
+    unsafe_code,
+    reason = "units write to parts of one buffer that the borrow checker cannot tell apart"
+)]
+
+mod parts;
+#[cfg(feature = "threads")]
+mod pool;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use parts::{Parts, PerWorker, Planes, Rows, Strided};
+#[cfg(all(feature = "js", target_arch = "wasm32"))]
+pub(crate) use pool::POISON;
+
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+/// Who runs the blocks of a call. A value, not a build: both are in one binary, and results are the same bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Executor {
+    /// The calling thread alone. Never touches rayon and never waits, so it is legal on a browser's main thread.
+    #[default]
+    Serial,
+    /// The calling thread and up to `threads - 1` threads of rayon's current pool; never more than the pool has.
+    /// 0 and 1 mean the calling thread alone.
+    #[cfg(feature = "threads")]
+    Rayon {
+        /// How many threads may work on one call, the calling thread included.
+        threads: usize,
+    },
+}
+
+/// Why a run ended before all of its units were done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// A helper panicked; in wasm: the pool was lost in an earlier run.
+    #[cfg_attr(not(feature = "threads"), expect(dead_code, reason = "without helpers none is lost"))]
+    Lost,
+    /// The cancel flag was seen before some unit; the units before it have been written.
+    Cancelled,
+}
+
+impl Executor {
+    /// How many workers a run of `units` units uses; worker indices are below it. At least 1.
+    pub(crate) fn workers(self, units: usize) -> usize {
+        match self {
+            Executor::Serial => 1,
+            #[cfg(feature = "threads")]
+            Executor::Rayon { threads } => 1 + pool::helpers(threads, units),
+        }
+    }
+
+    /// Calls `work(worker, unit, part)` once for each unit in `0..units`, in any order and on any thread.
+    ///
+    /// `worker` is 0 for the caller and unique among the threads of this run; `part` is what `outputs` grants to that
+    /// worker and unit. A non-zero `cancel` stops the run before the next unit.
+    ///
+    /// Panics when `outputs` are too small for `units`, and passes on a panic of `work` on the calling thread.
+    pub(crate) fn run<P, F>(
+        self,
+        units: usize,
+        cancel: Option<&AtomicI32>,
+        outputs: P,
+        work: F,
+    ) -> Result<(), Stopped>
+    where
+        P: Parts,
+        F: for<'a> Fn(usize, usize, P::Part<'a>) + Sync,
+    {
+        let workers = self.workers(units);
+        outputs.check(units, workers);
+        let run = Run { outputs, work, cancel, skipped: AtomicBool::new(false) };
+        match self {
+            #[cfg(feature = "threads")]
+            Executor::Rayon { .. } if workers > 1 => pool::run(units, workers - 1, &run)?,
+            _ => {
+                for unit in 0..units {
+                    // SAFETY: this loop is the only caller, on one thread: worker 0, each unit once.
+                    unsafe { run.unit(0, unit) };
+                }
+            }
+        }
+        if run.skipped.into_inner() { Err(Stopped::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// What the threads of one run share.
+struct Run<'c, P, F> {
+    outputs: P,
+    work: F,
+    cancel: Option<&'c AtomicI32>,
+    skipped: AtomicBool,
+}
+
+impl<P, F> Run<'_, P, F>
+where
+    P: Parts,
+    F: for<'a> Fn(usize, usize, P::Part<'a>) + Sync,
+{
+    /// # Safety
+    /// At most once per `unit`, below the units that `outputs` were checked for; `worker` is below the checked number
+    /// of workers and no other thread uses it at the same time.
+    unsafe fn unit(&self, worker: usize, unit: usize) {
+        if self.cancel.is_some_and(|flag| flag.load(Ordering::Relaxed) != 0) {
+            self.skipped.store(true, Ordering::Relaxed);
+            return;
+        }
+        // SAFETY: the caller's promise is the one that `part` asks for; the part ends with this call, since `work`
+        // takes it for any lifetime and so cannot keep it.
+        let part = unsafe { self.outputs.part(worker, unit) };
+        (self.work)(worker, unit, part);
+    }
+}

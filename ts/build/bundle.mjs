@@ -1,0 +1,84 @@
+// The JavaScript of the package: index.js (ESM), index.cjs, worker.js, cli.js, and the type declarations.
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import process from "node:process";
+import { build } from "esbuild";
+import { forget, isFresh, keyOf, remember } from "./fresh.mjs";
+import { writeGlue } from "./glue.mjs";
+import { writeNotices } from "./notices.mjs";
+import { paths, root } from "./project.mjs";
+import { run, step } from "./report.mjs";
+
+const worker = `${paths.dist}/worker.js`;
+const types = `${paths.dist}/types`;
+const typesForRequire = `${paths.dist}/types-cjs`;
+
+/** @type {import("esbuild").BuildOptions} */
+const common = { bundle: true, target: "es2022", charset: "utf8", legalComments: "none", logLevel: "warning", metafile: true };
+
+/** What the sources call `#glue`, `#memory-limits` and `#worker` exists only after a build. @type {import("esbuild").Plugin} */
+const generated = {
+  name: "generated",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^#glue$/ }, () => ({ path: `${paths.glue}/glue.js` }));
+    onResolve({ filter: /^#memory-limits$/ }, () => ({ path: `${paths.glue}/memory-limits.js` }));
+    onResolve({ filter: /^#worker$/ }, () => ({ path: worker, namespace: "text" }));
+    onLoad({ filter: /.*/, namespace: "text" }, ({ path }) => ({ contents: readFileSync(path, "utf8"), loader: "text" }));
+  },
+};
+
+/** The command line shares the library that lies beside it. @type {import("esbuild").Plugin} */
+const libraryBeside = {
+  name: "library-beside",
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\.\/index\.[jt]s$/ }, () => ({ path: "./index.js", external: true }));
+  },
+};
+
+/** @returns {Promise<string[]>} the files that went into the bundles, relative to the project */
+async function bundles() {
+  /** @type {(options: import("esbuild").BuildOptions) => Promise<string[]>} */
+  const bundle = async (options) => Object.keys((await build({ ...common, ...options })).metafile?.inputs ?? {});
+  const workerInputs = await bundle({
+    entryPoints: [`${root}/ts/pool/worker.ts`], outfile: worker, format: "iife", minify: true, platform: "neutral", plugins: [generated],
+  });
+  const others = await Promise.all([
+    bundle({ entryPoints: [`${root}/ts/index.ts`], outfile: `${paths.dist}/index.js`, format: "esm", platform: "neutral", plugins: [generated] }),
+    bundle({
+      entryPoints: [`${root}/ts/index.ts`], outfile: `${paths.dist}/index.cjs`, format: "cjs", platform: "neutral", plugins: [generated],
+      define: { "import.meta.url": "__url" },
+      banner: { js: 'const __url = require("node:url").pathToFileURL(__filename).href;' },
+    }),
+    bundle({
+      entryPoints: [`${root}/ts/cli/main.ts`], outfile: `${paths.dist}/cli.js`, format: "esm", platform: "node", plugins: [libraryBeside],
+      // The bundled CommonJS packages ask for Node's built-ins with require.
+      banner: { js: '#!/usr/bin/env node\nimport { createRequire as __createRequire } from "node:module";\nconst require = __createRequire(import.meta.url);' },
+    }),
+  ]);
+  // The example data of `sparse-xent demo` lies beside the command.
+  cpSync(`${root}/ts/cli/data`, `${paths.dist}/data`, { recursive: true });
+  return [...workerInputs, ...others.flat()];
+}
+
+async function declarations() {
+  for (const folder of [types, typesForRequire]) rmSync(folder, { recursive: true, force: true });
+  await run(process.execPath, [`${root}/node_modules/typescript/bin/tsc`, "-p", `${root}/tsconfig.types.json`], { name: "types" });
+  // The same declarations once more, in a folder that says CommonJS: that is how TypeScript knows what `require` gives.
+  cpSync(types, typesForRequire, { recursive: true });
+  writeFileSync(`${typesForRequire}/package.json`, '{ "type": "commonjs" }\n');
+}
+
+/** @param {string} wasmKey */
+export async function buildScripts(wasmKey) {
+  const key = keyOf(["ts", "package.json", "package-lock.json", "tsconfig.json", "tsconfig.types.json"], wasmKey);
+  const outputs = ["index.js", "index.cjs", "worker.js", "cli.js", "data", "types/index.d.ts", "types-cjs/package.json", "THIRD-PARTY.txt"];
+  if (isFresh("scripts", key, outputs.map((name) => `${paths.dist}/${name}`))) return false;
+  forget("scripts");
+  mkdirSync(paths.dist, { recursive: true });
+  await step("bundles", async () => {
+    await writeGlue();
+    writeNotices(await bundles());
+  }, () => readdirSync(paths.dist).filter((name) => /\.c?js$/.test(name)).join(", "));
+  await step("types", declarations);
+  remember("scripts", key);
+  return true;
+}

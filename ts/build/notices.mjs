@@ -1,0 +1,63 @@
+// dist/THIRD-PARTY.txt: name, version and licence text of what is compiled or bundled into the package, as those licences ask.
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { paths, root } from "./project.mjs";
+import { run } from "./report.mjs";
+
+/** @typedef {import("./toolchain.mjs").Toolchain} Toolchain */
+/** @typedef {{ title: string, text: string }} Notice */
+
+const rustNotices = `${paths.target}/rust-notices.json`;
+
+/** The text of the licence that asks least, where a package offers several. @param {string} folder */
+function licenceIn(folder) {
+  const names = readdirSync(folder).filter((name) => /^(licen[cs]e|copying)/i.test(name)).sort();
+  const name = names.find((candidate) => /mit/i.test(candidate)) ?? names[0];
+  return name === undefined ? "(no licence file in the package)" : readFileSync(`${folder}/${name}`, "utf8").trim();
+}
+
+// The standard library is compiled into the wasm too; its sources come without a file of their own for this.
+const standardLibrary = {
+  title: "Rust standard library (MIT OR Apache-2.0)",
+  text: `Copyright (c) The Rust Project Contributors\n\n${readFileSync(`${root}/LICENSE-MIT`, "utf8").split("\n").slice(4).join("\n").trim()}`,
+};
+
+/**
+ * Writes down the crates inside the wasm files, while a cargo is at hand.
+ * @param {Toolchain} toolchain @param {NodeJS.ProcessEnv} env
+ */
+export async function writeRustNotices(toolchain, env) {
+  const args = ["tree", "--locked", "--no-default-features", "--features=js", "--target=wasm32-unknown-unknown", "--edges=normal,no-proc-macro"];
+  const listing = await run(toolchain.cargo, [...args, "--prefix=none", "--format={p}"], { env, name: "cargo tree" });
+  const used = new Set([...listing.matchAll(/^(\S+) v(\S+)/gm)].map(([, name, version]) => `${name} ${version}`));
+  const metadata = await run(toolchain.cargo, ["metadata", "--locked", "--format-version=1"], { env, name: "cargo metadata" });
+  /** @type {{ packages: { name: string, version: string, license: string, source: string | null, manifest_path: string }[] }} */
+  const { packages } = JSON.parse(metadata.slice(metadata.indexOf('{"packages"')));
+  const notices = packages
+    .filter(({ name, version, source }) => source !== null && used.has(`${name} ${version}`))
+    .map(({ name, version, license, manifest_path }) => ({
+      title: `${name} ${version} (${license})`,
+      text: licenceIn(manifest_path.replace(/\/Cargo\.toml$/, "")),
+    }));
+  writeFileSync(rustNotices, JSON.stringify([standardLibrary, ...notices]));
+}
+
+/** @param {readonly string[]} inputs the files of the bundles, relative to the project @returns {Notice[]} */
+function npmNotices(inputs) {
+  const folders = inputs.map((input) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1]).filter((folder) => folder !== undefined);
+  return [...new Set(folders)].sort().map((folder) => {
+    const { name, version, license } = JSON.parse(readFileSync(`${root}/${folder}/package.json`, "utf8"));
+    return { title: `${name} ${version} (${license})`, text: licenceIn(`${root}/${folder}`) };
+  });
+}
+
+/** @param {readonly string[]} inputs the files of the bundles, relative to the project */
+export function writeNotices(inputs) {
+  /** @type {Notice[]} */
+  const rust = existsSync(rustNotices) ? JSON.parse(readFileSync(rustNotices, "utf8")) : [];
+  /** @type {Map<string, string[]>} */
+  const titles = new Map();
+  for (const { title, text } of [...rust, ...npmNotices(inputs)]) titles.set(text, [...(titles.get(text) ?? []), title]);
+  const blocks = [...titles].map(([text, names]) => `${names.join("\n")}\n\n${text}\n`);
+  const head = "Parts of other projects are compiled into the .wasm files or bundled into the .js files of this package. Their licences:\n";
+  writeFileSync(`${paths.dist}/THIRD-PARTY.txt`, [head, ...blocks].join(`\n${"-".repeat(80)}\n\n`));
+}

@@ -1,0 +1,50 @@
+// npm dependencies: `npm ci` when what is installed is not what the lock file says. Imports Node built-ins and its neighbours only.
+import { existsSync, readFileSync } from "node:fs";
+import { root } from "./project.mjs";
+import { run, say, step } from "./report.mjs";
+
+/** @typedef {Record<string, { version?: string, integrity?: string, optional?: boolean }>} Packages */
+
+/** @param {string} file @returns {Packages} */
+const packagesIn = (file) => JSON.parse(readFileSync(file, "utf8")).packages;
+
+/**
+ * npm keeps a lock file of what it installed inside node_modules; it and the project's own must agree. Packages for other systems are optional and
+ * may be absent.
+ * @param {string} folder
+ */
+export function packagesAreFresh(folder) {
+  const installedLock = `${folder}/node_modules/.package-lock.json`;
+  if (!existsSync(installedLock)) return false;
+  const installed = packagesIn(installedLock);
+  return Object.entries(packagesIn(`${folder}/package-lock.json`)).every(([path, wanted]) => {
+    if (path === "") return true;
+    const found = installed[path];
+    if (found === undefined || !existsSync(`${folder}/${path}`)) return wanted.optional === true && found === undefined;
+    return found.version === wanted.version && found.integrity === wanted.integrity;
+  });
+}
+
+// Install scripts are off: none of our dependencies needs one (esbuild's only saves a process start).
+const quiet = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"];
+
+export async function installPackages() {
+  if (packagesAreFresh(root)) return;
+  await step("npm packages", () => run("npm", quiet, { name: "npm ci" }));
+}
+
+/**
+ * The Node versions the tests run on. They are optional: without them the tests run on fewer versions and say so.
+ * @param {string} folder
+ * @returns {Promise<boolean>} whether they are there
+ */
+export async function installNodes(folder) {
+  if (packagesAreFresh(folder)) return true;
+  try {
+    await step("test Nodes", () => run("npm", quiet, { cwd: folder, name: "npm ci (test Nodes)" }));
+    return true;
+  } catch (error) {
+    say(String(error));
+    return false;
+  }
+}

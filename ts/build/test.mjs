@@ -1,0 +1,90 @@
+// `npm test`: brings dist/ up to date, runs the Rust tests with the user's own toolchain and the TypeScript tests on every Node there is, and ends with
+// one line of totals. `npm test -- words` runs only the TypeScript test files whose names contain a word.
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import process from "node:process";
+import { installNodes } from "./packages.mjs";
+import { paths, root } from "./project.mjs";
+import { attempt } from "./report.mjs";
+import { setUp } from "./set-up.mjs";
+
+/** @typedef {{ name: string, passed: number, failed: number, skipped: string[] }} Outcome */
+
+/** @param {string} line */
+const print = (line) => void process.stdout.write(`${line}\n`);
+
+/** @returns {Promise<Outcome>} */
+async function cargoTest() {
+  print("\n== cargo test");
+  const { code, output } = await attempt("cargo", ["test", "--locked", "--no-fail-fast"], { show: true, name: "cargo test" });
+  const results = [...output.matchAll(/^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/gm)];
+  /** @param {1 | 2} column */
+  const sum = (column) => results.reduce((total, result) => total + Number(result[column]), 0);
+  const failed = sum(2);
+  const skipped = [...output.matchAll(/^test (.+) \.\.\. ignored(.*)$/gm)].map(([, name, reason]) => `${name}${reason}`);
+  // Rust that does not compile fails without counting a test.
+  return { name: "cargo", passed: sum(1), failed: code !== 0 && failed === 0 ? 1 : failed, skipped };
+}
+
+/**
+ * @param {string} name for the reader
+ * @param {string} node the binary
+ * @param {readonly string[]} args
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<Outcome>}
+ */
+async function vitest(name, node, args, env) {
+  print(`\n== vitest on ${name}`);
+  const report = `${paths.target}/vitest-report.json`;
+  rmSync(report, { force: true });
+  const all = [`${root}/node_modules/vitest/vitest.mjs`, "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...args];
+  const { code } = await attempt(node, all, { show: true, env, name: `vitest on ${name}` });
+  if (!existsSync(report)) return { name, passed: 0, failed: 1, skipped: [] };
+  /** @type {{ numPassedTests: number, numFailedTests: number, testResults: { assertionResults: { status: string, fullName: string }[] }[] }} */
+  const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(report, "utf8"));
+  const skipped = testResults.flatMap((file) => file.assertionResults).filter(({ status }) => status !== "passed" && status !== "failed");
+  return {
+    name,
+    passed: numPassedTests,
+    // A file that cannot be loaded, or an error outside every test, fails without counting a test.
+    failed: code !== 0 && numFailedTests === 0 ? 1 : numFailedTests,
+    skipped: [...new Set(skipped.map(({ fullName }) => fullName))],
+  };
+}
+
+/** The binaries in test/nodes of other major versions than this process's. @returns {{ name: string, path: string }[]} */
+function otherNodes() {
+  const own = `node-${process.versions.node.split(".")[0]}`;
+  const { optionalDependencies } = JSON.parse(readFileSync(`${paths.testNodes}/package.json`, "utf8"));
+  return Object.keys(optionalDependencies)
+    .filter((name) => name !== own)
+    .map((name) => ({ name, path: `${paths.testNodes}/node_modules/${name}/bin/node` }));
+}
+
+/** @param {readonly string[]} filters @returns {Promise<number>} the exit code */
+export async function test(filters) {
+  await setUp();
+  await installNodes(paths.testNodes);
+  /** @type {Outcome[]} */
+  const outcomes = [];
+  /** @type {string[]} */
+  const absent = [];
+  if (filters.length === 0) outcomes.push(await cargoTest());
+  else absent.push("cargo test: a filter names vitest files");
+  outcomes.push(await vitest(`node-${process.versions.node}`, process.execPath, filters, process.env));
+  for (const { name, path } of otherNodes()) {
+    if (filters.length > 0) absent.push(`${name}: a filter runs on this Node only`);
+    else if (existsSync(path)) outcomes.push(await vitest(name, path, filters, { ...process.env, SPARSE_XENT_TESTS: "engine" }));
+    else absent.push(`${name}: its npm package is not here (no network, or none for ${process.platform}-${process.arch})`);
+  }
+
+  print("");
+  for (const { name, passed, failed, skipped } of outcomes) print(`${name.padEnd(16)} ${passed} passed, ${failed} failed, ${skipped.length} skipped`);
+  for (const line of absent) print(`not run: ${line}`);
+  for (const { name, skipped } of outcomes) for (const title of skipped) print(`skipped: ${name}: ${title}`);
+  /** @param {(outcome: Outcome) => number} count */
+  const total = (count) => outcomes.reduce((sum, outcome) => sum + count(outcome), 0);
+  const passed = total((outcome) => outcome.passed);
+  const failed = total((outcome) => outcome.failed);
+  print(`${passed} passed, ${failed} failed`);
+  return failed === 0 && passed > 0 ? 0 : 1;
+}

@@ -1,0 +1,103 @@
+// The two wasm files, from the crate to dist/: cargo through wasm-pack, then wasm-opt. Both come out of one target directory: only our crate is compiled
+// with relaxed SIMD, so the standard library is built once for the two.
+import { mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import process from "node:process";
+import { forget, isFresh, keyOf, remember } from "./fresh.mjs";
+import { builds, packageOf, paths, root, wasmOf } from "./project.mjs";
+import { StepFailed, run, step } from "./report.mjs";
+import { toolchain as findToolchain } from "./toolchain.mjs";
+import { installTools } from "./tools.mjs";
+
+/** @typedef {import("./toolchain.mjs").Toolchain} Toolchain */
+/** @typedef {(typeof builds)[number]} Build */
+
+const maximumBytes = 2 ** 32;
+const stackBytes = 2 ** 20;
+
+const rustflags = [
+  "-Ctarget-feature=+atomics,+simd128",
+  // A panic is a trap either way. Without its text and its places the files are a third smaller and name no path of the machine that built them.
+  "-Zunstable-options",
+  "-Cpanic=immediate-abort",
+  "-Zlocation-detail=none",
+  ...[
+    "--shared-memory",
+    "--import-memory",
+    `--max-memory=${maximumBytes}`,
+    "--export=__heap_base",
+    "--export=__wasm_init_tls",
+    "--export=__tls_size",
+    "--export=__tls_align",
+    "--export=__tls_base",
+    `-zstack-size=${stackBytes}`,
+  ].map((argument) => `-Clink-arg=${argument}`),
+];
+
+/** @param {Toolchain} toolchain @returns {NodeJS.ProcessEnv} */
+const environment = (toolchain) => ({
+  ...toolchain.env,
+  PATH: `${paths.tools}/bin:${toolchain.env["PATH"]}`,
+  // build-std and the flags above are unstable; a released rustc takes them with this.
+  RUSTC_BOOTSTRAP: "1",
+  CARGO_TARGET_DIR: paths.cargoWasm,
+  CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER: toolchain.linker,
+  // Before RUSTFLAGS and every configuration file in cargo's order, so that the user's own flags for native code do not get in.
+  CARGO_ENCODED_RUSTFLAGS: rustflags.join("\x1f"),
+});
+
+/** @param {Build} build */
+const cargoArguments = ({ features }) => [
+  "--locked",
+  "--no-default-features",
+  "--features=js",
+  "-Zbuild-std=std,panic_abort",
+  "-Zprofile-rustflags",
+  ...(features === "" ? [] : ["--config", `profile.release.package.sparse-xent.rustflags=["-Ctarget-feature=${features}"]`]),
+];
+
+/** @param {Toolchain} toolchain @param {Build} build */
+async function compile(toolchain, build) {
+  const folder = packageOf(build.name);
+  rmSync(folder, { recursive: true, force: true });
+  const wasmPack = ["build", "--release", "--target=web", "--mode=force", "--no-opt", "--no-pack", `--out-dir=${folder}`, "--out-name=sparse_xent", root];
+  await run("wasm-pack", [...wasmPack, "--", ...cargoArguments(build)], { env: environment(toolchain), name: `wasm ${build.name}` });
+}
+
+/**
+ * -O2 and not -O3: what -O3 makes hangs in Node 20 while loading.
+ * @param {Build} build
+ */
+async function optimise(build) {
+  const args = ["-O2", "--strip-debug", "--strip-producers", `${packageOf(build.name)}/sparse_xent_bg.wasm`, "-o", wasmOf(build.name)];
+  await run(process.execPath, [`${root}/node_modules/binaryen/bin/wasm-opt`, ...args], { name: `wasm-opt ${build.name}` });
+}
+
+/** One glue serves both files; that holds only while the two come out the same. */
+function compareGlue() {
+  const [first, ...others] = builds.map(({ name }) => readFileSync(`${packageOf(name)}/sparse_xent.js`, "utf8"));
+  if (others.some((other) => other !== first)) throw new StepFailed("the generated JavaScript of the wasm builds differs; one glue cannot serve both");
+}
+
+/** @returns {string} the key of everything the wasm files are made from */
+export const wasmKey = () =>
+  keyOf(["crate", "Cargo.toml", "Cargo.lock", "ts/build/wasm.mjs", "ts/build/tools.mjs", "ts/build/project.mjs"], binaryenVersion());
+
+const binaryenVersion = () => JSON.parse(readFileSync(`${root}/package.json`, "utf8")).devDependencies.binaryen;
+
+/** @returns {Promise<string>} the key of the wasm files that are there afterwards */
+export async function buildWasm() {
+  const key = wasmKey();
+  const outputs = builds.flatMap(({ name }) => [wasmOf(name), `${packageOf(name)}/sparse_xent.js`]);
+  if (isFresh("wasm", key, outputs)) return key;
+  forget("wasm");
+  const toolchain = await findToolchain();
+  await installTools(toolchain);
+  mkdirSync(paths.dist, { recursive: true });
+  for (const build of builds) {
+    await step(`wasm ${build.name}`, () => compile(toolchain, build));
+    await step(`wasm-opt ${build.name}`, () => optimise(build), () => `${statSync(wasmOf(build.name)).size} bytes`);
+  }
+  compareGlue();
+  remember("wasm", key);
+  return key;
+}

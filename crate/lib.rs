@@ -1,0 +1,61 @@
+//! Sparse (integer-label) softmax cross-entropy: loss and gradient in one call, without one-hot.
+//!
+//! For logits `x` of one row with `K` classes and the integer label `y`,
+//!
+//! ```text
+//! loss     = -ln softmax(x)[y] = ln(1 + sum over j != y of exp(x[j] - x[y]))
+//! d x[i]   = softmax(x)[i] - [i == y]
+//! ```
+//!
+//! and every option (class and sample weights, label smoothing, z-loss, focal, ...) only changes three scalars of the
+//! row: `d x[i] = a * softmax(x)[i] + b + c * [i == y]`. So the vector kernels do two things, gather the statistics
+//! of a row and write an affine map of its softmax, and [`CrossEntropy`]'s options never reach them.
+//!
+//! ```
+//! use sparse_xent::{CrossEntropy, Logits, Shape};
+//!
+//! let logits = [1.0_f32, 2.0, 3.0, 4.0, 1.0, 1.0, 1.0, 1.0];
+//! let labels = [0_i32, 3];
+//! let shape = Shape::new(&[2, 4], -1)?; // two rows of four classes
+//! let mut grad = [0.0_f32; 8];
+//!
+//! let out = CrossEntropy::new().forward_backward(&Logits::new(&logits, shape)?, &labels, &mut grad)?;
+//! assert!((out.loss - 2.4132420).abs() < 1e-6); // mean of ln(1 + e + e^2 + e^3) and ln 4
+//! assert!((grad[4] - 0.125).abs() < 1e-7); // softmax 1/4, half of it by the mean over two rows
+//! # Ok::<(), sparse_xent::Error>(())
+//! ```
+//!
+//! Layers, each importing only what stands to its right:
+//!
+//! ```text
+//! js -> cross_entropy -> { shape, labels, parallel, kernels } -> { objective, math, element } -> simd
+//! ```
+#![cfg_attr(target_arch = "wasm32", feature(stdarch_wasm_atomic_wait))]
+
+mod cross_entropy;
+mod element;
+mod error;
+mod kernels;
+mod labels;
+mod math;
+mod objective;
+mod options;
+mod parallel;
+pub mod reference;
+mod shape;
+mod simd;
+
+#[cfg(all(feature = "js", target_arch = "wasm32"))]
+mod js;
+
+pub use cross_entropy::{Logits, LogitsMut, Output, PerClass};
+pub use element::{Element, GradElement};
+pub use error::Error;
+pub use half::{bf16, f16};
+pub use labels::Labels;
+pub use options::{
+    CrossEntropy, Denominator, EmptyMean, Input, InvalidLabel, ProbsNormalize, Reduction, SmoothingWeights, Upstream, Weights,
+};
+pub use parallel::Executor;
+pub use shape::Shape;
+pub use simd::Kernel;

@@ -1,0 +1,463 @@
+//! The options of the operation as a builder, with the names, defaults and ranges that the TypeScript package has.
+
+use crate::parallel::Executor;
+use crate::simd::Kernel;
+use crate::Error;
+
+/// What the losses of the rows become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reduction {
+    /// One loss per row.
+    None,
+    /// Their sum.
+    Sum,
+    /// Their sum over the [`Denominator`].
+    #[default]
+    Mean,
+}
+
+/// What [`Reduction::Mean`] divides by. Sums run over the valid (not ignored) rows.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Denominator {
+    /// The sum of the row weights (PyTorch, ONNX).
+    #[default]
+    Weights,
+    /// The number of valid rows (Keras).
+    Valid,
+    /// The number of all rows.
+    All,
+    /// The number of valid rows whose weight is not 0 (tf.compat.v1, TensorFlow.js).
+    NonZero,
+    /// This number; finite and above 0.
+    Count(f64),
+}
+
+/// What happens to a row whose label is neither a class nor ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InvalidLabel {
+    /// The call fails with [`Error::LabelOutOfRange`] (or [`Error::TargetMasked`]).
+    #[default]
+    Throw,
+    /// Its loss and gradient are NaN; it counts as valid, with its sample weight.
+    Nan,
+    /// It is ignored.
+    Ignore,
+}
+
+/// How class weights enter label smoothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SmoothingWeights {
+    /// Each class's share carries that class's weight (PyTorch).
+    #[default]
+    Class,
+    /// The whole row carries its label's weight (Keras on one-hot labels).
+    Row,
+}
+
+/// What a mean over nothing is: the denominator is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EmptyMean {
+    /// Loss 0, gradient 0.
+    #[default]
+    Zero,
+    /// Loss NaN, gradient NaN in valid rows and 0 in ignored ones.
+    Nan,
+}
+
+/// What the logits array holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Input {
+    /// Unnormalised scores.
+    #[default]
+    Logits,
+    /// Log-probabilities, not checked to be normalised; the loss is `-x[y]`.
+    LogProbs,
+    /// Probabilities; see [`ProbsNormalize`].
+    Probs,
+}
+
+/// How [`Input::Probs`] are normalised and clipped to `[eps, 1 - eps]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProbsNormalize {
+    /// Divided by their sum, then clipped (Keras on JAX and PyTorch).
+    #[default]
+    Before,
+    /// Clipped, then normalised again by a softmax of their logarithms (Keras on TensorFlow).
+    After,
+    /// Clipped only.
+    None,
+}
+
+/// Weights, borrowed: `f32`, `f64`, or bytes as a 0/1 mask. Made by `From` out of a slice, array or vector.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "one variant per dtype, named after it")]
+pub enum Weights<'a> {
+    F32(&'a [f32]),
+    F64(&'a [f64]),
+    U8(&'a [u8]),
+}
+
+macro_rules! weights_from {
+    ($($variant:ident($type:ty)),*) => {$(
+        impl<'a> From<&'a [$type]> for Weights<'a> {
+            fn from(weights: &'a [$type]) -> Self {
+                Weights::$variant(weights)
+            }
+        }
+        impl<'a, const N: usize> From<&'a [$type; N]> for Weights<'a> {
+            fn from(weights: &'a [$type; N]) -> Self {
+                Weights::$variant(weights)
+            }
+        }
+        impl<'a> From<&'a Vec<$type>> for Weights<'a> {
+            fn from(weights: &'a Vec<$type>) -> Self {
+                Weights::$variant(weights)
+            }
+        }
+    )*};
+}
+weights_from!(F32(f32), F64(f64), U8(u8));
+
+impl Weights<'_> {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Weights::F32(weights) => weights.len(),
+            Weights::F64(weights) => weights.len(),
+            Weights::U8(weights) => weights.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, index: usize) -> f64 {
+        match self {
+            Weights::F32(weights) => f64::from(weights[index]),
+            Weights::F64(weights) => weights[index],
+            Weights::U8(weights) => f64::from(weights[index]),
+        }
+    }
+
+    /// The first weight that is not finite.
+    pub(crate) fn first_not_finite(&self) -> Option<(usize, f64)> {
+        (0..self.len()).map(|index| (index, self.get(index))).find(|(_, weight)| !weight.is_finite())
+    }
+}
+
+/// A weight for every row, or one per row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RowValues<'a> {
+    Scalar(f64),
+    PerRow(Weights<'a>),
+}
+
+impl RowValues<'_> {
+    #[inline(always)]
+    pub(crate) fn get(&self, row: usize) -> f64 {
+        match self {
+            RowValues::Scalar(value) => *value,
+            RowValues::PerRow(values) => values.get(row),
+        }
+    }
+}
+
+/// The gradient of what the caller differentiates with respect to the loss: one number, or one per row under
+/// [`Reduction::None`]. Made by `From` out of a number, slice, array or vector.
+#[derive(Debug, Clone, Copy)]
+pub struct Upstream<'a>(pub(crate) RowValues<'a>);
+
+impl From<f64> for Upstream<'_> {
+    fn from(value: f64) -> Self {
+        Self(RowValues::Scalar(value))
+    }
+}
+
+impl<'a, T> From<&'a T> for Upstream<'a>
+where
+    T: ?Sized,
+    &'a T: Into<Weights<'a>>,
+{
+    fn from(values: &'a T) -> Self {
+        Self(RowValues::PerRow(values.into()))
+    }
+}
+
+/// Sparse softmax cross-entropy with its options: `CrossEntropy::new()` is the mean over rows, and each method sets one
+/// option. Run it with `forward`, `forward_backward` or `forward_backward_in_place`.
+///
+/// Per row, with label `y`, class weight `v`, sample weight `omega`, row weight `w = v[y] * omega`, smoothing `e`, z-loss
+/// `l`, focal `g` and poly-1 `p`, over the `K` classes that `class_mask` keeps and `z = logit_scale * x`:
+///
+/// ```text
+/// nll  = -ln softmax(z)[y]          r = 1 - softmax(z)[y]         lse = ln sum exp z
+/// f    = r^g (nll + p r)            u = mean over k of -ln softmax(z)[k], each times v[k] under SmoothingWeights::Class
+/// loss = (1 - e) w f + e omega u + l w lse^2                       (e w u under SmoothingWeights::Row)
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct CrossEntropy<'a> {
+    pub(crate) reduction: Reduction,
+    pub(crate) denominator: Denominator,
+    pub(crate) ignore: Ignore,
+    pub(crate) invalid_label: InvalidLabel,
+    pub(crate) class_weight: Option<Weights<'a>>,
+    pub(crate) sample_weight: RowValues<'a>,
+    pub(crate) label_smoothing: f64,
+    pub(crate) smoothing_weights: SmoothingWeights,
+    pub(crate) empty_mean: EmptyMean,
+    pub(crate) upstream: RowValues<'a>,
+    pub(crate) accumulate: bool,
+    pub(crate) z_loss: f64,
+    pub(crate) focal_gamma: f64,
+    pub(crate) poly1_epsilon: f64,
+    pub(crate) logit_scale: f64,
+    pub(crate) input: Input,
+    pub(crate) probs_epsilon: f64,
+    pub(crate) probs_normalize: ProbsNormalize,
+    pub(crate) class_mask: Option<&'a [u8]>,
+    pub(crate) label_matrix: Option<Weights<'a>>,
+    pub(crate) outputs: Wanted,
+    pub(crate) executor: Executor,
+    pub(crate) kernel: Kernel,
+}
+
+/// The labels to skip; at most 16 different ones.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ignore {
+    values: [i128; Ignore::MOST],
+    count: usize,
+    pub(crate) overflowed: bool,
+}
+
+impl Ignore {
+    pub(crate) const MOST: usize = 16;
+
+    pub(crate) fn push(&mut self, value: i128) {
+        if self.values().contains(&value) {
+            return;
+        }
+        match self.values.get_mut(self.count) {
+            Some(slot) => {
+                *slot = value;
+                self.count += 1;
+            }
+            None => self.overflowed = true,
+        }
+    }
+
+    pub(crate) fn values(&self) -> &[i128] {
+        &self.values[..self.count]
+    }
+}
+
+/// Which results beside the loss a call is to give.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) log_sum_exp: bool,
+    pub(crate) target_log_prob: bool,
+    pub(crate) predictions: bool,
+    pub(crate) per_class: bool,
+}
+
+impl Default for CrossEntropy<'_> {
+    fn default() -> Self {
+        Self {
+            reduction: Reduction::Mean,
+            denominator: Denominator::Weights,
+            ignore: Ignore::default(),
+            invalid_label: InvalidLabel::Throw,
+            class_weight: None,
+            sample_weight: RowValues::Scalar(1.0),
+            label_smoothing: 0.0,
+            smoothing_weights: SmoothingWeights::Class,
+            empty_mean: EmptyMean::Zero,
+            upstream: RowValues::Scalar(1.0),
+            accumulate: false,
+            z_loss: 0.0,
+            focal_gamma: 0.0,
+            poly1_epsilon: 0.0,
+            logit_scale: 1.0,
+            input: Input::Logits,
+            probs_epsilon: 1e-7,
+            probs_normalize: ProbsNormalize::Before,
+            class_mask: None,
+            label_matrix: None,
+            outputs: Wanted::default(),
+            executor: Executor::Serial,
+            kernel: Kernel::Best,
+        }
+    }
+}
+
+macro_rules! setters {
+    ($($(#[$doc:meta])* $name:ident: $type:ty;)*) => {$(
+        $(#[$doc])*
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.$name = $name;
+            self
+        }
+    )*};
+}
+
+impl<'a> CrossEntropy<'a> {
+    /// The mean over all rows, unweighted.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setters! {
+        /// What the row losses become; [`Reduction::Mean`] unless set.
+        reduction: Reduction;
+        /// What the mean divides by; [`Denominator::Weights`] unless set.
+        denominator: Denominator;
+        /// What an invalid label does; [`InvalidLabel::Throw`] unless set.
+        invalid_label: InvalidLabel;
+        /// The share of each target spread evenly over the kept classes, in `[0, 1]`; 0 unless set.
+        label_smoothing: f64;
+        /// How class weights enter smoothing; [`SmoothingWeights::Class`] unless set.
+        smoothing_weights: SmoothingWeights;
+        /// The mean over nothing; [`EmptyMean::Zero`] unless set.
+        empty_mean: EmptyMean;
+        /// Whether the gradient is added to what `grad` holds; out of place only.
+        accumulate: bool;
+        /// The factor of the squared log-sum-exp, at least 0; 0 unless set.
+        z_loss: f64;
+        /// The focal exponent, at least 0; 0 unless set.
+        focal_gamma: f64;
+        /// The poly-1 coefficient; 0 unless set.
+        poly1_epsilon: f64;
+        /// What logits are multiplied by before the softmax (the inverse temperature), above 0; 1 unless set.
+        logit_scale: f64;
+        /// What the logits array holds; [`Input::Logits`] unless set.
+        input: Input;
+        /// The clipping bound of [`Input::Probs`]; 1e-7 unless set.
+        probs_epsilon: f64;
+        /// How [`Input::Probs`] are normalised; [`ProbsNormalize::Before`] unless set.
+        probs_normalize: ProbsNormalize;
+        /// Who runs the call; [`Executor::Serial`] unless set. Results have the same bits whatever it is.
+        executor: Executor;
+        /// Which implementation of the kernels runs; the fastest unless set.
+        kernel: Kernel;
+    }
+
+    /// Adds a label to skip: such rows have loss 0 and gradient 0, and their logits are not read. Up to 16 labels, which
+    /// may lie inside or outside `0..classes`.
+    pub fn ignore_index(mut self, label: impl Into<i128>) -> Self {
+        self.ignore.push(label.into());
+        self
+    }
+
+    /// A weight per class (finite, of any sign).
+    pub fn class_weight(mut self, weights: impl Into<Weights<'a>>) -> Self {
+        self.class_weight = Some(weights.into());
+        self
+    }
+
+    /// A weight per row (finite, of any sign; entries of ignored rows are not looked at), times the class weight.
+    pub fn sample_weight(mut self, weights: impl Into<Weights<'a>>) -> Self {
+        self.sample_weight = RowValues::PerRow(weights.into());
+        self
+    }
+
+    /// What the gradient is multiplied by: a number, or one per row under [`Reduction::None`]. Not validated: NaN and
+    /// infinities propagate.
+    pub fn upstream(mut self, upstream: impl Into<Upstream<'a>>) -> Self {
+        self.upstream = upstream.into().0;
+        self
+    }
+
+    /// A byte per class, 0 for a class that is taken out: its logits are not read, its gradient is 0.
+    pub fn class_mask(mut self, keep: &'a [u8]) -> Self {
+        self.class_mask = Some(keep);
+        self
+    }
+
+    /// `classes` x `classes` numbers `H`, row-major: the loss of a row becomes `-omega * sum over k of H[y][k] ln p[k]`.
+    pub fn label_matrix(mut self, matrix: impl Into<Weights<'a>>) -> Self {
+        self.label_matrix = Some(matrix.into());
+        self
+    }
+
+    /// Also gives the log-sum-exp of each row.
+    pub fn with_log_sum_exp(mut self) -> Self {
+        self.outputs.log_sum_exp = true;
+        self
+    }
+
+    /// Also gives the log-probability of each row's label.
+    pub fn with_target_log_prob(mut self) -> Self {
+        self.outputs.target_log_prob = true;
+        self
+    }
+
+    /// Also gives the arg-max of each row (the first of equals) and the number of correct rows.
+    pub fn with_predictions(mut self) -> Self {
+        self.outputs.predictions = true;
+        self
+    }
+
+    /// Also gives loss, weight, count and correct rows per class.
+    pub fn with_per_class(mut self) -> Self {
+        self.outputs.per_class = true;
+        self
+    }
+
+    /// The ranges and exclusions of the options, but for lengths.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let range = |ok: bool, option: &'static str, expected: &'static str| {
+            if ok { Ok(()) } else { Err(Error::OptionRange { option, expected }) }
+        };
+        range((0.0..=1.0).contains(&self.label_smoothing), "labelSmoothing", "0..1")?;
+        range(self.z_loss >= 0.0 && self.z_loss.is_finite(), "zLoss", "a finite number of at least 0")?;
+        range(self.focal_gamma >= 0.0 && self.focal_gamma.is_finite(), "focalGamma", "a finite number of at least 0")?;
+        range(self.poly1_epsilon.is_finite(), "poly1Epsilon", "a finite number")?;
+        range(self.logit_scale > 0.0 && self.logit_scale.is_finite(), "logitScale", "a finite number above 0")?;
+        range(self.probs_epsilon > 0.0 && self.probs_epsilon < 0.5, "probsEpsilon", "a number above 0 and below 0.5")?;
+        range(!self.ignore.overflowed, "ignoreIndex", "at most 16 labels")?;
+        if let Denominator::Count(count) = self.denominator {
+            range(count > 0.0 && count.is_finite(), "denominator", "a finite number above 0")?;
+        }
+        if let Some((option, with)) = self.conflict() {
+            return Err(Error::OptionConflict { option, with });
+        }
+        Ok(())
+    }
+
+    fn conflict(&self) -> Option<(&'static str, &'static str)> {
+        let set = [
+            ("zLoss", self.z_loss != 0.0),
+            ("logitScale", self.logit_scale != 1.0),
+            ("outputs logSumExp", self.outputs.log_sum_exp),
+            ("focalGamma", self.focal_gamma != 0.0),
+            ("poly1Epsilon", self.poly1_epsilon != 0.0),
+            ("labelSmoothing", self.label_smoothing != 0.0),
+            ("classMask", self.class_mask.is_some()),
+            ("labelMatrix", self.label_matrix.is_some()),
+        ];
+        let first = |excluded: &[&str]| set.iter().find(|(name, on)| *on && excluded.contains(name)).map(|(name, _)| *name);
+        let excluded = match self.input {
+            Input::Logits => None,
+            Input::LogProbs => Some(("input logProbs", first(&["zLoss", "logitScale", "outputs logSumExp"]))),
+            Input::Probs => Some(("input probs", first(&set.map(|(name, _)| name)))),
+        };
+        if let Some((with, Some(option))) = excluded {
+            return Some((option, with));
+        }
+        if self.label_matrix.is_some() {
+            if self.class_weight.is_some() {
+                return Some(("classWeight", "labelMatrix"));
+            }
+            let option = first(&["labelSmoothing", "focalGamma", "poly1Epsilon"])?;
+            return Some((option, "labelMatrix"));
+        }
+        let per_row = matches!(self.upstream, RowValues::PerRow(_));
+        (per_row && self.reduction != Reduction::None).then_some(("upstream per row", "a reduction other than none"))
+    }
+}

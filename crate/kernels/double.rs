@@ -1,0 +1,175 @@
+//! One row in f64, copied to scratch beforehand: for f64 logits, and for inputs that are log-probabilities or
+//! probabilities already. Scalar code; the mathematics is that of the objective.
+//!
+//! Sums run in blocks of [`BLOCK`], whose sums are then added, so that the rounding error of a long row stays at that
+//! of a short one.
+use crate::objective::{Coefficients, Objective, RowResult, RowStats, RowWeights};
+
+/// Terms added one after the other before their sum joins the row's.
+const BLOCK: usize = 256;
+
+fn blocked(terms: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let (mut total, mut block, mut left) = (0.0, 0.0, BLOCK);
+    for term in terms {
+        block += term;
+        left -= 1;
+        if left == 0 {
+            total += block;
+            (block, left) = (0.0, BLOCK);
+        }
+    }
+    total + block
+}
+
+/// The sum of `map(x)`, each times its class's weight; an entry of weight 0 is left out, even where it is infinite.
+fn moment(x: &[f64], weight_of: Option<impl Fn(usize) -> f64>, map: impl Fn(f64) -> f64) -> f64 {
+    let Some(weight_of) = weight_of else { return 0.0 };
+    blocked(x.iter().enumerate().map(|(class, x)| match weight_of(class) {
+        0.0 => 0.0,
+        weight => weight * map(*x),
+    }))
+}
+
+/// The statistics of a row of logits, which its exponentials replace; `None` for a row whose loss is NaN. `weight_of`
+/// gives the weights of the moment, where one is wanted.
+pub(crate) fn stats(
+    x: &mut [f64],
+    label: usize,
+    scale: f64,
+    weight_of: Option<impl Fn(usize) -> f64>,
+) -> Option<RowStats> {
+    let mut shift = f64::NEG_INFINITY;
+    for x in &*x {
+        if x.is_nan() {
+            return None;
+        }
+        shift = shift.max(*x);
+    }
+    if !shift.is_finite() {
+        return None;
+    }
+    let own = x[label];
+    let moment = moment(x, weight_of, |x| scale * (x - shift));
+    for x in &mut *x {
+        *x = libm::exp(scale * (*x - shift));
+    }
+    let rest = blocked(x.iter().enumerate().map(|(class, e)| if class == label { 0.0 } else { *e }));
+    Some(RowStats { shift, label: own, rest, moment })
+}
+
+/// The first of the largest; `None` where one is NaN.
+pub(crate) fn argmax(x: &[f64]) -> Option<usize> {
+    let mut best = 0;
+    for (class, value) in x.iter().enumerate() {
+        if value.is_nan() {
+            return None;
+        }
+        if *value > x[best] {
+            best = class;
+        }
+    }
+    Some(best)
+}
+
+/// Turns exponentials into the gradient; `bias_of` gives a class's share of the bias.
+pub(crate) fn write_grad(e: &mut [f64], c: &Coefficients, label: usize, bias_of: impl Fn(usize) -> f64) {
+    for (class, e) in e.iter_mut().enumerate() {
+        // + 0.0 turns the -0 of an exact zero times a negative number into +0.
+        *e = c.scale * *e + c.bias * bias_of(class) + 0.0;
+    }
+    if let Some(target) = c.target {
+        e[label] = target;
+    }
+}
+
+/// A row of log-probabilities: `nll = -x[label]`, taken as it is. Only the label's entry is read unless smoothing or a
+/// label matrix asks for the others. The gradient is `b[i] + c [i == label]`: `x` is left as zeros, which
+/// [`write_grad`] maps to that.
+pub(crate) fn log_probs(
+    x: &mut [f64],
+    label: usize,
+    objective: &Objective,
+    weights: &RowWeights,
+    upstream: f64,
+    weight_of: Option<impl Fn(usize) -> f64>,
+) -> RowResult {
+    let log_prob = x[label];
+    let others = moment(x, weight_of, |x| x);
+    x.fill(0.0);
+    if log_prob.is_nan() || others.is_nan() {
+        return RowResult::NAN;
+    }
+    if objective.matrix {
+        let loss = -weights.sample * others + 0.0;
+        let gradient = Coefficients { scale: 0.0, bias: -upstream * weights.sample, target: None };
+        return RowResult { loss, log_prob, log_sum_exp: 0.0, gradient };
+    }
+    let (miss, hit) = (-libm::expm1(log_prob), libm::exp(log_prob));
+    let (value, slope) = objective.modulated(-log_prob, miss, hit);
+    let kept = (1.0 - objective.smoothing) * weights.row;
+    let (mut loss, c) = if kept == 0.0 { (0.0, 0.0) } else { (kept * value, -kept * slope) };
+    let (outside, v_label) =
+        if objective.smoothing_by_class { (weights.sample, weights.class) } else { (weights.row, 1.0) };
+    let share = objective.smoothing * outside / objective.classes;
+    if share != 0.0 {
+        loss -= share * others;
+    }
+    let target = upstream * (c - share * v_label) + 0.0;
+    let gradient = Coefficients { scale: 0.0, bias: -upstream * share, target: Some(target) };
+    RowResult { loss: loss + 0.0, log_prob, log_sum_exp: 0.0, gradient }
+}
+
+/// Which formula a row of probabilities follows; `bound` clips to `[bound, 1 - bound]`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Probs {
+    pub(crate) bound: f64,
+    pub(crate) normalize: crate::options::ProbsNormalize,
+}
+
+impl Probs {
+    fn clip(&self, x: f64) -> f64 {
+        if x.is_nan() { x } else { x.clamp(self.bound, 1.0 - self.bound) }
+    }
+
+    /// The loss of a row of probabilities times `weight`; `upstream` times its gradient replaces `x`.
+    ///
+    /// ```text
+    /// Before   n = x[y] / sum x     loss = -ln clip(n)               grad[i] = 1 / sum x - [i == y] / x[y] where n is not clipped
+    /// After    c = clip(x)          loss = ln sum c - ln c[y]        grad[i] = 1 / sum c - [i == y] / c[y] where x[i] is not
+    /// None                          loss = -ln clip(x[y])            grad[i] = -[i == y] / x[y] where x[y] is not
+    /// ```
+    pub(crate) fn row(&self, x: &mut [f64], label: usize, weight: f64, upstream: f64) -> (f64, f64) {
+        use crate::options::ProbsNormalize;
+        let own = x[label];
+        let step = upstream * weight;
+        let inside = |x: f64| (self.bound..=1.0 - self.bound).contains(&x);
+        let nll = match self.normalize {
+            ProbsNormalize::Before => {
+                let sum = blocked(x.iter().copied());
+                let share = own / sum;
+                let flat = if inside(share) || share.is_nan() { step } else { 0.0 };
+                for (class, x) in x.iter_mut().enumerate() {
+                    let gather = if class == label { 1.0 / own } else { 0.0 };
+                    *x = if flat == 0.0 { 0.0 } else { flat * (1.0 / sum - gather) };
+                }
+                -libm::log(self.clip(share))
+            }
+            ProbsNormalize::After => {
+                let sum = blocked(x.iter().map(|x| self.clip(*x)));
+                for (class, x) in x.iter_mut().enumerate() {
+                    let gather = if class == label { 1.0 / *x } else { 0.0 };
+                    *x = if inside(*x) || x.is_nan() { step * (1.0 / sum - gather) } else { 0.0 };
+                }
+                libm::log(sum) - libm::log(self.clip(own))
+            }
+            ProbsNormalize::None => {
+                x.fill(0.0);
+                if inside(own) || own.is_nan() {
+                    x[label] = -step / own;
+                }
+                -libm::log(self.clip(own))
+            }
+        };
+        (weight * nll + 0.0, -nll)
+    }
+}

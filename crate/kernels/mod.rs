@@ -1,0 +1,44 @@
+//! The sweeps over logits: [`rows`] where the classes of a row lie side by side, [`planes`] where they are strided,
+//! both in single precision over an [`Isa`](crate::simd::Isa); [`double`] in f64, for f64 logits and for inputs that
+//! are probabilities already. They gather [`RowStats`](crate::objective::RowStats) and write an affine map of the
+//! softmax; they know no option by name and use no `unsafe`.
+#![forbid(unsafe_code)]
+
+pub(crate) mod double;
+pub(crate) mod planes;
+pub(crate) mod rows;
+
+use crate::math::FLOOR;
+
+/// What is added to each element of a row's gradient.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Bias<'a> {
+    /// Nothing.
+    None,
+    /// One number.
+    Uniform(f32),
+    /// A number times the class's entry of a vector.
+    PerClass(f32, &'a [f32]),
+}
+
+/// Which weighted sum of the shifted logits a sweep gathers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum MomentOf<'a> {
+    /// None.
+    Nothing,
+    /// The plain sum.
+    Ones,
+    /// The sum weighted by this vector; an entry of 0 leaves its class out, even at -inf.
+    Weights(&'a [f32]),
+}
+
+/// The exponential at or below which an element of the gradient is exactly 0: what `exp` gives for clamped
+/// arguments, or what would make `exponential * scale` subnormal, on which processors are slow.
+pub(crate) fn zero_threshold(scale: f32) -> f32 {
+    FLOOR.max(1.2e-38 / scale.abs())
+}
+
+/// The sum of exponentials without what the clamp of `exp` left in it: classes that count as exactly 0.
+pub(crate) fn without_floor(sum: f64, classes: usize) -> f64 {
+    if sum <= classes as f64 * f64::from(FLOOR) { 0.0 } else { sum }
+}

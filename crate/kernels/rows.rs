@@ -1,0 +1,381 @@
+//! Rows whose classes lie side by side, in single precision.
+//!
+//! One row `x` of `K` classes with label `y`, plainly:
+//!
+//! ```text
+//! m = max(x)
+//! rest = 0
+//! for j in 0..K: if j != y: rest += exp(x[j] - m)
+//! ... objective: loss, scale, bias, target from (m, x[y], rest) ...
+//! for j in 0..K: grad[j] = scale * exp(x[j] - m) + bias
+//! grad[y] = target
+//! ```
+//!
+//! What we do instead, and why:
+//!  1. One vector per turn and one accumulator: the wasm compiler unrolls the loop itself and keeps the constants in
+//!     registers; a loop unrolled by hand spills them.
+//!  2. The exponentials are stored in the first sweep (over the gradient, or over the logits in place) and scaled in
+//!     the second.
+//!  3. The label's exponential is left out of `rest`, never subtracted from it: `(1 + rest) - 1` loses small rests. The
+//!     sweep is cut at the label's vector, so that the loop has no comparison.
+//!  4. The last vector is the row's last `LANES` floats, overlapping the one before; a mask counts each class once. It
+//!     is loaded before the sweep, which in place overwrites part of it, and stored after it.
+//!  5. Sums move to f64 every `FLUSH` vectors. Their order is a function of `K` alone.
+//!  6. From `LABEL_SHIFT_FROM` classes on, the shift is `x[y]` and the sweep for the maximum is saved, unless some
+//!     `x[j] - x[y]` is too large for that (`LABEL_SHIFT_BITS`); such a row is done again with `m`. In place the row
+//!     cannot be done again, so the maximum decides beforehand, by the same comparison: the bits are the same.
+//!  7. The largest bit pattern of the rounded quotients of `exp` shows +inf and NaN of either sign and any payload.
+//!
+//! What this costs: rows shorter than a vector go through a padded copy, and a row is one thread's work.
+use super::{Bias, MomentOf, zero_threshold};
+use crate::kernels::without_floor;
+use crate::math::{Exp, GUARD_BITS};
+use crate::objective::RowStats;
+use crate::simd::Isa;
+use core::ops::Range;
+
+/// Vectors added in single precision before the sum moves to f64.
+const FLUSH: usize = 256;
+
+/// Rows of at least this many classes are shifted by their label's logit.
+const LABEL_SHIFT_FROM: usize = 8192;
+
+/// The largest bits of `exp`'s quotient under the label shift: exponentials up to 2^64, so that neither their sum nor
+/// its inverse leaves the normal range.
+const LABEL_SHIFT_BITS: u32 = GUARD_BITS - 120 + 64;
+
+/// Where a row's logits are read and its exponentials kept.
+pub(crate) trait Cells<I: Isa> {
+    /// Whether the logits are still there after a sweep.
+    const KEEPS_LOGITS: bool;
+    /// The logits, at least `LANES` of them.
+    fn logits(&self) -> &[f32];
+    /// Maps each of the vectors in `range`, with its number, and keeps the results.
+    fn sweep(&mut self, range: Range<usize>, f: impl FnMut(usize, I::V) -> I::V);
+    /// Keeps the last vector.
+    fn keep_last(&mut self, e: I::V);
+}
+
+/// Loss only: the exponentials are dropped.
+#[derive(Debug)]
+pub(crate) struct ReadOnly<'a>(pub(crate) &'a [f32]);
+
+/// The gradient has its own memory, where the exponentials are kept meanwhile.
+#[derive(Debug)]
+pub(crate) struct Apart<'a>(pub(crate) &'a [f32], pub(crate) &'a mut [f32]);
+
+/// The gradient replaces the logits.
+#[derive(Debug)]
+pub(crate) struct InPlace<'a>(pub(crate) &'a mut [f32]);
+
+impl<I: Isa> Cells<I> for ReadOnly<'_> {
+    const KEEPS_LOGITS: bool = true;
+    #[inline(always)]
+    fn logits(&self) -> &[f32] {
+        self.0
+    }
+    #[inline(always)]
+    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(usize, I::V) -> I::V) {
+        for (index, x) in range.clone().zip(&I::chunks(self.0)[range]) {
+            f(index, I::load(x));
+        }
+    }
+    #[inline(always)]
+    fn keep_last(&mut self, _: I::V) {}
+}
+
+impl<I: Isa> Cells<I> for Apart<'_> {
+    const KEEPS_LOGITS: bool = true;
+    #[inline(always)]
+    fn logits(&self) -> &[f32] {
+        self.0
+    }
+    #[inline(always)]
+    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(usize, I::V) -> I::V) {
+        let x = &I::chunks(self.0)[range.clone()];
+        let e = &mut I::chunks_mut(self.1)[range.clone()];
+        for (index, (x, e)) in range.zip(x.iter().zip(e)) {
+            I::store(e, f(index, I::load(x)));
+        }
+    }
+    #[inline(always)]
+    fn keep_last(&mut self, e: I::V) {
+        I::store(I::last_mut(self.1), e);
+    }
+}
+
+impl<I: Isa> Cells<I> for InPlace<'_> {
+    const KEEPS_LOGITS: bool = false;
+    #[inline(always)]
+    fn logits(&self) -> &[f32] {
+        self.0
+    }
+    #[inline(always)]
+    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(usize, I::V) -> I::V) {
+        for (index, x) in range.clone().zip(&mut I::chunks_mut(self.0)[range]) {
+            let e = f(index, I::load(x));
+            I::store(x, e);
+        }
+    }
+    #[inline(always)]
+    fn keep_last(&mut self, e: I::V) {
+        I::store(I::last_mut(self.0), e);
+    }
+}
+
+/// A row for [`stats`]: `classes` logits (the rest of a slice padded to `LANES` is not looked at), and what to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) classes: usize,
+    pub(crate) label: usize,
+    pub(crate) scale: f32,
+    pub(crate) moment: MomentOf<'a>,
+}
+
+/// The lanes of the last vector that no whole vector holds.
+#[inline(always)]
+fn tail_mask<I: Isa>(classes: usize) -> I::V {
+    let left = classes % I::LANES;
+    if classes < I::LANES {
+        I::first(left)
+    } else {
+        I::and_not(I::first(I::LANES), I::first(I::LANES - left))
+    }
+}
+
+/// The class of lane 0 of the last vector.
+#[inline(always)]
+fn tail_start<I: Isa>(classes: usize) -> usize {
+    classes.saturating_sub(I::LANES)
+}
+
+/// The largest logit, by `pmax`; NaN or not where a logit is NaN.
+#[inline(always)]
+pub(crate) fn max<I: Isa>(x: &[f32], classes: usize) -> f32 {
+    if classes < I::LANES {
+        return x[..classes].iter().fold(f32::NEG_INFINITY, |m, x| if m < *x { *x } else { m });
+    }
+    let x = &x[..classes];
+    let last = I::load(I::last(x));
+    let mut most = [last; 4];
+    let mut groups = I::chunks(x).chunks_exact(4);
+    for group in &mut groups {
+        most[0] = I::pmax(most[0], I::load(&group[0]));
+        most[1] = I::pmax(most[1], I::load(&group[1]));
+        most[2] = I::pmax(most[2], I::load(&group[2]));
+        most[3] = I::pmax(most[3], I::load(&group[3]));
+    }
+    for chunk in groups.remainder() {
+        most[0] = I::pmax(most[0], I::load(chunk));
+    }
+    I::max(I::pmax(I::pmax(most[0], most[1]), I::pmax(most[2], most[3])))
+}
+
+/// The first of the largest logits; `None` where a logit is NaN.
+pub(crate) fn argmax<I: Isa>(x: &[f32], classes: usize) -> Option<usize> {
+    let x = &x[..classes];
+    let largest = I::splat(max::<I>(x, classes));
+    let mut ordered = I::first(I::LANES);
+    let mut first = None;
+    for (index, chunk) in I::chunks(x).iter().enumerate() {
+        let v = I::load(chunk);
+        ordered = I::and(ordered, I::eq(v, v));
+        if first.is_none() && I::any(I::eq(v, largest)) {
+            first = Some(index * I::LANES);
+        }
+    }
+    let whole = classes - classes % I::LANES;
+    let broken = I::any(I::and_not(I::first(I::LANES), ordered)) || x[whole..].iter().any(|x| x.is_nan());
+    let largest = max::<I>(x, classes);
+    let from = first.unwrap_or(whole);
+    (!broken).then(|| from + x[from..].iter().position(|x| *x == largest).unwrap_or(0))
+}
+
+/// The statistics of a row, with its exponentials kept in `cells`; `None` for a row whose loss is NaN: one with a NaN
+/// or +inf logit, or with -inf alone.
+#[inline(always)]
+pub(crate) fn stats<I: Isa, C: Cells<I>>(cells: &mut C, row: &Row<'_>) -> Option<RowStats> {
+    let label = cells.logits()[row.label];
+    if row.classes >= LABEL_SHIFT_FROM {
+        let fits = C::KEEPS_LOGITS || label_shift_fits::<I>(max::<I>(cells.logits(), row.classes), label, row.scale);
+        if fits {
+            let sums = sums(cells, row, label);
+            if sums.largest <= LABEL_SHIFT_BITS {
+                return Some(gathered(row, label, label, &sums));
+            }
+            if !C::KEEPS_LOGITS {
+                return None; // the maximum fitted, so this is a NaN that `max` passed over
+            }
+        }
+    }
+    let shift = max::<I>(cells.logits(), row.classes);
+    if !shift.is_finite() {
+        return None;
+    }
+    let sums = sums(cells, row, shift);
+    (sums.largest <= GUARD_BITS).then(|| gathered(row, shift, label, &sums))
+}
+
+#[inline(always)]
+fn gathered(row: &Row<'_>, shift: f32, label: f32, sums: &Sums) -> RowStats {
+    RowStats {
+        shift: f64::from(shift),
+        label: f64::from(label),
+        rest: without_floor(sums.rest, row.classes),
+        moment: sums.moment,
+    }
+}
+
+/// Whether a sweep shifted by `label` would pass for a row whose largest logit is `largest`: its quotient is the
+/// largest of the sweep, since every step to it is monotonic.
+fn label_shift_fits<I: Isa>(largest: f32, label: f32, scale: f32) -> bool {
+    let d = I::mul(I::sub(I::splat(largest), I::splat(label)), I::splat(scale));
+    I::largest_bits(Exp::<I>::new().exp(d).1) <= LABEL_SHIFT_BITS
+}
+
+struct Sums {
+    rest: f64,
+    moment: f64,
+    largest: u32,
+}
+
+/// The sweep, in the instance that does no more than this row asks for.
+#[inline(always)]
+fn sums<I: Isa, C: Cells<I>>(cells: &mut C, row: &Row<'_>, shift: f32) -> Sums {
+    match row.moment {
+        MomentOf::Nothing if row.scale == 1.0 => sweep::<I, C, false, 0>(cells, row, shift, &[]),
+        MomentOf::Nothing => sweep::<I, C, true, 0>(cells, row, shift, &[]),
+        MomentOf::Ones => sweep::<I, C, true, 1>(cells, row, shift, &[]),
+        MomentOf::Weights(weights) => sweep::<I, C, true, 2>(cells, row, shift, weights),
+    }
+}
+
+/// `MOMENT`: 0 none, 1 of ones, 2 of `weights` (padded to `LANES`).
+#[inline(never)]
+fn sweep<I: Isa, C: Cells<I>, const SCALED: bool, const MOMENT: u8>(
+    cells: &mut C,
+    row: &Row<'_>,
+    shift: f32,
+    weights: &[f32],
+) -> Sums {
+    let exp = Exp::<I>::new();
+    let (classes, label) = (row.classes, row.label);
+    let (shift, scale, zero) = (I::splat(shift), I::splat(row.scale), I::splat(0.0));
+    let difference = |x: I::V| {
+        let d = I::sub(x, shift);
+        if SCALED { I::mul(d, scale) } else { d }
+    };
+    let weighted = |chunk: &I::Chunk, d: I::V| {
+        let t = I::load(chunk);
+        I::and_not(I::mul(t, d), I::eq(t, zero))
+    };
+    let whole = classes / I::LANES;
+    let weight_chunks = I::chunks(weights);
+    let tail = (!classes.is_multiple_of(I::LANES)).then(|| I::load(I::last(padded::<I>(cells.logits(), classes))));
+    let label_chunk = if label < whole * I::LANES { label / I::LANES } else { usize::MAX };
+    let label_lane = I::only(label % I::LANES);
+    let mut highest = zero;
+    let (mut rest, mut moment) = (0.0, 0.0);
+    let mut start = 0;
+    while start < whole {
+        let end = whole.min(start + FLUSH);
+        let (mut sum, mut first_moment) = (zero, zero);
+        let mut step = |index: usize, x: I::V, keep: Option<I::V>| {
+            let d = difference(x);
+            match MOMENT {
+                0 => {}
+                1 => first_moment = I::add(first_moment, d),
+                _ => first_moment = I::add(first_moment, weighted(&weight_chunks[index], d)),
+            }
+            let (e, n) = exp.exp(d);
+            highest = I::max_bits(highest, n);
+            sum = I::add(sum, keep.map_or(e, |label| I::and_not(e, label)));
+            e
+        };
+        let cut = if (start..end).contains(&label_chunk) { label_chunk } else { end };
+        cells.sweep(start..cut, |index, x| step(index, x, None));
+        if cut < end {
+            cells.sweep(cut..cut + 1, |index, x| step(index, x, Some(label_lane)));
+            cells.sweep(cut + 1..end, |index, x| step(index, x, None));
+        }
+        rest += I::sum(sum);
+        moment += I::sum(first_moment);
+        start = end;
+    }
+    if let Some(x) = tail {
+        let counts = tail_mask::<I>(classes);
+        let d = difference(x);
+        let (e, n) = exp.exp(d);
+        highest = I::max_bits(highest, I::and(n, counts));
+        cells.keep_last(e);
+        let mut counted = I::and(e, counts);
+        if label_chunk == usize::MAX {
+            counted = I::and_not(counted, I::only(label - tail_start::<I>(classes)));
+        }
+        rest += I::sum(counted);
+        moment += match MOMENT {
+            0 => 0.0,
+            1 => I::sum(I::and(d, counts)),
+            _ => I::sum(I::and(weighted(I::last(padded::<I>(weights, classes)), d), counts)),
+        };
+    }
+    Sums { rest, moment, largest: I::largest_bits(highest) }
+}
+
+/// The slice whose last `LANES` floats are the last vector of a row.
+#[inline(always)]
+fn padded<I: Isa>(x: &[f32], classes: usize) -> &[f32] {
+    &x[..classes.max(I::LANES)]
+}
+
+/// Turns the exponentials that [`stats`] kept into the gradient: `scale * e + bias`, and `target` at the label.
+#[inline(always)]
+pub(crate) fn write_grad<I: Isa>(
+    e: &mut [f32],
+    classes: usize,
+    scale: f32,
+    bias: Bias<'_>,
+    target: Option<(usize, f32)>,
+) {
+    match bias {
+        Bias::None => affine::<I, 0>(e, classes, scale, 0.0, &[]),
+        Bias::Uniform(bias) => affine::<I, 1>(e, classes, scale, bias, &[]),
+        Bias::PerClass(bias, weights) => affine::<I, 2>(e, classes, scale, bias, weights),
+    }
+    if let Some((label, value)) = target {
+        e[label] = value;
+    }
+}
+
+/// `BIAS`: 0 none, 1 the same for all, 2 times `weights` (padded to `LANES`).
+#[inline(never)]
+fn affine<I: Isa, const BIAS: u8>(e: &mut [f32], classes: usize, scale: f32, bias: f32, weights: &[f32]) {
+    let threshold = I::splat(zero_threshold(scale));
+    let (scale, bias) = (I::splat(scale), I::splat(bias));
+    // `and_not` by `le` lets a NaN through, where `and` by `gt` would hide it.
+    let map = |e: I::V, weights: Option<&I::Chunk>| {
+        let p = I::mul(I::and_not(e, I::le(e, threshold)), scale);
+        match BIAS {
+            0 => p,
+            1 => I::add(p, bias),
+            _ => I::add(p, weights.map_or(bias, |weights| I::mul(I::load(weights), bias))),
+        }
+    };
+    let e = &mut e[..classes.max(I::LANES)];
+    let whole = classes / I::LANES;
+    let tail = (!classes.is_multiple_of(I::LANES)).then(|| I::load(I::last(e)));
+    let chunks = &mut I::chunks_mut(e)[..whole];
+    if BIAS == 2 {
+        for (chunk, weights) in chunks.iter_mut().zip(I::chunks(weights)) {
+            I::store(chunk, map(I::load(chunk), Some(weights)));
+        }
+    } else {
+        for chunk in chunks {
+            I::store(chunk, map(I::load(chunk), None));
+        }
+    }
+    if let Some(tail) = tail {
+        let weights = (BIAS == 2).then(|| I::last(padded::<I>(weights, classes)));
+        I::store(I::last_mut(e), map(tail, weights));
+    }
+}

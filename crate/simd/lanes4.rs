@@ -1,0 +1,148 @@
+//! Four lanes in plain Rust: the native twins of the wasm implementations, bit for bit.
+
+use super::Isa;
+
+/// Multiply and add round separately, as plain wasm SIMD does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lanes4;
+
+/// Multiply-add rounds once, as relaxed wasm SIMD does on processors with a fused multiply-add.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lanes4Fused;
+
+type V = [f32; 4];
+
+const ONES: f32 = f32::from_bits(u32::MAX);
+
+#[inline(always)]
+fn map(a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
+    [f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3])]
+}
+
+#[inline(always)]
+fn bits(a: V, b: V, f: impl Fn(u32, u32) -> u32) -> V {
+    map(a, b, |a, b| f32::from_bits(f(a.to_bits(), b.to_bits())))
+}
+
+#[inline(always)]
+fn mask(truth: bool) -> f32 {
+    if truth { ONES } else { 0.0 }
+}
+
+#[inline(always)]
+fn pmax(a: f32, b: f32) -> f32 {
+    if a < b { b } else { a }
+}
+
+macro_rules! lanes4 {
+    ($name:ident, $fused:literal, |$a:ident, $b:ident, $c:ident| $mul_add:expr) => {
+        impl Isa for $name {
+            const LANES: usize = 4;
+            const FUSED: bool = $fused;
+            type V = V;
+            type Chunk = [f32; 4];
+
+            #[inline(always)]
+            fn chunks(x: &[f32]) -> &[[f32; 4]] {
+                x.as_chunks().0
+            }
+            #[inline(always)]
+            fn chunks_mut(x: &mut [f32]) -> &mut [[f32; 4]] {
+                x.as_chunks_mut().0
+            }
+            #[inline(always)]
+            fn last(x: &[f32]) -> &[f32; 4] {
+                x.last_chunk().expect("at least four floats")
+            }
+            #[inline(always)]
+            fn last_mut(x: &mut [f32]) -> &mut [f32; 4] {
+                x.last_chunk_mut().expect("at least four floats")
+            }
+            #[inline(always)]
+            fn load(chunk: &[f32; 4]) -> V {
+                *chunk
+            }
+            #[inline(always)]
+            fn store(chunk: &mut [f32; 4], v: V) {
+                *chunk = v;
+            }
+            #[inline(always)]
+            fn splat(x: f32) -> V {
+                [x; 4]
+            }
+            #[inline(always)]
+            fn add(a: V, b: V) -> V {
+                map(a, b, |a, b| a + b)
+            }
+            #[inline(always)]
+            fn sub(a: V, b: V) -> V {
+                map(a, b, |a, b| a - b)
+            }
+            #[inline(always)]
+            fn mul(a: V, b: V) -> V {
+                map(a, b, |a, b| a * b)
+            }
+            #[inline(always)]
+            fn mul_add(a: V, b: V, c: V) -> V {
+                let one = |$a: f32, $b: f32, $c: f32| $mul_add;
+                [one(a[0], b[0], c[0]), one(a[1], b[1], c[1]), one(a[2], b[2], c[2]), one(a[3], b[3], c[3])]
+            }
+            #[inline(always)]
+            fn pmax(a: V, b: V) -> V {
+                map(a, b, pmax)
+            }
+            #[inline(always)]
+            fn le(a: V, b: V) -> V {
+                map(a, b, |a, b| mask(a <= b))
+            }
+            #[inline(always)]
+            fn eq(a: V, b: V) -> V {
+                map(a, b, |a, b| mask(a == b))
+            }
+            #[inline(always)]
+            fn and(a: V, b: V) -> V {
+                bits(a, b, |a, b| a & b)
+            }
+            #[inline(always)]
+            fn and_not(a: V, b: V) -> V {
+                bits(a, b, |a, b| a & !b)
+            }
+            #[inline(always)]
+            fn max_bits(a: V, b: V) -> V {
+                bits(a, b, Ord::max)
+            }
+            #[inline(always)]
+            fn scale_by_exponent(p: V, n: V) -> V {
+                bits(p, n, |p, n| p.wrapping_add(n << 23))
+            }
+            #[inline(always)]
+            fn first(count: usize) -> V {
+                core::array::from_fn(|lane| mask(lane < count))
+            }
+            #[inline(always)]
+            fn only(lane: usize) -> V {
+                core::array::from_fn(|each| mask(each == lane))
+            }
+            #[inline(always)]
+            fn sum(v: V) -> f64 {
+                let [a, b, c, d] = v.map(f64::from);
+                ((a + b) + c) + d
+            }
+            #[inline(always)]
+            fn max(v: V) -> f32 {
+                pmax(pmax(pmax(v[0], v[1]), v[2]), v[3])
+            }
+            #[inline(always)]
+            fn largest_bits(v: V) -> u32 {
+                v.map(f32::to_bits).into_iter().fold(0, u32::max)
+            }
+            #[inline(always)]
+            fn any(mask: V) -> bool {
+                Self::largest_bits(mask) != 0
+            }
+        }
+    };
+}
+
+lanes4!(Lanes4, false, |a, b, c| a * b + c);
+lanes4!(Lanes4Fused, true, |a, b, c| a.mul_add(b, c));

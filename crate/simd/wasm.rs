@@ -1,0 +1,149 @@
+//! The wasm instructions: plain SIMD128, and relaxed SIMD, which differs in `mul_add` alone.
+
+use super::Isa;
+use core::arch::wasm32::*;
+
+/// Multiply and add round separately.
+#[cfg(not(target_feature = "relaxed-simd"))]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Simd128;
+
+/// Multiply-add may round once; the loader asks whether it does before it keeps this build.
+#[cfg(target_feature = "relaxed-simd")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RelaxedSimd;
+
+static FIRST: [[u32; 4]; 5] =
+    [[0, 0, 0, 0], [!0, 0, 0, 0], [!0, !0, 0, 0], [!0, !0, !0, 0], [!0, !0, !0, !0]];
+static ONLY: [[u32; 4]; 4] = [[!0, 0, 0, 0], [0, !0, 0, 0], [0, 0, !0, 0], [0, 0, 0, !0]];
+
+#[inline(always)]
+fn mask(lanes: &[u32; 4]) -> v128 {
+    u32x4(lanes[0], lanes[1], lanes[2], lanes[3])
+}
+
+macro_rules! simd128 {
+    ($name:ident, $fused:literal, |$a:ident, $b:ident, $c:ident| $mul_add:expr) => {
+        impl Isa for $name {
+            const LANES: usize = 4;
+            const FUSED: bool = $fused;
+            type V = v128;
+            type Chunk = [f32; 4];
+
+            #[inline(always)]
+            fn chunks(x: &[f32]) -> &[[f32; 4]] {
+                x.as_chunks().0
+            }
+            #[inline(always)]
+            fn chunks_mut(x: &mut [f32]) -> &mut [[f32; 4]] {
+                x.as_chunks_mut().0
+            }
+            #[inline(always)]
+            fn last(x: &[f32]) -> &[f32; 4] {
+                x.last_chunk().expect("at least four floats")
+            }
+            #[inline(always)]
+            fn last_mut(x: &mut [f32]) -> &mut [f32; 4] {
+                x.last_chunk_mut().expect("at least four floats")
+            }
+            #[inline(always)]
+            fn load(chunk: &[f32; 4]) -> v128 {
+                f32x4(chunk[0], chunk[1], chunk[2], chunk[3])
+            }
+            #[inline(always)]
+            fn store(chunk: &mut [f32; 4], v: v128) {
+                *chunk = [
+                    f32x4_extract_lane::<0>(v),
+                    f32x4_extract_lane::<1>(v),
+                    f32x4_extract_lane::<2>(v),
+                    f32x4_extract_lane::<3>(v),
+                ];
+            }
+            #[inline(always)]
+            fn splat(x: f32) -> v128 {
+                f32x4_splat(x)
+            }
+            #[inline(always)]
+            fn add(a: v128, b: v128) -> v128 {
+                f32x4_add(a, b)
+            }
+            #[inline(always)]
+            fn sub(a: v128, b: v128) -> v128 {
+                f32x4_sub(a, b)
+            }
+            #[inline(always)]
+            fn mul(a: v128, b: v128) -> v128 {
+                f32x4_mul(a, b)
+            }
+            #[inline(always)]
+            fn mul_add($a: v128, $b: v128, $c: v128) -> v128 {
+                $mul_add
+            }
+            #[inline(always)]
+            fn pmax(a: v128, b: v128) -> v128 {
+                f32x4_pmax(a, b)
+            }
+            #[inline(always)]
+            fn le(a: v128, b: v128) -> v128 {
+                f32x4_le(a, b)
+            }
+            #[inline(always)]
+            fn eq(a: v128, b: v128) -> v128 {
+                f32x4_eq(a, b)
+            }
+            #[inline(always)]
+            fn and(a: v128, b: v128) -> v128 {
+                v128_and(a, b)
+            }
+            #[inline(always)]
+            fn and_not(a: v128, b: v128) -> v128 {
+                v128_andnot(a, b)
+            }
+            #[inline(always)]
+            fn max_bits(a: v128, b: v128) -> v128 {
+                u32x4_max(a, b)
+            }
+            #[inline(always)]
+            fn scale_by_exponent(p: v128, n: v128) -> v128 {
+                u32x4_add(p, u32x4_shl(n, 23))
+            }
+            #[inline(always)]
+            fn first(count: usize) -> v128 {
+                mask(&FIRST[count])
+            }
+            #[inline(always)]
+            fn only(lane: usize) -> v128 {
+                mask(&ONLY[lane])
+            }
+            #[inline(always)]
+            fn sum(v: v128) -> f64 {
+                let low = f64x2_promote_low_f32x4(v);
+                let high = f64x2_promote_low_f32x4(u64x2_shuffle::<1, 1>(v, v));
+                ((f64x2_extract_lane::<0>(low) + f64x2_extract_lane::<1>(low)) + f64x2_extract_lane::<0>(high))
+                    + f64x2_extract_lane::<1>(high)
+            }
+            #[inline(always)]
+            fn max(v: v128) -> f32 {
+                let m = f32x4_pmax(v, u32x4_shuffle::<1, 1, 1, 1>(v, v));
+                let m = f32x4_pmax(m, u32x4_shuffle::<2, 2, 2, 2>(v, v));
+                let m = f32x4_pmax(m, u32x4_shuffle::<3, 3, 3, 3>(v, v));
+                f32x4_extract_lane::<0>(m)
+            }
+            #[inline(always)]
+            fn largest_bits(v: v128) -> u32 {
+                let m = u32x4_max(v, u64x2_shuffle::<1, 0>(v, v));
+                let m = u32x4_max(m, u32x4_shuffle::<1, 0, 3, 2>(m, m));
+                u32x4_extract_lane::<0>(m)
+            }
+            #[inline(always)]
+            fn any(mask: v128) -> bool {
+                v128_any_true(mask)
+            }
+        }
+    };
+}
+
+#[cfg(not(target_feature = "relaxed-simd"))]
+simd128!(Simd128, false, |a, b, c| f32x4_add(f32x4_mul(a, b), c));
+#[cfg(target_feature = "relaxed-simd")]
+simd128!(RelaxedSimd, true, |a, b, c| f32x4_relaxed_madd(a, b, c));

@@ -1,0 +1,329 @@
+//! The operation: arguments and results, and the way through a call.
+//!
+//! 1. [`plan`] checks the options against the shape and resolves them once.
+//! 2. [`scan`] reads every label and weight, judges them, and finds the denominator. Nothing has been written yet.
+//! 3. [`rows`] or [`tiles`] computes losses and gradient, unit by unit, on the executor's threads.
+//! 4. [`totals`] adds up the rows in an order that depends on nothing but their number.
+
+mod deliver;
+mod plan;
+mod rows;
+mod scan;
+mod tiles;
+mod totals;
+
+use crate::element::{Element, GradElement};
+use crate::labels::Labels;
+use crate::options::{CrossEntropy, Reduction};
+use crate::parallel::{Executor, Stopped};
+use crate::simd::{Best, Kernel, Lanes4, Lanes4Fused};
+use crate::{Error, Shape};
+use core::sync::atomic::AtomicI32;
+use plan::Plan;
+
+/// Below this many logits a call stays on the calling thread, and each further thread needs as many again.
+const ELEMENTS_PER_THREAD: usize = 131_072;
+
+/// Logits to read, with their shape.
+#[derive(Debug, Clone, Copy)]
+pub struct Logits<'a, E> {
+    data: &'a [E],
+    shape: Shape,
+}
+
+/// Logits that their gradient will replace, with their shape.
+#[derive(Debug)]
+pub struct LogitsMut<'a, E> {
+    data: &'a mut [E],
+    shape: Shape,
+}
+
+fn fits(got: usize, expected: usize, what: &'static str) -> Result<(), Error> {
+    if got == expected { Ok(()) } else { Err(Error::Length { what, got, expected }) }
+}
+
+impl<'a, E: Element> Logits<'a, E> {
+    /// Row-major logits of this shape.
+    ///
+    /// # Errors
+    /// [`Error::Length`] where the slice does not have [`Shape::elements`] elements.
+    pub fn new(data: &'a [E], shape: Shape) -> Result<Self, Error> {
+        fits(data.len(), shape.elements(), "logits")?;
+        Ok(Self { data, shape })
+    }
+}
+
+impl<'a, E: Element> LogitsMut<'a, E> {
+    /// Row-major logits of this shape.
+    ///
+    /// # Errors
+    /// As [`Logits::new`].
+    pub fn new(data: &'a mut [E], shape: Shape) -> Result<Self, Error> {
+        fits(data.len(), shape.elements(), "logits")?;
+        Ok(Self { data, shape })
+    }
+}
+
+/// What a call comes to. `L` is the type of per-row results: `f64` for `f64` logits, otherwise `f32`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Output<L> {
+    /// The reduced loss; under [`Reduction::None`] the sum of `losses`.
+    pub loss: f64,
+    /// The weighted loss of each row under [`Reduction::None`], otherwise empty.
+    pub losses: Vec<L>,
+    /// The sum of the weighted row losses, each rounded to `L`.
+    pub loss_sum: f64,
+    /// The sum of the row weights over valid rows.
+    pub weight_sum: f64,
+    /// Rows that are not ignored.
+    pub valid_count: usize,
+    /// Rows whose label was invalid, under [`InvalidLabel::Nan`](crate::InvalidLabel::Nan) or
+    /// [`Ignore`](crate::InvalidLabel::Ignore).
+    pub invalid_count: usize,
+    /// All rows.
+    pub row_count: usize,
+    /// Rows whose loss is NaN or infinite.
+    pub non_finite_count: usize,
+    /// What the mean was divided by; 1 for other reductions.
+    pub denominator: f64,
+    /// The log-sum-exp of each row, where asked for; NaN for ignored and invalid rows.
+    pub log_sum_exp: Vec<L>,
+    /// `ln softmax[label]` of each row, where asked for; NaN for ignored and invalid rows.
+    pub target_log_prob: Vec<L>,
+    /// The first of the largest logits of each row, where asked for; -1 for ignored and invalid rows and rows with NaN.
+    pub predictions: Vec<i32>,
+    /// Valid rows whose prediction is their label, where predictions or `per_class` were asked for.
+    pub correct_count: Option<usize>,
+    /// Sums by label, where asked for.
+    pub per_class: Option<PerClass>,
+}
+
+/// Sums over the valid rows of each label; vectors of `classes` entries.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct PerClass {
+    /// Weighted losses.
+    pub loss: Vec<f64>,
+    /// Row weights.
+    pub weight: Vec<f64>,
+    /// Rows.
+    pub count: Vec<f64>,
+    /// Rows whose prediction is their label.
+    pub correct: Vec<f64>,
+}
+
+/// The logits of a call and where their gradient goes.
+#[derive(Debug)]
+pub(crate) enum Access<'a, E, G> {
+    Loss(&'a [E]),
+    Apart(&'a [E], &'a mut [G]),
+    InPlace(&'a mut [E]),
+}
+
+/// Where per-row results go, beside the losses that a call always computes.
+#[derive(Debug)]
+pub(crate) struct Results<'a, L> {
+    pub(crate) losses: &'a mut [L],
+    pub(crate) log_sum_exp: Option<&'a mut [L]>,
+    pub(crate) target_log_prob: Option<&'a mut [L]>,
+    pub(crate) predictions: Option<&'a mut [i32]>,
+    /// Four runs of `classes` numbers: loss, weight, count, correct.
+    pub(crate) per_class: Option<&'a mut [f64]>,
+}
+
+/// The numbers of a call.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Summary {
+    pub(crate) loss: f64,
+    pub(crate) loss_sum: f64,
+    pub(crate) weight_sum: f64,
+    pub(crate) valid: usize,
+    pub(crate) invalid: usize,
+    pub(crate) non_finite: usize,
+    pub(crate) denominator: f64,
+    pub(crate) correct: usize,
+}
+
+/// A vector of zeros, or the error that memory was refused.
+pub(crate) fn zeros<T: Copy + Default>(length: usize) -> Result<Vec<T>, Error> {
+    let mut vector = Vec::new();
+    vector
+        .try_reserve_exact(length)
+        .map_err(|_| Error::OutOfMemory { bytes: length.saturating_mul(size_of::<T>()) })?;
+    vector.resize(length, T::default());
+    Ok(vector)
+}
+
+fn zeros_if<T: Copy + Default>(wanted: bool, length: usize) -> Result<Vec<T>, Error> {
+    if wanted { zeros(length) } else { Ok(Vec::new()) }
+}
+
+fn some_if<T>(wanted: bool, slice: &mut [T]) -> Option<&mut [T]> {
+    wanted.then_some(slice)
+}
+
+impl CrossEntropy<'_> {
+    /// The loss alone.
+    ///
+    /// `labels` has one entry per row: the logits' shape without the class axis.
+    ///
+    /// # Errors
+    /// Any [`Error`]; nothing has been written then.
+    pub fn forward<'l, E: Element>(
+        &self,
+        logits: &Logits<'_, E>,
+        labels: impl Into<Labels<'l>>,
+    ) -> Result<Output<E::PerRow>, Error> {
+        self.output(Access::<E, E>::Loss(logits.data), logits.shape, labels.into())
+    }
+
+    /// The loss, and its gradient with respect to the logits written (or, under `accumulate`, added) to `grad`, which
+    /// has the logits' shape. The reduction's division and `upstream` are part of the gradient.
+    ///
+    /// # Errors
+    /// Any [`Error`]; nothing has been written then.
+    pub fn forward_backward<'l, E: Element, G: GradElement<E>>(
+        &self,
+        logits: &Logits<'_, E>,
+        labels: impl Into<Labels<'l>>,
+        grad: &mut [G],
+    ) -> Result<Output<E::PerRow>, Error> {
+        fits(grad.len(), logits.shape.elements(), "grad")?;
+        self.output(Access::Apart(logits.data, grad), logits.shape, labels.into())
+    }
+
+    /// The loss, and its gradient in place of the logits; the same bits as [`CrossEntropy::forward_backward`].
+    ///
+    /// # Errors
+    /// Any [`Error`]; nothing has been written then.
+    pub fn forward_backward_in_place<'l, E: Element>(
+        &self,
+        logits: &mut LogitsMut<'_, E>,
+        labels: impl Into<Labels<'l>>,
+    ) -> Result<Output<E::PerRow>, Error> {
+        if self.accumulate {
+            return Err(Error::OptionConflict { option: "accumulate", with: "a gradient in place" });
+        }
+        self.output(Access::<E, E>::InPlace(logits.data), logits.shape, labels.into())
+    }
+
+    fn output<E: Element, G: GradElement<E>>(
+        &self,
+        access: Access<'_, E, G>,
+        shape: Shape,
+        labels: Labels<'_>,
+    ) -> Result<Output<E::PerRow>, Error> {
+        let (rows, wanted) = (shape.rows(), self.outputs);
+        let mut losses = zeros(rows)?;
+        let mut log_sum_exp = zeros_if(wanted.log_sum_exp, rows)?;
+        let mut target_log_prob = zeros_if(wanted.target_log_prob, rows)?;
+        let mut predictions = zeros_if(wanted.predictions || wanted.per_class, rows)?;
+        let mut per_class = zeros_if(wanted.per_class, 4 * shape.classes())?;
+        let results = Results {
+            losses: &mut losses,
+            log_sum_exp: some_if(wanted.log_sum_exp, &mut log_sum_exp),
+            target_log_prob: some_if(wanted.target_log_prob, &mut target_log_prob),
+            predictions: some_if(wanted.predictions || wanted.per_class, &mut predictions),
+            per_class: some_if(wanted.per_class, &mut per_class),
+        };
+        let summary = self.execute(access, shape, labels, results, None)?;
+        if self.reduction != Reduction::None {
+            losses = Vec::new();
+        }
+        if !wanted.predictions {
+            predictions = Vec::new();
+        }
+        let mut columns = per_class.chunks_exact(shape.classes()).map(<[f64]>::to_vec);
+        let mut column = || columns.next().unwrap_or_default();
+        Ok(Output {
+            loss: summary.loss,
+            losses,
+            loss_sum: summary.loss_sum,
+            weight_sum: summary.weight_sum,
+            valid_count: summary.valid,
+            invalid_count: summary.invalid,
+            row_count: rows,
+            non_finite_count: summary.non_finite,
+            denominator: summary.denominator,
+            log_sum_exp,
+            target_log_prob,
+            predictions,
+            correct_count: (wanted.predictions || wanted.per_class).then_some(summary.correct),
+            per_class: wanted.per_class.then(|| PerClass {
+                loss: column(),
+                weight: column(),
+                count: column(),
+                correct: column(),
+            }),
+        })
+    }
+
+    /// The whole call over caller-owned memory. `cancel`, once not 0, stops it between units.
+    pub(crate) fn execute<E: Element, G: GradElement<E>>(
+        &self,
+        access: Access<'_, E, G>,
+        shape: Shape,
+        labels: Labels<'_>,
+        results: Results<'_, E::PerRow>,
+        cancel: Option<&AtomicI32>,
+    ) -> Result<Summary, Error> {
+        let plan = Plan::new(self, shape, &labels)?;
+        let executor = self.executor.for_elements(shape.elements());
+        let scan = scan::scan(&plan, &labels, executor, cancel)?;
+        let call = Call { plan: &plan, scan: &scan, executor, cancel };
+        match self.kernel {
+            Kernel::Best => call.compute::<Best, E, G>(access, results),
+            Kernel::Lanes4 => call.compute::<Lanes4, E, G>(access, results),
+            Kernel::Lanes4Fused => call.compute::<Lanes4Fused, E, G>(access, results),
+        }
+    }
+}
+
+impl Executor {
+    /// The executor for a call of this size: threads only where each has enough to do.
+    fn for_elements(self, elements: usize) -> Self {
+        match self {
+            Executor::Serial => Executor::Serial,
+            #[cfg(feature = "threads")]
+            Executor::Rayon { threads } => match threads.min(elements / ELEMENTS_PER_THREAD) {
+                0 | 1 => Executor::Serial,
+                threads => Executor::Rayon { threads },
+            },
+        }
+    }
+}
+
+impl From<Stopped> for Error {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Lost => Error::EngineLost,
+            Stopped::Cancelled => Error::Aborted,
+        }
+    }
+}
+
+/// A call whose arguments have been judged.
+struct Call<'a> {
+    plan: &'a Plan<'a>,
+    scan: &'a scan::Scan,
+    executor: Executor,
+    cancel: Option<&'a AtomicI32>,
+}
+
+impl Call<'_> {
+    fn compute<I: crate::simd::Isa, E: Element, G: GradElement<E>>(
+        &self,
+        access: Access<'_, E, G>,
+        mut results: Results<'_, E::PerRow>,
+    ) -> Result<Summary, Error> {
+        if self.plan.shape.rows() > 0 {
+            if self.plan.shape.inner() == 1 {
+                self.rows::<I, E, G>(access, &mut results)?;
+            } else {
+                self.tiles::<I, E, G>(access, &mut results)?;
+            }
+        }
+        self.totals(results)
+    }
+}

@@ -1,0 +1,98 @@
+//! Between the caller's arrays and the kernels' scratch: gather a row's kept classes, hand its gradient back.
+
+use super::Access;
+use super::plan::Kept;
+use crate::element::{Element, GradElement};
+
+/// Copies the kept classes of a row to scratch of the compute type.
+pub(super) fn gather<E: Element, S: Element>(row: &[E], kept: Option<&Kept>, scratch: &mut [S]) {
+    match kept {
+        None => match S::as_f32_mut(&mut scratch[..row.len()]) {
+            Some(scratch) => E::widen(row, scratch),
+            None => {
+                for (slot, x) in scratch.iter_mut().zip(row) {
+                    *slot = S::from_f64(x.to_f64());
+                }
+            }
+        },
+        Some(kept) => {
+            for (slot, class) in scratch.iter_mut().zip(&kept.classes) {
+                *slot = S::from_f64(row[*class as usize].to_f64());
+            }
+        }
+    }
+}
+
+/// Writes, or adds, a row's gradient over the kept classes to where it belongs; classes that are not kept get 0.
+pub(super) fn scatter<S: Element, G: Element>(gradient: &[S], kept: Option<&Kept>, into: &mut [G], accumulate: bool) {
+    let put = |slot: &mut G, value: &S| {
+        let before = if accumulate { slot.to_f64() } else { 0.0 };
+        *slot = G::from_f64(before + value.to_f64());
+    };
+    match kept {
+        None => match S::as_f32(&gradient[..into.len()]) {
+            Some(gradient) if !accumulate => G::narrow(gradient, into),
+            _ => into.iter_mut().zip(gradient).for_each(|(slot, value)| put(slot, value)),
+        },
+        Some(kept) => {
+            if !accumulate {
+                into.fill(G::default());
+            }
+            for (value, class) in gradient.iter().zip(&kept.classes) {
+                put(&mut into[*class as usize], value);
+            }
+        }
+    }
+}
+
+impl<E: Element, G: GradElement<E>> Access<'_, E, G> {
+    pub(super) fn logits(&self) -> &[E] {
+        match self {
+            Access::Loss(x) | Access::Apart(x, _) => x,
+            Access::InPlace(x) => x,
+        }
+    }
+
+    /// Sets the gradient of a row that has none; under `accumulate` there is nothing to add.
+    pub(super) fn set_zero(&mut self, accumulate: bool) {
+        match self {
+            Access::Loss(_) => {}
+            Access::Apart(_, _) if accumulate => {}
+            Access::Apart(_, grad) => grad.fill(G::default()),
+            Access::InPlace(x) => x.fill(E::default()),
+        }
+    }
+
+    /// Sets the gradient of a row to NaN, but for classes that are not kept.
+    pub(super) fn set_nan(&mut self, kept: Option<&Kept>, accumulate: bool) {
+        match self {
+            Access::Loss(_) => {}
+            Access::Apart(_, grad) => set_nan(grad, kept, accumulate),
+            Access::InPlace(x) => set_nan(x, kept, accumulate),
+        }
+    }
+
+    /// Hands the gradient of a row from scratch to where it belongs.
+    pub(super) fn put<S: Element>(&mut self, gradient: &[S], kept: Option<&Kept>, accumulate: bool) {
+        match self {
+            Access::Loss(_) => {}
+            Access::Apart(_, grad) => scatter(gradient, kept, grad, accumulate),
+            Access::InPlace(x) => scatter(gradient, kept, x, false),
+        }
+    }
+}
+
+fn set_nan<T: Element>(grad: &mut [T], kept: Option<&Kept>, accumulate: bool) {
+    let nan = T::from_f64(f64::NAN);
+    match kept {
+        None => grad.fill(nan),
+        Some(kept) => {
+            if !accumulate {
+                grad.fill(T::default());
+            }
+            for class in &kept.classes {
+                grad[*class as usize] = nan;
+            }
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The options of a call, checked against its shape and resolved to what the units need.
+
+use super::{fits, zeros};
+use crate::element::Element;
+use crate::kernels::{Bias, MomentOf};
+use crate::kernels::double::Probs;
+use crate::labels::{LabelRule, Labels};
+use crate::objective::{Coefficients, Objective, RowWeights};
+use crate::options::{CrossEntropy, Input, RowValues, SmoothingWeights, Weights};
+use crate::{Error, Shape};
+
+/// Padding of class vectors: the widest vector that the kernels may load at once.
+pub(super) const PADDING: usize = 16;
+
+pub(crate) struct Plan<'a> {
+    pub(super) options: &'a CrossEntropy<'a>,
+    pub(super) shape: Shape,
+    pub(super) objective: Objective,
+    pub(super) probs: Option<Probs>,
+    /// The kept classes, where a class mask removes some.
+    pub(super) kept: Option<Kept>,
+    /// Class weights of the kept classes in single precision, where smoothing carries them; padded.
+    smoothing_vector: Vec<f32>,
+    /// Their sum, or the number of kept classes.
+    smoothing_total: f64,
+    matrix: Option<Matrix>,
+}
+
+/// The classes that a mask keeps, and where each class went.
+pub(super) struct Kept {
+    pub(super) classes: Vec<u32>,
+    position: Vec<i32>,
+}
+
+/// The label matrix over the kept classes: lines of `stride` numbers, and their sums.
+struct Matrix {
+    entries: Vec<f32>,
+    stride: usize,
+    totals: Vec<f64>,
+}
+
+/// What one row is to be: see [`Plan::fate`].
+pub(super) enum Fate {
+    /// Ignored: loss 0 and gradient 0, the logits are not looked at.
+    Ignored,
+    /// Of weight 0: loss 0 and gradient 0, the logits are looked at only for requested outputs. The label's place among
+    /// the kept classes.
+    Inactive(usize),
+    /// Loss and gradient NaN.
+    Nan,
+    /// Computed.
+    Row(RowPlan),
+}
+
+/// A row that counts.
+pub(super) struct RowPlan {
+    pub(super) class: usize,
+    /// Its place among the kept classes.
+    pub(super) label: usize,
+    pub(super) weights: RowWeights,
+}
+
+impl RowPlan {
+    /// A row whose outputs are wanted though its weight is 0.
+    pub(super) fn unweighted(label: usize) -> Self {
+        Self { class: 0, label, weights: RowWeights { row: 0.0, sample: 0.0, class: 0.0, moment_total: 0.0 } }
+    }
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(options: &'a CrossEntropy<'a>, shape: Shape, labels: &Labels<'_>) -> Result<Self, Error> {
+        let classes = shape.classes();
+        fits(labels.len(), shape.rows(), "labels")?;
+        if let Some(weights) = options.class_weight {
+            fits(weights.len(), classes, "classWeight")?;
+        }
+        for (values, what) in [(options.sample_weight, "sampleWeight"), (options.upstream, "upstream")] {
+            if let RowValues::PerRow(values) = values {
+                fits(values.len(), shape.rows(), what)?;
+            }
+        }
+        if let Some(mask) = options.class_mask {
+            fits(mask.len(), classes, "classMask")?;
+        }
+        if let Some(matrix) = options.label_matrix {
+            fits(matrix.len(), classes.saturating_mul(classes), "labelMatrix")?;
+        }
+        options.check()?;
+        let kept = options.class_mask.map(|mask| Kept::new(mask)).transpose()?.flatten();
+        let count = kept.as_ref().map_or(classes, |kept| kept.classes.len());
+        let each = |position: usize| kept.as_ref().map_or(position, |kept| kept.classes[position] as usize);
+        let by_class = options.smoothing_weights == SmoothingWeights::Class;
+        let carries_weights = options.label_smoothing > 0.0 && by_class;
+        let mut smoothing_vector = Vec::new();
+        let mut smoothing_total = count as f64;
+        if let Some(weights) = options.class_weight.filter(|_| carries_weights) {
+            smoothing_total = (0..count).map(|position| weights.get(each(position))).sum();
+            smoothing_vector = padded(count, |position| weights.get(each(position)))?;
+        }
+        let matrix = options.label_matrix.map(|matrix| Matrix::new(matrix, classes, count, each)).transpose()?;
+        Ok(Self {
+            options,
+            shape,
+            objective: Objective {
+                classes: count as f64,
+                scale: options.logit_scale,
+                smoothing: options.label_smoothing,
+                smoothing_by_class: by_class,
+                z_loss: options.z_loss,
+                focal_gamma: options.focal_gamma,
+                poly1_epsilon: options.poly1_epsilon,
+                matrix: matrix.is_some(),
+            },
+            probs: (options.input == Input::Probs)
+                .then_some(Probs { bound: options.probs_epsilon, normalize: options.probs_normalize }),
+            kept,
+            smoothing_vector,
+            smoothing_total,
+            matrix,
+        })
+    }
+
+    /// The number of kept classes.
+    pub(super) fn classes(&self) -> usize {
+        self.kept.as_ref().map_or(self.shape.classes(), |kept| kept.classes.len())
+    }
+
+    pub(super) fn label_rule(&self) -> LabelRule<'_> {
+        LabelRule {
+            classes: self.shape.classes(),
+            ignore: self.options.ignore.values(),
+            kept: self.options.class_mask,
+        }
+    }
+
+    /// The class weight of a label.
+    pub(super) fn class_weight(&self, class: usize) -> f64 {
+        self.options.class_weight.map_or(1.0, |weights| weights.get(class))
+    }
+
+    pub(super) fn has_matrix(&self) -> bool {
+        self.matrix.is_some()
+    }
+
+    /// Whether the input is scores, not probabilities or their logarithms.
+    pub(super) fn reads_logits(&self) -> bool {
+        self.options.input == Input::Logits
+    }
+
+    /// The class at a position among the kept ones.
+    pub(super) fn class_at(&self, position: usize) -> i32 {
+        let class = self.kept.as_ref().map_or(position, |kept| kept.classes[position] as usize);
+        i32::try_from(class).unwrap_or(i32::MAX)
+    }
+
+    /// In full precision, what [`Plan::moment`] and [`Plan::bias`] weigh a position of a row with this class by.
+    pub(super) fn share(&self, class: usize, position: usize) -> f64 {
+        let column = self.kept.as_ref().map_or(position, |kept| kept.classes[position] as usize);
+        match self.options.label_matrix {
+            Some(matrix) => matrix.get(class * self.shape.classes() + column),
+            None if self.objective.smoothing_by_class => self.class_weight(column),
+            None => 1.0,
+        }
+    }
+
+    /// Class weights that smoothing carries, where it does.
+    pub(super) fn smoothing_vector(&self) -> Option<&[f32]> {
+        (!self.smoothing_vector.is_empty()).then_some(&self.smoothing_vector[..])
+    }
+
+    /// What the sweep over a row with this label adds up.
+    pub(super) fn moment(&self, class: usize) -> MomentOf<'_> {
+        match &self.matrix {
+            Some(matrix) => MomentOf::Weights(matrix.line(class)),
+            None if !self.objective.needs_moment() => MomentOf::Nothing,
+            None => self.smoothing_vector().map_or(MomentOf::Ones, MomentOf::Weights),
+        }
+    }
+
+    /// What is added to the elements of a row's gradient. A sum with +0 where the scale is negative turns the -0 of
+    /// vanished probabilities into +0.
+    pub(super) fn bias(&self, gradient: &Coefficients, class: usize) -> Bias<'_> {
+        let bias = f32::from_f64(gradient.bias);
+        match (&self.matrix, self.smoothing_vector()) {
+            (Some(matrix), _) => Bias::PerClass(bias, matrix.line(class)),
+            (None, Some(weights)) if bias != 0.0 => Bias::PerClass(bias, weights),
+            (None, None) if bias != 0.0 => Bias::Uniform(bias),
+            _ if gradient.scale < 0.0 => Bias::Uniform(0.0),
+            _ => Bias::None,
+        }
+    }
+
+    /// What a row with this class (or one of the codes of [`crate::labels`]) and sample weight is to be.
+    pub(super) fn fate(&self, class: i32, sample: f64) -> Fate {
+        let Ok(class) = usize::try_from(class) else {
+            return if class == crate::labels::IGNORED { Fate::Ignored } else { Fate::Nan };
+        };
+        let label = match &self.kept {
+            Some(kept) => kept.position(class).unwrap_or_default(),
+            None => class,
+        };
+        let weight = self.class_weight(class);
+        let row = weight * sample;
+        let spread = self.objective.smoothing > 0.0 && self.objective.smoothing_by_class;
+        if sample == 0.0 || (row == 0.0 && !spread) {
+            return Fate::Inactive(label);
+        }
+        let moment_total = match &self.matrix {
+            Some(matrix) => matrix.totals[class],
+            None => self.smoothing_total,
+        };
+        Fate::Row(RowPlan { class, label, weights: RowWeights { row, sample, class: weight, moment_total } })
+    }
+}
+
+fn padded(count: usize, entry: impl Fn(usize) -> f64) -> Result<Vec<f32>, Error> {
+    let mut vector = zeros(count.max(PADDING))?;
+    for (position, slot) in vector[..count].iter_mut().enumerate() {
+        *slot = f32::from_f64(entry(position));
+    }
+    Ok(vector)
+}
+
+impl Kept {
+    /// Where a class is among the kept ones.
+    pub(super) fn position(&self, class: usize) -> Option<usize> {
+        usize::try_from(self.position[class]).ok()
+    }
+
+    /// `None` where the mask keeps every class.
+    fn new(mask: &[u8]) -> Result<Option<Self>, Error> {
+        let count = mask.iter().filter(|keep| **keep != 0).count();
+        if count == mask.len() {
+            return Ok(None);
+        }
+        let mut classes = zeros(count)?;
+        let mut position = zeros(mask.len())?;
+        position.fill(-1);
+        let mut next = 0;
+        for (class, keep) in (0_u32..).zip(mask) {
+            if *keep != 0 {
+                classes[next as usize] = class;
+                position[class as usize] = next;
+                next += 1;
+            }
+        }
+        Ok(Some(Self { classes, position }))
+    }
+}
+
+impl Matrix {
+    fn new(
+        matrix: Weights<'_>,
+        classes: usize,
+        count: usize,
+        each: impl Fn(usize) -> usize,
+    ) -> Result<Self, Error> {
+            let stride = count.max(PADDING);
+        let mut entries = zeros(classes.saturating_mul(stride))?;
+        let mut totals = zeros(classes)?;
+        for class in 0..classes {
+            for position in 0..count {
+                let entry = matrix.get(class * classes + each(position));
+                totals[class] += entry;
+                entries[class * stride + position] = f32::from_f64(entry);
+            }
+        }
+        Ok(Self { entries, stride, totals })
+    }
+
+    fn line(&self, class: usize) -> &[f32] {
+        &self.entries[class * self.stride..][..self.stride]
+    }
+}

@@ -1,0 +1,304 @@
+//! Rows whose classes lie side by side, unit by unit; and one row of any kind, which the strided layout borrows.
+
+use super::deliver::gather;
+use super::plan::{Fate, PADDING, Plan, RowPlan};
+use super::scan::{UNIT, Upstream};
+use super::{Access, Call, Results, zeros};
+use crate::Error;
+use crate::element::{Element, GradElement};
+use crate::kernels::rows::{Apart, Cells, InPlace, ReadOnly, Row};
+use crate::kernels::{MomentOf, double, rows};
+use crate::objective::RowResult;
+use crate::options::Wanted;
+use crate::parallel::{PerWorker, Rows};
+use crate::simd::Isa;
+
+/// Logits of a unit of work: tens of microseconds, and far below the ten milliseconds that the executor allows.
+const UNIT_ELEMENTS: usize = 1 << 16;
+
+/// What a row gives beside its gradient.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowValues {
+    pub(super) loss: f64,
+    pub(super) log_prob: f64,
+    pub(super) log_sum_exp: f64,
+    pub(super) prediction: i32,
+}
+
+impl RowValues {
+    /// A row that is not looked at.
+    pub(super) fn unread(loss: f64) -> Self {
+        Self { loss, log_prob: f64::NAN, log_sum_exp: f64::NAN, prediction: -1 }
+    }
+
+    pub(super) fn new(result: &RowResult, prediction: Option<i32>) -> Self {
+        Self {
+            loss: result.loss,
+            log_prob: result.log_prob,
+            log_sum_exp: result.log_sum_exp,
+            prediction: prediction.unwrap_or(-1),
+        }
+    }
+}
+
+/// What all rows of a call share.
+pub(super) struct Rules<'a> {
+    pub(super) plan: &'a Plan<'a>,
+    pub(super) upstream: Upstream<'a>,
+    pub(super) wants: Wanted,
+    pub(super) accumulate: bool,
+    pub(super) scale: f32,
+}
+
+/// Scratch of one thread: a row in each compute type. Empty where the kernels never need it.
+pub(super) struct Scratch<'a> {
+    pub(super) single: &'a mut [f32],
+    pub(super) double: &'a mut [f64],
+}
+
+impl<'a> Rules<'a> {
+    pub(super) fn new<L>(call: &Call<'a>, results: &Results<'_, L>) -> Self {
+        Self {
+            plan: call.plan,
+            upstream: call.scan.upstream(call.plan),
+            wants: Wanted {
+                log_sum_exp: results.log_sum_exp.is_some(),
+                target_log_prob: results.target_log_prob.is_some(),
+                predictions: results.predictions.is_some(),
+                per_class: results.per_class.is_some(),
+            },
+            accumulate: call.plan.options.accumulate,
+            scale: f32::from_f64(call.plan.options.logit_scale),
+        }
+    }
+
+    /// Whether requested outputs make the logits of an inactive row worth a look.
+    pub(super) fn looks_at_inactive(&self) -> bool {
+        self.wants.log_sum_exp || self.wants.target_log_prob || self.wants.predictions
+    }
+
+    pub(super) fn in_single<E: Element>(&self) -> bool {
+        !E::DOUBLE && self.plan.reads_logits()
+    }
+
+    /// Floats of scratch for one row in single and in double precision.
+    pub(super) fn scratch_lengths<E: Element>(&self) -> (usize, usize) {
+        let padded = self.plan.classes().next_multiple_of(PADDING);
+        if self.in_single::<E>() { (padded, 0) } else { (0, padded) }
+    }
+
+    /// One row: its gradient goes to `access`, everything else is returned.
+    pub(super) fn row<I: Isa, E: Element, G: GradElement<E>>(
+        &self,
+        row: usize,
+        class: i32,
+        mut access: Access<'_, E, G>,
+        scratch: &mut Scratch<'_>,
+    ) -> RowValues {
+        let plan = self.plan;
+        match plan.fate(class, plan.options.sample_weight.get(row)) {
+            Fate::Ignored => {
+                access.set_zero(self.accumulate);
+                RowValues::unread(0.0)
+            }
+            Fate::Nan => {
+                access.set_nan(plan.kept.as_ref(), self.accumulate);
+                RowValues::unread(f64::NAN)
+            }
+            Fate::Inactive(label) => {
+                let mut values = RowValues::unread(0.0);
+                if self.looks_at_inactive() {
+                    let row = RowPlan::unweighted(label);
+                    let looked = Access::<E, G>::Loss(access.logits());
+                    values = self.compute::<I, E, G>(&row, 0.0, looked, scratch);
+                    values.loss = 0.0;
+                }
+                match self.upstream {
+                    Upstream::Nan => access.set_nan(plan.kept.as_ref(), self.accumulate),
+                    Upstream::Row(..) => access.set_zero(self.accumulate),
+                }
+                values
+            }
+            Fate::Row(planned) => {
+                let upstream = self.upstream.of(row);
+                if upstream == 0.0 && !matches!(access, Access::Loss(_)) {
+                    let looked = Access::<E, G>::Loss(access.logits());
+                    let values = self.compute::<I, E, G>(&planned, 0.0, looked, scratch);
+                    access.set_zero(self.accumulate);
+                    return values;
+                }
+                self.compute::<I, E, G>(&planned, upstream, access, scratch)
+            }
+        }
+    }
+
+    fn compute<I: Isa, E: Element, G: GradElement<E>>(
+        &self,
+        row: &RowPlan,
+        upstream: f64,
+        access: Access<'_, E, G>,
+        scratch: &mut Scratch<'_>,
+    ) -> RowValues {
+        if !self.in_single::<E>() {
+            return self.compute_double(row, upstream, access, scratch.double);
+        }
+        let classes = self.plan.classes();
+        if self.plan.kept.is_none() && classes >= I::LANES && !self.accumulate {
+            match access {
+                Access::Loss(x) => {
+                    if let Some(x) = E::as_f32(x) {
+                        return self.sweep::<I, _>(row, upstream, ReadOnly(x), |_| None);
+                    }
+                }
+                Access::Apart(x, grad) => {
+                    if let (Some(from), Some(to)) = (E::as_f32(x), G::as_f32_mut(grad)) {
+                        return self.sweep::<I, _>(row, upstream, Apart(from, to), |cells| Some(cells.1));
+                    }
+                    return self.through_scratch::<I, E, G>(row, upstream, Access::Apart(x, grad), scratch.single);
+                }
+                Access::InPlace(x) => {
+                    if let Some(x) = E::as_f32_mut(x) {
+                        return self.sweep::<I, _>(row, upstream, InPlace(x), |cells| Some(cells.0));
+                    }
+                    return self.through_scratch::<I, E, G>(row, upstream, Access::InPlace(x), scratch.single);
+                }
+            }
+        }
+        self.through_scratch::<I, E, G>(row, upstream, access, scratch.single)
+    }
+
+    /// A row that the kernel cannot take as it lies: another dtype, shorter than a vector, masked, or accumulated.
+    fn through_scratch<I: Isa, E: Element, G: GradElement<E>>(
+        &self,
+        row: &RowPlan,
+        upstream: f64,
+        mut access: Access<'_, E, G>,
+        scratch: &mut [f32],
+    ) -> RowValues {
+        gather(access.logits(), self.plan.kept.as_ref(), scratch);
+        let values = self.sweep::<I, _>(row, upstream, InPlace(&mut *scratch), |cells| Some(cells.0));
+        access.put(&scratch[..self.plan.classes()], self.plan.kept.as_ref(), self.accumulate);
+        values
+    }
+
+    #[inline(always)]
+    fn sweep<'c, I: Isa, C: Cells<I> + 'c>(
+        &self,
+        row: &RowPlan,
+        upstream: f64,
+        mut cells: C,
+        gradient: impl FnOnce(C) -> Option<&'c mut [f32]>,
+    ) -> RowValues {
+        let classes = self.plan.classes();
+        let prediction = self.wants.predictions.then(|| rows::argmax::<I>(cells.logits(), classes)).flatten();
+        let moment = if row.weights.sample == 0.0 { MomentOf::Nothing } else { self.plan.moment(row.class) };
+        let shape = Row { classes, label: row.label, scale: self.scale, moment };
+        let stats = rows::stats::<I, C>(&mut cells, &shape);
+        let result = match &stats {
+            Some(stats) => self.plan.objective.row(stats, &row.weights, upstream),
+            None => RowResult::NAN,
+        };
+        if let Some(e) = gradient(cells) {
+            if stats.is_some() {
+                let target = result.gradient.target.map(|target| (row.label, f32::from_f64(target)));
+                let scale = f32::from_f64(result.gradient.scale);
+                rows::write_grad::<I>(e, classes, scale, self.plan.bias(&result.gradient, row.class), target);
+            } else {
+                e[..classes].fill(f32::NAN);
+            }
+        }
+        RowValues::new(&result, prediction.map(|prediction| self.plan.class_at(prediction)))
+    }
+
+    fn compute_double<E: Element, G: GradElement<E>>(
+        &self,
+        row: &RowPlan,
+        upstream: f64,
+        mut access: Access<'_, E, G>,
+        scratch: &mut [f64],
+    ) -> RowValues {
+        let (plan, objective) = (self.plan, &self.plan.objective);
+        let x = &mut scratch[..plan.classes()];
+        gather(access.logits(), plan.kept.as_ref(), x);
+        let prediction = self.wants.predictions.then(|| double::argmax(x)).flatten();
+        let prediction = prediction.map(|prediction| plan.class_at(prediction));
+        if let Some(probs) = plan.probs {
+            let (loss, log_prob) = probs.row(x, row.label, row.weights.row, upstream);
+            access.put(x, plan.kept.as_ref(), self.accumulate);
+            return RowValues { loss, log_prob, log_sum_exp: f64::NAN, prediction: prediction.unwrap_or(-1) };
+        }
+        let wanted = row.weights.sample != 0.0 && objective.needs_moment();
+        let share = |position| plan.share(row.class, position);
+        let result = if plan.reads_logits() {
+            match double::stats(x, row.label, objective.scale, wanted.then_some(share)) {
+                Some(stats) => objective.row(&stats, &row.weights, upstream),
+                None => RowResult::NAN,
+            }
+        } else {
+            double::log_probs(x, row.label, objective, &row.weights, upstream, wanted.then_some(share))
+        };
+        if result.loss.is_nan() && result.log_prob.is_nan() {
+            x.fill(f64::NAN);
+        } else {
+            double::write_grad(x, &result.gradient, row.label, share);
+        }
+        access.put(x, plan.kept.as_ref(), self.accumulate);
+        RowValues::new(&result, prediction)
+    }
+}
+
+impl Call<'_> {
+    pub(super) fn rows<I: Isa, E: Element, G: GradElement<E>>(
+        &self,
+        access: Access<'_, E, G>,
+        results: &mut Results<'_, E::PerRow>,
+    ) -> Result<(), Error> {
+        let rules = Rules::new(self, results);
+        let (rows, classes) = (self.plan.shape.rows(), self.plan.shape.classes());
+        let per_unit = (UNIT_ELEMENTS / classes).clamp(1, UNIT);
+        let units = rows.div_ceil(per_unit);
+        let workers = self.executor.workers(units);
+        let (single, double) = rules.scratch_lengths::<E>();
+        let (mut singles, mut doubles) = (zeros(single * workers)?, zeros(double * workers)?);
+        let (logits, grad, in_place) = match access {
+            Access::Loss(x) => (x, None, None),
+            Access::Apart(x, grad) => (x, Some(Rows::new(grad, classes, per_unit)), None),
+            Access::InPlace(x) => (&[][..], None, Some(Rows::new(x, classes, per_unit))),
+        };
+        let outputs = (
+            (grad, in_place),
+            Rows::new(results.losses, 1, per_unit),
+            results.log_sum_exp.as_deref_mut().map(|slice| Rows::new(slice, 1, per_unit)),
+            results.target_log_prob.as_deref_mut().map(|slice| Rows::new(slice, 1, per_unit)),
+            results.predictions.as_deref_mut().map(|slice| Rows::new(slice, 1, per_unit)),
+            (PerWorker::new(&mut singles, single), PerWorker::new(&mut doubles, double)),
+        );
+        self.executor.run(units, self.cancel, outputs, |_, unit, parts| {
+            let ((mut grad, mut in_place), losses, mut lse, mut log_probs, mut predictions, (single, double)) = parts;
+            let mut scratch = Scratch { single, double };
+            for (offset, loss) in losses.iter_mut().enumerate() {
+                let row = unit * per_unit + offset;
+                let cells = offset * classes..(offset + 1) * classes;
+                let access = match (&mut in_place, &mut grad) {
+                    (Some(x), _) => Access::InPlace(&mut x[cells]),
+                    (None, Some(grad)) => Access::Apart(&logits[row * classes..][..classes], &mut grad[cells]),
+                    (None, None) => Access::<E, G>::Loss(&logits[row * classes..][..classes]),
+                };
+                let values = rules.row::<I, E, G>(row, self.scan.classes[row], access, &mut scratch);
+                *loss = E::PerRow::from_f64(values.loss);
+                put(&mut lse, offset, values.log_sum_exp);
+                put(&mut log_probs, offset, values.log_prob);
+                if let Some(predictions) = &mut predictions {
+                    predictions[offset] = values.prediction;
+                }
+            }
+        })?;
+        Ok(())
+    }
+}
+
+fn put<L: Element>(slice: &mut Option<&mut [L]>, offset: usize, value: f64) {
+    if let Some(slice) = slice {
+        slice[offset] = L::from_f64(value);
+    }
+}

@@ -1,0 +1,166 @@
+//! The pass over labels and weights that comes before any output is written: every label becomes a class, every fault
+//! is found, and the denominator is known.
+
+use super::plan::Plan;
+use super::zeros;
+use crate::Error;
+use crate::labels::{Findings, INVALID, IGNORED, Labels, float_bound};
+use crate::options::{Denominator, EmptyMean, InvalidLabel, Reduction, RowValues};
+use crate::parallel::{Executor, Rows};
+use core::sync::atomic::AtomicI32;
+
+/// Rows whose sums are one number: sums over rows run through a block from left to right, and over the blocks likewise.
+pub(super) const BLOCK: usize = 256;
+/// Rows of a unit of work of the passes over rows: whole blocks.
+pub(super) const UNIT: usize = 16 * BLOCK;
+
+/// What the pass found.
+pub(crate) struct Scan {
+    /// Per row its class, or a code of [`crate::labels`].
+    pub(super) classes: Vec<i32>,
+    pub(super) weight_sum: f64,
+    pub(super) valid: usize,
+    pub(super) invalid: usize,
+    /// The denominator of the mean; 1 for other reductions.
+    pub(super) denominator: f64,
+    /// The mean is over nothing.
+    pub(super) empty: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Partial {
+    found: Findings,
+    bad_weight: Option<(usize, f64)>,
+    weight: [f64; UNIT / BLOCK],
+    nonzero: usize,
+}
+
+pub(super) fn scan(
+    plan: &Plan<'_>,
+    labels: &Labels<'_>,
+    executor: Executor,
+    cancel: Option<&AtomicI32>,
+) -> Result<Scan, Error> {
+    let rows = plan.shape.rows();
+    let units = rows.div_ceil(UNIT);
+    let mut classes = zeros::<i32>(rows)?;
+    let mut partials = zeros::<Partial>(units)?;
+    let rule = plan.label_rule();
+    let outputs = (Rows::new(&mut classes, 1, UNIT), Rows::new(&mut partials, 1, 1));
+    executor.run(units, cancel, outputs, |_, unit, (classes, partial)| {
+        let partial = &mut partial[0];
+        let start = unit * UNIT;
+        partial.found = labels.classify(start, &rule, classes);
+        for (block, classes) in classes.chunks_mut(BLOCK).enumerate() {
+            for (offset, class) in classes.iter_mut().enumerate() {
+                weigh(plan, start + block * BLOCK + offset, class, partial, block);
+            }
+        }
+    })?;
+
+    let mut all = Partial::default();
+    let mut weight_sum = 0.0;
+    for partial in &partials {
+        all.found = all.found.then(partial.found);
+        all.bad_weight = all.bad_weight.or(partial.bad_weight);
+        all.nonzero += partial.nonzero;
+        weight_sum += 0.0;
+        for block in partial.weight {
+            weight_sum += block;
+        }
+    }
+    judge(plan, labels, &all)?;
+    let invalid = all.found.invalid();
+    let skipped = if plan.options.invalid_label == InvalidLabel::Ignore { invalid } else { 0 };
+    let valid = rows - all.found.ignored - skipped;
+    let denominator = match plan.options.reduction {
+        Reduction::Mean => match plan.options.denominator {
+            Denominator::Weights => weight_sum,
+            Denominator::Valid => valid as f64,
+            Denominator::All => rows as f64,
+            Denominator::NonZero => all.nonzero as f64,
+            Denominator::Count(count) => count,
+        },
+        Reduction::None | Reduction::Sum => 1.0,
+    };
+    Ok(Scan { classes, weight_sum, valid, invalid, denominator, empty: denominator == 0.0 })
+}
+
+/// Adds the weight of a row to its block; under [`InvalidLabel::Ignore`] an invalid row becomes an ignored one.
+#[inline(always)]
+fn weigh(plan: &Plan<'_>, row: usize, class: &mut i32, partial: &mut Partial, block: usize) {
+    if *class == INVALID && plan.options.invalid_label == InvalidLabel::Ignore {
+        *class = IGNORED;
+    }
+    if *class == IGNORED {
+        return;
+    }
+    let sample = plan.options.sample_weight.get(row);
+    if !sample.is_finite() && partial.bad_weight.is_none() {
+        partial.bad_weight = Some((row, sample));
+    }
+    let weight = usize::try_from(*class).map_or(1.0, |class| plan.class_weight(class)) * sample;
+    partial.weight[block] += weight;
+    partial.nonzero += usize::from(weight != 0.0);
+}
+
+/// The first fault, in the order that faults are reported in.
+fn judge(plan: &Plan<'_>, labels: &Labels<'_>, all: &Partial) -> Result<(), Error> {
+    if let Some(bad) = all.found.not_integer {
+        return Err(Error::LabelNotInteger { index: bad.index, got: bad.got, bound: float_bound(labels) });
+    }
+    if plan.options.invalid_label == InvalidLabel::Throw {
+        if let Some(bad) = all.found.out_of_range {
+            let (classes, rows) = (plan.shape.classes(), plan.shape.rows());
+            return Err(Error::LabelOutOfRange { index: bad.index, got: bad.got, classes, count: bad.count, rows });
+        }
+        if let Some(bad) = all.found.masked {
+            return Err(Error::TargetMasked { index: bad.index, got: bad.got });
+        }
+    }
+    for (weights, what) in [(plan.options.class_weight, "classWeight"), (plan.options.label_matrix, "labelMatrix")] {
+        if let Some((index, got)) = weights.and_then(|weights| weights.first_not_finite()) {
+            return Err(Error::WeightValue { what, index, got });
+        }
+    }
+    match all.bad_weight {
+        Some((index, got)) => Err(Error::WeightValue { what: "sampleWeight", index, got }),
+        None => Ok(()),
+    }
+}
+
+/// What each row's gradient is multiplied by.
+pub(super) enum Upstream<'a> {
+    /// No gradient at all but NaN in valid rows.
+    Nan,
+    Row(RowValues<'a>, f64),
+}
+
+impl Upstream<'_> {
+    #[inline(always)]
+    pub(super) fn of(&self, row: usize) -> f64 {
+        match self {
+            Upstream::Nan => f64::NAN,
+            Upstream::Row(values, denominator) => values.get(row) / denominator,
+        }
+    }
+}
+
+impl Scan {
+    pub(super) fn upstream<'a>(&self, plan: &Plan<'a>) -> Upstream<'a> {
+        match (self.empty, plan.options.empty_mean) {
+            (true, EmptyMean::Nan) => Upstream::Nan,
+            (true, EmptyMean::Zero) => Upstream::Row(RowValues::Scalar(0.0), 1.0),
+            (false, _) => Upstream::Row(plan.options.upstream, self.denominator),
+        }
+    }
+
+    /// The reduced loss.
+    pub(super) fn reduce(&self, plan: &Plan<'_>, loss_sum: f64) -> f64 {
+        match (self.empty, plan.options.empty_mean) {
+            (true, EmptyMean::Nan) => f64::NAN,
+            (true, EmptyMean::Zero) => 0.0,
+            (false, _) => loss_sum / self.denominator,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Sums over rows, in blocks of fixed size, so that they have the same bits whoever computed the rows.
+
+use super::scan::{BLOCK, UNIT};
+use super::{Call, Results, Summary, zeros};
+use crate::parallel::Rows;
+use crate::{Element, Error};
+
+#[derive(Clone, Copy, Default)]
+struct Partial {
+    loss: [f64; UNIT / BLOCK],
+    non_finite: usize,
+    correct: usize,
+}
+
+impl Call<'_> {
+    pub(super) fn totals<L: Element>(&self, results: Results<'_, L>) -> Result<Summary, Error> {
+        let units = self.scan.classes.len().div_ceil(UNIT);
+        let mut partials = zeros::<Partial>(units)?;
+        let (losses, predictions) = (&*results.losses, results.predictions.as_deref());
+        let outputs = Rows::new(&mut partials, 1, 1);
+        self.executor.run(units, self.cancel, outputs, |_, unit, partial| {
+            let partial = &mut partial[0];
+            let rows = unit * UNIT..losses.len().min((unit + 1) * UNIT);
+            for (block, losses) in losses[rows.clone()].chunks(BLOCK).enumerate() {
+                for loss in losses {
+                    let loss = loss.to_f64();
+                    partial.loss[block] += loss;
+                    partial.non_finite += usize::from(!loss.is_finite());
+                }
+            }
+            if let Some(predictions) = predictions {
+                let pairs = predictions[rows.clone()].iter().zip(&self.scan.classes[rows]);
+                partial.correct = pairs.filter(|(prediction, class)| **prediction >= 0 && prediction == class).count();
+            }
+        })?;
+        let mut summary = Summary {
+            weight_sum: self.scan.weight_sum,
+            valid: self.scan.valid,
+            invalid: self.scan.invalid,
+            denominator: self.scan.denominator,
+            ..Summary::default()
+        };
+        for partial in &partials {
+            summary.non_finite += partial.non_finite;
+            summary.correct += partial.correct;
+            for block in partial.loss {
+                summary.loss_sum += block;
+            }
+        }
+        summary.loss = self.scan.reduce(self.plan, summary.loss_sum);
+        if let Some(per_class) = results.per_class {
+            self.per_class(losses, predictions, per_class)?;
+        }
+        Ok(summary)
+    }
+
+    /// Fills `into` with the loss, weight, count and correct rows of each class, by blocks as above: a class's sums over
+    /// a block are added to its totals when the block ends.
+    fn per_class<L: Element>(&self, losses: &[L], predictions: Option<&[i32]>, into: &mut [f64]) -> Result<(), Error> {
+        let classes = self.plan.shape.classes();
+        into.fill(0.0);
+        let mut block = zeros::<[f64; 4]>(classes)?;
+        let mut touched = zeros::<usize>(BLOCK)?;
+        for start in (0..losses.len()).step_by(BLOCK) {
+            let mut count = 0;
+            for row in start..losses.len().min(start + BLOCK) {
+                let Ok(class) = usize::try_from(self.scan.classes[row]) else { continue };
+                if block[class][2] == 0.0 {
+                    touched[count] = class;
+                    count += 1;
+                }
+                let weight = self.plan.class_weight(class) * self.plan.options.sample_weight.get(row);
+                let hit = predictions.is_some_and(|predictions| predictions[row] == self.scan.classes[row]);
+                let sums = &mut block[class];
+                sums[0] += losses[row].to_f64();
+                sums[1] += weight;
+                sums[2] += 1.0;
+                sums[3] += f64::from(u8::from(hit));
+            }
+            for class in &touched[..count] {
+                for (column, sum) in core::mem::take(&mut block[*class]).into_iter().enumerate() {
+                    into[column * classes + class] += sum;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! One call: a block of words in shared memory says what to do and carries the numbers back.
+
+use super::fields::{COUNT, Field};
+use super::pool::{ENGINE_LOST, is_lost};
+use crate::cross_entropy::{Access, Results, Summary, zeros};
+use crate::element::{Element, GradElement};
+use crate::labels::Labels;
+use crate::options::*;
+use crate::parallel::Executor;
+use crate::{Error, Shape, bf16, f16};
+use core::sync::atomic::AtomicI32;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// The layout of the block that this code understands.
+const VERSION: f64 = 1.0;
+
+const OUT_OF_RANGE: u32 = 5;
+
+/// Runs the call of the block at this address and returns its code: 0, or which error. Losses and gradient are then
+/// where the block said, and its result words are filled.
+#[wasm_bindgen]
+pub fn run(block: usize) -> u32 {
+    if is_lost() {
+        return ENGINE_LOST;
+    }
+    let start: *mut f64 = core::ptr::with_exposed_provenance_mut(block);
+    // SAFETY: the caller passes a block of COUNT words, 8-aligned; the last one is not part of the slice.
+    let words = unsafe { core::slice::from_raw_parts_mut(start, COUNT - 1) };
+    // SAFETY: the last word lies behind the slice, and JavaScript stores to it atomically.
+    let cancel = unsafe { AtomicI32::from_ptr(start.add(COUNT - 1).cast()) };
+    let mut block = Block { words };
+    let result = if block.get(Field::version) == VERSION {
+        block.with_dtype(cancel)
+    } else {
+        Err(Error::OptionRange { option: "version", expected: "the version of this build" })
+    };
+    block.record(result)
+}
+
+struct Block<'a> {
+    words: &'a mut [f64],
+}
+
+impl Block<'_> {
+    fn get(&self, field: Field) -> f64 {
+        self.words[field as usize]
+    }
+
+    fn set(&mut self, field: Field, value: f64) {
+        self.words[field as usize] = value;
+    }
+
+    /// A size, address or code: TypeScript writes whole numbers from 0 to 2^53.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and whole by agreement")]
+    fn whole(&self, field: Field) -> usize {
+        self.get(field) as usize
+    }
+
+    fn choose<T: Copy>(&self, field: Field, option: &'static str, choices: &[T]) -> Result<T, Error> {
+        choices.get(self.whole(field)).copied().ok_or(Error::OptionRange { option, expected: "a known choice" })
+    }
+
+    /// The elements at an address; `None` for address 0.
+    fn slice<'m, T>(&self, address: Field, length: usize) -> Option<&'m [T]> {
+        let address = self.whole(address);
+        // SAFETY: a tensor of the engine with this dtype and length lies there and lives as long as the call.
+        (address != 0).then(|| unsafe {
+            core::slice::from_raw_parts(core::ptr::with_exposed_provenance(address), length)
+        })
+    }
+
+    /// As [`Block::slice`], to write.
+    fn slice_mut<'m, T>(&self, address: Field, length: usize) -> Option<&'m mut [T]> {
+        let address = self.whole(address);
+        // SAFETY: as above, and the TypeScript side has refused outputs that overlap with anything else.
+        (address != 0).then(|| unsafe {
+            core::slice::from_raw_parts_mut(core::ptr::with_exposed_provenance_mut(address), length)
+        })
+    }
+
+    fn labels<'m>(&self, rows: usize) -> Result<Labels<'m>, Error> {
+        let at = Field::labelsAddress;
+        let labels = match self.whole(Field::labelsDtype) {
+            0 => self.slice(at, rows).map(Labels::F32),
+            1 => self.slice(at, rows).map(Labels::F64),
+            4 => self.slice(at, rows).map(Labels::U8),
+            5 => self.slice(at, rows).map(Labels::I8),
+            6 => self.slice(at, rows).map(Labels::U16),
+            7 => self.slice(at, rows).map(Labels::I16),
+            8 => self.slice(at, rows).map(Labels::U32),
+            9 => self.slice(at, rows).map(Labels::I32),
+            10 => self.slice(at, rows).map(Labels::U64),
+            11 => self.slice(at, rows).map(Labels::I64),
+            _ => None,
+        };
+        labels.ok_or(Error::OptionRange { option: "labels dtype", expected: "a label dtype" })
+    }
+
+    fn weights<'m>(&self, address: Field, dtype: Field, length: usize) -> Option<Weights<'m>> {
+        match self.whole(dtype) {
+            0 => self.slice(address, length).map(Weights::F32),
+            1 => self.slice(address, length).map(Weights::F64),
+            _ => self.slice(address, length).map(Weights::U8),
+        }
+    }
+
+    fn with_dtype(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
+        match (self.whole(Field::logitsDtype), self.whole(Field::gradDtype)) {
+            (0, _) => self.call::<f32, f32>(cancel),
+            (1, _) => self.call::<f64, f64>(cancel),
+            (2, 0) => self.call::<f16, f32>(cancel),
+            (2, _) => self.call::<f16, f16>(cancel),
+            (3, 0) => self.call::<bf16, f32>(cancel),
+            (3, _) => self.call::<bf16, bf16>(cancel),
+            _ => Err(Error::OptionRange { option: "logits dtype", expected: "f32, f64, f16 or bf16" }),
+        }
+    }
+
+    fn call<E: Element, G: GradElement<E>>(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
+        let product = |field| self.whole(field) as u64;
+        let shape = Shape::from_parts(product(Field::outer), product(Field::classes), product(Field::inner))?;
+        let (rows, elements) = (shape.rows(), shape.elements());
+        let options = self.options(shape)?;
+        let labels = self.labels(rows)?;
+        let missing = Error::OptionRange { option: "logits", expected: "an address" };
+        let access = match self.whole(Field::gradMode) {
+            0 => Access::Loss(self.slice::<E>(Field::logitsAddress, elements).ok_or(missing)?),
+            2 => Access::InPlace(self.slice_mut::<E>(Field::logitsAddress, elements).ok_or(missing)?),
+            _ => Access::Apart(
+                self.slice::<E>(Field::logitsAddress, elements).ok_or(missing)?,
+                self.slice_mut::<G>(Field::gradAddress, elements).ok_or(missing)?,
+            ),
+        };
+        let losses = self.slice_mut(Field::lossAddress, rows);
+        let mut own_losses = zeros(if losses.is_some() { 0 } else { rows })?;
+        let per_class = self.slice_mut(Field::perClassAddress, 4 * shape.classes());
+        let predictions = self.slice_mut(Field::predictionsAddress, rows);
+        let counted = predictions.is_none() && (per_class.is_some() || self.whole(Field::wantsCounts) != 0);
+        let mut own_predictions = zeros(if counted { rows } else { 0 })?;
+        let results = Results {
+            losses: losses.unwrap_or(&mut own_losses),
+            log_sum_exp: self.slice_mut(Field::logSumExpAddress, rows),
+            target_log_prob: self.slice_mut(Field::targetLogProbAddress, rows),
+            predictions: predictions.or(if counted { Some(&mut own_predictions) } else { None }),
+            per_class,
+        };
+        options.execute(access, shape, labels, results, Some(cancel))
+    }
+
+    fn options<'m>(&self, shape: Shape) -> Result<CrossEntropy<'m>, Error> {
+        let (rows, classes) = (shape.rows(), shape.classes());
+        let threads = self.whole(Field::threads);
+        let count = Denominator::Count(self.get(Field::denominatorValue));
+        let denominators =
+            [Denominator::Weights, Denominator::Valid, Denominator::All, Denominator::NonZero, count];
+        let policies = [InvalidLabel::Throw, InvalidLabel::Nan, InvalidLabel::Ignore];
+        let reductions = [Reduction::None, Reduction::Sum, Reduction::Mean];
+        let normalizations = [ProbsNormalize::Before, ProbsNormalize::After, ProbsNormalize::None];
+        let smoothing = [SmoothingWeights::Class, SmoothingWeights::Row];
+        let rows_or = |weights: Option<Weights<'m>>, value: Field| {
+            weights.map_or(RowValues::Scalar(self.get(value)), RowValues::PerRow)
+        };
+        let sample = self.weights(Field::sampleWeightAddress, Field::sampleWeightDtype, rows);
+        let upstream = self.weights(Field::upstreamAddress, Field::upstreamDtype, rows);
+        let outputs = Wanted {
+            log_sum_exp: self.whole(Field::logSumExpAddress) != 0,
+            target_log_prob: self.whole(Field::targetLogProbAddress) != 0,
+            predictions: self.whole(Field::predictionsAddress) != 0,
+            per_class: self.whole(Field::perClassAddress) != 0,
+        };
+        Ok(CrossEntropy {
+            reduction: self.choose(Field::reduction, "reduction", &reductions)?,
+            denominator: self.choose(Field::denominator, "denominator", &denominators)?,
+            ignore: self.ignore(),
+            invalid_label: self.choose(Field::invalidLabel, "invalidLabel", &policies)?,
+            class_weight: self.weights(Field::classWeightAddress, Field::classWeightDtype, classes),
+            sample_weight: rows_or(sample, Field::sampleWeightValue),
+            label_smoothing: self.get(Field::labelSmoothing),
+            smoothing_weights: self.choose(Field::smoothingWeights, "smoothingWeights", &smoothing)?,
+            empty_mean: self.choose(Field::emptyMean, "emptyMean", &[EmptyMean::Zero, EmptyMean::Nan])?,
+            upstream: rows_or(upstream, Field::upstreamValue),
+            accumulate: self.whole(Field::gradMode) == 3,
+            z_loss: self.get(Field::zLoss),
+            focal_gamma: self.get(Field::focalGamma),
+            poly1_epsilon: self.get(Field::poly1Epsilon),
+            logit_scale: self.get(Field::logitScale),
+            input: self.choose(Field::input, "input", &[Input::Logits, Input::LogProbs, Input::Probs])?,
+            probs_epsilon: self.get(Field::probsEpsilon),
+            probs_normalize: self.choose(Field::probsNormalize, "probsNormalize", &normalizations)?,
+            class_mask: self.slice(Field::classMaskAddress, classes),
+            label_matrix: self.weights(
+                Field::labelMatrixAddress,
+                Field::labelMatrixDtype,
+                classes.saturating_mul(classes),
+            ),
+            outputs,
+            executor: if threads > 1 { Executor::Rayon { threads } } else { Executor::Serial },
+            kernel: crate::Kernel::Best,
+        })
+    }
+
+    /// Labels to skip, each as floor(label / 2^32) and the remainder: 64-bit labels do not fit one f64.
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are whole numbers below 2^33")]
+    fn ignore(&self) -> Ignore {
+        let mut ignore = Ignore::default();
+        let halves = self.slice::<f64>(Field::ignoreAddress, 2 * self.whole(Field::ignoreCount));
+        for pair in halves.unwrap_or_default().chunks_exact(2) {
+            ignore.push(((pair[0] as i128) << 32) + pair[1] as i128);
+        }
+        ignore
+    }
+
+    /// Writes the results or the error's numbers, and returns the code.
+    fn record(&mut self, result: Result<Summary, Error>) -> u32 {
+        let rows = self.get(Field::outer) * self.get(Field::inner);
+        let code = match result {
+            Ok(summary) => {
+                self.set(Field::loss, summary.loss);
+                self.set(Field::lossSum, summary.loss_sum);
+                self.set(Field::weightSum, summary.weight_sum);
+                self.set(Field::validCount, summary.valid as f64);
+                self.set(Field::invalidCount, summary.invalid as f64);
+                self.set(Field::rowCount, rows);
+                self.set(Field::nonFiniteCount, summary.non_finite as f64);
+                self.set(Field::denominatorUsed, summary.denominator);
+                self.set(Field::correctCount, summary.correct as f64);
+                0
+            }
+            Err(error) => {
+                let (code, index, got, count) = numbers(&error);
+                self.set(Field::errorIndex, index as f64);
+                self.set(Field::errorGot, got);
+                self.set(Field::errorCount, count as f64);
+                code
+            }
+        };
+        self.set(Field::code, f64::from(code));
+        code
+    }
+}
+
+/// An error's code, index, value and count.
+fn numbers(error: &Error) -> (u32, usize, f64, usize) {
+    match *error {
+        Error::Shape { got, .. } => (2, 0, got as f64, 0),
+        Error::Length { got, .. } => (3, 0, got as f64, 0),
+        Error::Size { got, .. } => (4, 0, got as f64, 0),
+        Error::OptionRange { .. } => (OUT_OF_RANGE, 0, 0.0, 0),
+        Error::OptionConflict { .. } => (6, 0, 0.0, 0),
+        Error::LabelNotInteger { index, got, .. } => (8, index, got, 1),
+        Error::LabelOutOfRange { index, got, count, .. } => (9, index, got as f64, count),
+        Error::TargetMasked { index, got } => (10, index, got as f64, 1),
+        Error::WeightValue { what, index, got } => {
+            let which = ["classWeight", "sampleWeight", "labelMatrix"].iter().position(|name| *name == what);
+            (11, index, got, which.unwrap_or_default())
+        }
+        Error::OutOfMemory { bytes } => (12, 0, bytes as f64, 0),
+        Error::EngineLost => (ENGINE_LOST, 0, 0.0, 0),
+        Error::Aborted => (14, 0, 0.0, 0),
+    }
+}

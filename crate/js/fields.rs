@@ -1,0 +1,28 @@
+//! The words of a call block, each an f64, in order. `ts/call.ts` holds the same list; a test compares them.
+
+macro_rules! fields {
+    ($($name:ident),* $(,)?) => {
+        /// A word of the call block.
+        #[derive(Clone, Copy)]
+        #[expect(non_camel_case_types, reason = "the names are those of the TypeScript list")]
+        pub(super) enum Field {
+            $($name),*
+        }
+        pub(super) const COUNT: usize = [$(stringify!($name)),*].len();
+    };
+}
+
+fields! {
+    version, threads, outer, classes, inner, logitsAddress, logitsDtype, labelsAddress, labelsDtype,
+    gradMode, gradAddress, gradDtype, lossAddress,
+    reduction, denominator, denominatorValue, invalidLabel,
+    classWeightAddress, classWeightDtype, sampleWeightAddress, sampleWeightDtype, sampleWeightValue,
+    labelSmoothing, smoothingWeights, emptyMean, upstreamAddress, upstreamDtype, upstreamValue,
+    zLoss, focalGamma, poly1Epsilon, logitScale, input, probsEpsilon, probsNormalize,
+    classMaskAddress, labelMatrixAddress, labelMatrixDtype,
+    logSumExpAddress, targetLogProbAddress, predictionsAddress, perClassAddress,
+    ignoreCount, ignoreAddress, wantsCounts,
+    code, errorIndex, errorGot, errorCount,
+    loss, lossSum, weightSum, validCount, invalidCount, rowCount, nonFiniteCount, denominatorUsed, correctCount,
+    cancel,
+}

@@ -16,7 +16,9 @@ use crate::element::{Element, GradElement};
 use crate::labels::Labels;
 use crate::options::{CrossEntropy, Reduction};
 use crate::parallel::{Executor, Stopped};
-use crate::simd::{Best, Kernel, Lanes4, Lanes4Fused};
+use crate::simd::{Best, Kernel};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::simd::{Lanes4, Lanes4Fused};
 use crate::{Error, Shape};
 use core::sync::atomic::AtomicI32;
 use plan::Plan;
@@ -273,9 +275,12 @@ impl CrossEntropy<'_> {
         let scan = scan::scan(&plan, &labels, executor, cancel)?;
         let call = Call { plan: &plan, scan: &scan, executor, cancel };
         match self.kernel {
-            Kernel::Best => call.compute::<Best, E, G>(access, results),
+            // The twins would triple the size of a wasm file, which has no use for them.
+            #[cfg(not(target_arch = "wasm32"))]
             Kernel::Lanes4 => call.compute::<Lanes4, E, G>(access, results),
+            #[cfg(not(target_arch = "wasm32"))]
             Kernel::Lanes4Fused => call.compute::<Lanes4Fused, E, G>(access, results),
+            _ => call.compute::<Best, E, G>(access, results),
         }
     }
 }

@@ -10,7 +10,7 @@ mod sealed {
     impl Sealed for half::bf16 {}
 }
 
-/// A number type that logits may have: `f32`, [`f16`] and [`bf16`] are computed in single precision, `f64` in double.
+/// A number type that logits may have: `f32`, [`f16`](struct@f16) and [`bf16`] are computed in single precision, `f64` in double.
 pub trait Element: sealed::Sealed + Copy + core::fmt::Debug + Default + Send + Sync + 'static {
     /// The type of per-row results: `f64` for `f64` logits, otherwise `f32`.
     type PerRow: Element;

@@ -103,10 +103,14 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Error::Shape { what, got, expected } => write!(f, "{what} got {got}, expected {expected}"),
-            Error::Length { what, got, expected } => write!(f, "{what} length got {got}, expected {expected}"),
+            Error::Length { what, got, expected } => {
+                write!(f, "{what} length got {got}, expected {expected}")
+            }
             Error::Size { what, got, expected } => write!(f, "{what} got {got}, expected at most {expected}"),
             Error::OptionRange { option, expected } => write!(f, "{option} expected {expected}"),
-            Error::OptionConflict { option, with } => write!(f, "{option} got a value, expected none with {with}"),
+            Error::OptionConflict { option, with } => {
+                write!(f, "{option} got a value, expected none with {with}")
+            }
             Error::LabelNotInteger { index, got, bound } => {
                 write!(f, "labels[{index}] got {got}, expected an integer below {bound}")
             }
@@ -124,7 +128,9 @@ impl fmt::Display for Error {
             Error::WeightValue { what, index, got } => {
                 write!(f, "{what}[{index}] got {got}, expected a finite number")
             }
-            Error::OutOfMemory { bytes } => write!(f, "scratch needs got {bytes} bytes, expected available memory"),
+            Error::OutOfMemory { bytes } => {
+                write!(f, "scratch needs got {bytes} bytes, expected available memory")
+            }
             Error::EngineLost => write!(f, "a pool thread died or stalled, expected a living pool"),
             Error::Aborted => write!(f, "the call was aborted"),
         }

@@ -182,7 +182,11 @@ pub(crate) fn float_bound(labels: &Labels<'_>) -> u64 {
     if matches!(labels, Labels::F32(_)) { f32::BOUND } else { f64::BOUND }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "below `classes`, which is below 2^31")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "from 0 to below `classes`, so below 2^31"
+)]
 fn classify<T: Label>(labels: &[T], start: usize, rule: &LabelRule<'_>, into: &mut [i32]) -> Findings {
     let mut found = Findings::default();
     for (offset, (class, label)) in into.iter_mut().zip(&labels[start..]).enumerate() {
@@ -225,7 +229,8 @@ mod tests {
     fn float_labels_must_be_exact_integers() {
         let rule = LabelRule { classes: 1 << 25, ignore: &[], kept: None };
         let mut classes = [9; 5];
-        let found = Labels::from(&[-0.0_f32, 2.0, 2.7, 16_777_216.0, f32::NAN]).classify(0, &rule, &mut classes);
+        let found =
+            Labels::from(&[-0.0_f32, 2.0, 2.7, 16_777_216.0, f32::NAN]).classify(0, &rule, &mut classes);
         assert_eq!(classes[..2], [0, 2]);
         let bad = found.not_integer.unwrap();
         assert_eq!((bad.index, bad.got, bad.count), (2, f64::from(2.7_f32), 3));

@@ -54,7 +54,8 @@ pub use error::Error;
 pub use half::{bf16, f16};
 pub use labels::Labels;
 pub use options::{
-    CrossEntropy, Denominator, EmptyMean, Input, InvalidLabel, ProbsNormalize, Reduction, SmoothingWeights, Upstream, Weights,
+    CrossEntropy, Denominator, EmptyMean, Input, InvalidLabel, ProbsNormalize, Reduction, SmoothingWeights,
+    Upstream, Weights,
 };
 pub use parallel::Executor;
 pub use shape::Shape;

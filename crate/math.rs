@@ -1,4 +1,4 @@
-//! `exp` over vectors, for arguments up to 0 (and a little above), in at most 4.7 ulp.
+//! `exp` over vectors, for arguments up to 0, in at most 4.7 ulp.
 //!
 //! ```text
 //! n = round(d / ln 2)     t = d - n ln 2     exp(d) = 2^n exp(t),  |t| <= ln 2 / 2
@@ -24,8 +24,9 @@ pub(crate) const FLOOR: f32 = 2.6e-38;
 
 const MAGIC: f32 = 12_582_912.0; // 1.5 * 2^23: the sum's unit in the last place is 1
 
-/// The bits of `n` above which `exp` cannot be trusted: d > 83, +inf, and every NaN of either sign.
-pub(crate) const GUARD_BITS: u32 = MAGIC.to_bits() + 120;
+/// The largest bits of `n` for an argument of at most 0. Above are positive arguments, +inf, and every NaN of either sign
+/// and any payload.
+pub(crate) const GUARD_BITS: u32 = MAGIC.to_bits();
 
 struct Table {
     cut: f32,

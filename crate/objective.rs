@@ -10,7 +10,7 @@
 /// What a sweep over a row gathers. Differences are of logits and are scaled by `logit_scale` after they are taken.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowStats {
-    /// What was subtracted from each logit before `exp`: the largest logit, or the label's.
+    /// What was subtracted from each logit before `exp`: the largest logit.
     pub(crate) shift: f64,
     /// The label's logit.
     pub(crate) label: f64,
@@ -118,8 +118,11 @@ impl Objective {
         if self.smoothing > 0.0 {
             // The weight of a class's share is v[k] * outside, of the label's share v_y * outside.
             let outside = if self.smoothing_by_class { weights.sample } else { weights.row };
-            let (v_total, v_label) =
-                if self.smoothing_by_class { (weights.moment_total, weights.class) } else { (self.classes, 1.0) };
+            let (v_total, v_label) = if self.smoothing_by_class {
+                (weights.moment_total, weights.class)
+            } else {
+                (self.classes, 1.0)
+            };
             let share = self.smoothing * outside / self.classes;
             if share != 0.0 {
                 loss += share * (v_total * ln_total - stats.moment);
@@ -140,7 +143,11 @@ impl Objective {
             loss: loss + 0.0,
             log_prob: -nll,
             log_sum_exp,
-            gradient: Coefficients { scale: step * a / total, bias: step * bias, target: Some(step * target + 0.0) },
+            gradient: Coefficients {
+                scale: step * a / total,
+                bias: step * bias,
+                target: Some(step * target + 0.0),
+            },
         }
     }
 
@@ -169,7 +176,8 @@ impl Objective {
     ) -> RowResult {
         let pull = self.z_loss * weights.sample;
         let squared = if pull == 0.0 { 0.0 } else { pull * log_sum_exp * log_sum_exp };
-        let a = weights.sample * weights.moment_total + if pull == 0.0 { 0.0 } else { 2.0 * pull * log_sum_exp };
+        let a =
+            weights.sample * weights.moment_total + if pull == 0.0 { 0.0 } else { 2.0 * pull * log_sum_exp };
         RowResult {
             loss: weights.sample * (weights.moment_total * ln_total - stats.moment) + squared + 0.0,
             log_prob: -nll,

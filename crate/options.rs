@@ -1,8 +1,8 @@
 //! The options of the operation as a builder, with the names, defaults and ranges that the TypeScript package has.
 
+use crate::Error;
 use crate::parallel::Executor;
 use crate::simd::Kernel;
-use crate::Error;
 
 /// What the losses of the rows become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -416,10 +416,22 @@ impl<'a> CrossEntropy<'a> {
         };
         range((0.0..=1.0).contains(&self.label_smoothing), "labelSmoothing", "0..1")?;
         range(self.z_loss >= 0.0 && self.z_loss.is_finite(), "zLoss", "a finite number of at least 0")?;
-        range(self.focal_gamma >= 0.0 && self.focal_gamma.is_finite(), "focalGamma", "a finite number of at least 0")?;
+        range(
+            self.focal_gamma >= 0.0 && self.focal_gamma.is_finite(),
+            "focalGamma",
+            "a finite number of at least 0",
+        )?;
         range(self.poly1_epsilon.is_finite(), "poly1Epsilon", "a finite number")?;
-        range(self.logit_scale > 0.0 && self.logit_scale.is_finite(), "logitScale", "a finite number above 0")?;
-        range(self.probs_epsilon > 0.0 && self.probs_epsilon < 0.5, "probsEpsilon", "a number above 0 and below 0.5")?;
+        range(
+            self.logit_scale > 0.0 && self.logit_scale.is_finite(),
+            "logitScale",
+            "a finite number above 0",
+        )?;
+        range(
+            self.probs_epsilon > 0.0 && self.probs_epsilon < 0.5,
+            "probsEpsilon",
+            "a number above 0 and below 0.5",
+        )?;
         range(!self.ignore.overflowed, "ignoreIndex", "at most 16 labels")?;
         if let Denominator::Count(count) = self.denominator {
             range(count > 0.0 && count.is_finite(), "denominator", "a finite number above 0")?;
@@ -441,7 +453,9 @@ impl<'a> CrossEntropy<'a> {
             ("classMask", self.class_mask.is_some()),
             ("labelMatrix", self.label_matrix.is_some()),
         ];
-        let first = |excluded: &[&str]| set.iter().find(|(name, on)| *on && excluded.contains(name)).map(|(name, _)| *name);
+        let first = |excluded: &[&str]| {
+            set.iter().find(|(name, on)| *on && excluded.contains(name)).map(|(name, _)| *name)
+        };
         let excluded = match self.input {
             Input::Logits => None,
             Input::LogProbs => Some(("input logProbs", first(&["zLoss", "logitScale", "outputs logSumExp"]))),
@@ -458,6 +472,7 @@ impl<'a> CrossEntropy<'a> {
             return Some((option, "labelMatrix"));
         }
         let per_row = matches!(self.upstream, RowValues::PerRow(_));
-        (per_row && self.reduction != Reduction::None).then_some(("upstream per row", "a reduction other than none"))
+        (per_row && self.reduction != Reduction::None)
+            .then_some(("upstream per row", "a reduction other than none"))
     }
 }

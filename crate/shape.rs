@@ -30,7 +30,8 @@ impl Shape {
         if rank == 0 {
             return Err(Error::Shape { what: "logits rank", got: 0, expected: "1 or more" });
         }
-        let position = if axis < 0 { rank.checked_sub(axis.unsigned_abs()) } else { Some(axis.unsigned_abs()) };
+        let position =
+            if axis < 0 { rank.checked_sub(axis.unsigned_abs()) } else { Some(axis.unsigned_abs()) };
         let Some(position) = position.filter(|position| *position < rank) else {
             return Err(Error::Shape { what: "axis", got: axis as i64, expected: "-rank..rank" });
         };
@@ -54,8 +55,8 @@ impl Shape {
         if classes == 0 {
             return Err(Error::Shape { what: "classes", got: 0, expected: "1 or more" });
         }
-        let rows = outer.checked_mul(inner).unwrap_or(u64::MAX);
-        let elements = rows.checked_mul(classes).unwrap_or(u64::MAX);
+        let rows = outer.saturating_mul(inner);
+        let elements = rows.saturating_mul(classes);
         for (what, got, expected) in [
             ("classes", classes, LARGEST_COUNT),
             ("rows", rows, LARGEST_COUNT),
@@ -69,7 +70,11 @@ impl Shape {
             usize::try_from(value).map_err(|_| Error::Size { what, got: value, expected: usize::MAX as u64 })
         };
         size(elements, "logits elements")?;
-        Ok(Self { outer: size(outer, "outer")?, classes: size(classes, "classes")?, inner: size(inner, "inner")? })
+        Ok(Self {
+            outer: size(outer, "outer")?,
+            classes: size(classes, "classes")?,
+            inner: size(inner, "inner")?,
+        })
     }
 
     /// The product of the dimensions before the class axis.

@@ -24,7 +24,12 @@ pub(super) fn gather<E: Element, S: Element>(row: &[E], kept: Option<&Kept>, scr
 }
 
 /// Writes, or adds, a row's gradient over the kept classes to where it belongs; classes that are not kept get 0.
-pub(super) fn scatter<S: Element, G: Element>(gradient: &[S], kept: Option<&Kept>, into: &mut [G], accumulate: bool) {
+pub(super) fn scatter<S: Element, G: Element>(
+    gradient: &[S],
+    kept: Option<&Kept>,
+    into: &mut [G],
+    accumulate: bool,
+) {
     let put = |slot: &mut G, value: &S| {
         let before = if accumulate { slot.to_f64() } else { 0.0 };
         *slot = G::from_f64(before + value.to_f64());

@@ -2,8 +2,8 @@
 
 use super::{fits, zeros};
 use crate::element::Element;
-use crate::kernels::{Bias, MomentOf};
 use crate::kernels::double::Probs;
+use crate::kernels::{Bias, MomentOf};
 use crate::labels::{LabelRule, Labels};
 use crate::objective::{Coefficients, Objective, RowWeights};
 use crate::options::{CrossEntropy, Input, RowValues, SmoothingWeights, Weights};
@@ -68,7 +68,11 @@ impl RowPlan {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(options: &'a CrossEntropy<'a>, shape: Shape, labels: &Labels<'_>) -> Result<Self, Error> {
+    pub(super) fn new(
+        options: &'a CrossEntropy<'a>,
+        shape: Shape,
+        labels: &Labels<'_>,
+    ) -> Result<Self, Error> {
         let classes = shape.classes();
         fits(labels.len(), shape.rows(), "labels")?;
         if let Some(weights) = options.class_weight {
@@ -86,7 +90,7 @@ impl<'a> Plan<'a> {
             fits(matrix.len(), classes.saturating_mul(classes), "labelMatrix")?;
         }
         options.check()?;
-        let kept = options.class_mask.map(|mask| Kept::new(mask)).transpose()?.flatten();
+        let kept = options.class_mask.map(Kept::new).transpose()?.flatten();
         let count = kept.as_ref().map_or(classes, |kept| kept.classes.len());
         let each = |position: usize| kept.as_ref().map_or(position, |kept| kept.classes[position] as usize);
         let by_class = options.smoothing_weights == SmoothingWeights::Class;
@@ -97,7 +101,8 @@ impl<'a> Plan<'a> {
             smoothing_total = (0..count).map(|position| weights.get(each(position))).sum();
             smoothing_vector = padded(count, |position| weights.get(each(position)))?;
         }
-        let matrix = options.label_matrix.map(|matrix| Matrix::new(matrix, classes, count, each)).transpose()?;
+        let matrix =
+            options.label_matrix.map(|matrix| Matrix::new(matrix, classes, count, each)).transpose()?;
         Ok(Self {
             options,
             shape,
@@ -236,13 +241,10 @@ impl Kept {
         let mut classes = zeros(count)?;
         let mut position = zeros(mask.len())?;
         position.fill(-1);
-        let mut next = 0;
-        for (class, keep) in (0_u32..).zip(mask) {
-            if *keep != 0 {
-                classes[next as usize] = class;
-                position[class as usize] = next;
-                next += 1;
-            }
+        let kept = (0_u32..).zip(mask).filter(|(_, keep)| **keep != 0);
+        for ((next, slot), (class, _)) in (0_i32..).zip(&mut classes).zip(kept) {
+            *slot = class;
+            position[class as usize] = next;
         }
         Ok(Some(Self { classes, position }))
     }
@@ -255,7 +257,7 @@ impl Matrix {
         count: usize,
         each: impl Fn(usize) -> usize,
     ) -> Result<Self, Error> {
-            let stride = count.max(PADDING);
+        let stride = count.max(PADDING);
         let mut entries = zeros(classes.saturating_mul(stride))?;
         let mut totals = zeros(classes)?;
         for class in 0..classes {

@@ -154,13 +154,23 @@ impl<'a> Rules<'a> {
                     if let (Some(from), Some(to)) = (E::as_f32(x), G::as_f32_mut(grad)) {
                         return self.sweep::<I, _>(row, upstream, Apart(from, to), |cells| Some(cells.1));
                     }
-                    return self.through_scratch::<I, E, G>(row, upstream, Access::Apart(x, grad), scratch.single);
+                    return self.through_scratch::<I, E, G>(
+                        row,
+                        upstream,
+                        Access::Apart(x, grad),
+                        scratch.single,
+                    );
                 }
                 Access::InPlace(x) => {
                     if let Some(x) = E::as_f32_mut(x) {
                         return self.sweep::<I, _>(row, upstream, InPlace(x), |cells| Some(cells.0));
                     }
-                    return self.through_scratch::<I, E, G>(row, upstream, Access::InPlace(x), scratch.single);
+                    return self.through_scratch::<I, E, G>(
+                        row,
+                        upstream,
+                        Access::InPlace(x),
+                        scratch.single,
+                    );
                 }
             }
         }

@@ -4,7 +4,7 @@
 use super::plan::Plan;
 use super::zeros;
 use crate::Error;
-use crate::labels::{Findings, INVALID, IGNORED, Labels, float_bound};
+use crate::labels::{Findings, IGNORED, INVALID, Labels, float_bound};
 use crate::options::{Denominator, EmptyMean, InvalidLabel, Reduction, RowValues};
 use crate::parallel::{Executor, Rows};
 use core::sync::atomic::AtomicI32;
@@ -112,13 +112,21 @@ fn judge(plan: &Plan<'_>, labels: &Labels<'_>, all: &Partial) -> Result<(), Erro
     if plan.options.invalid_label == InvalidLabel::Throw {
         if let Some(bad) = all.found.out_of_range {
             let (classes, rows) = (plan.shape.classes(), plan.shape.rows());
-            return Err(Error::LabelOutOfRange { index: bad.index, got: bad.got, classes, count: bad.count, rows });
+            return Err(Error::LabelOutOfRange {
+                index: bad.index,
+                got: bad.got,
+                classes,
+                count: bad.count,
+                rows,
+            });
         }
         if let Some(bad) = all.found.masked {
             return Err(Error::TargetMasked { index: bad.index, got: bad.got });
         }
     }
-    for (weights, what) in [(plan.options.class_weight, "classWeight"), (plan.options.label_matrix, "labelMatrix")] {
+    for (weights, what) in
+        [(plan.options.class_weight, "classWeight"), (plan.options.label_matrix, "labelMatrix")]
+    {
         if let Some((index, got)) = weights.and_then(|weights| weights.first_not_finite()) {
             return Err(Error::WeightValue { what, index, got });
         }

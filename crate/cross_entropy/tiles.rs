@@ -93,7 +93,8 @@ impl Call<'_> {
             (PerWorker::new(&mut from, column), PerWorker::new(&mut to, column)),
         );
         self.executor.run(units, self.cancel, outputs, |_, unit, parts| {
-            let ((grad, in_place), mut losses, log_sum_exp, log_probs, predictions, scratch, (from, to)) = parts;
+            let ((grad, in_place), mut losses, log_sum_exp, log_probs, predictions, scratch, (from, to)) =
+                parts;
             let (outer, start) = (unit / tiles, unit % tiles * WIDTH);
             let mut site = Site { logits, first: outer * classes * inner + start, inner, grad, in_place };
             let mut columns = Columns { losses: losses.plane(0), log_sum_exp, log_probs, predictions };
@@ -102,7 +103,14 @@ impl Call<'_> {
                 rules.tile::<I, E, G>(first_row, &self.scan.classes, &mut site, &mut columns, scratch.0);
             } else {
                 let mut scratch = Scratch { single: scratch.0, double: scratch.1 };
-                rules.columns::<I, E, G>(first_row, &self.scan.classes, &mut site, &mut columns, (from, to), &mut scratch);
+                rules.columns::<I, E, G>(
+                    first_row,
+                    &self.scan.classes,
+                    &mut site,
+                    &mut columns,
+                    (from, to),
+                    &mut scratch,
+                );
             }
         })?;
         Ok(())
@@ -190,7 +198,8 @@ impl Rules<'_> {
 
         let mut gradient = Gradient::default();
         for (row, fate) in fates.iter().enumerate().take(width) {
-            let predicted = || predictions.as_ref().and_then(|rows| rows[row]).map(|position| plan.class_at(position));
+            let predicted =
+                || predictions.as_ref().and_then(|rows| rows[row]).map(|position| plan.class_at(position));
             let values = match fate {
                 Fate::Ignored => RowValues::unread(0.0),
                 Fate::Nan => {

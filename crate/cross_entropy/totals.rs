@@ -30,7 +30,8 @@ impl Call<'_> {
             }
             if let Some(predictions) = predictions {
                 let pairs = predictions[rows.clone()].iter().zip(&self.scan.classes[rows]);
-                partial.correct = pairs.filter(|(prediction, class)| **prediction >= 0 && prediction == class).count();
+                partial.correct =
+                    pairs.filter(|(prediction, class)| **prediction >= 0 && prediction == class).count();
             }
         })?;
         let mut summary = Summary {
@@ -56,7 +57,12 @@ impl Call<'_> {
 
     /// Fills `into` with the loss, weight, count and correct rows of each class, by blocks as above: a class's sums over
     /// a block are added to its totals when the block ends.
-    fn per_class<L: Element>(&self, losses: &[L], predictions: Option<&[i32]>, into: &mut [f64]) -> Result<(), Error> {
+    fn per_class<L: Element>(
+        &self,
+        losses: &[L],
+        predictions: Option<&[i32]>,
+        into: &mut [f64],
+    ) -> Result<(), Error> {
         let classes = self.plan.shape.classes();
         into.fill(0.0);
         let mut block = zeros::<[f64; 4]>(classes)?;

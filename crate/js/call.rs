@@ -51,13 +51,20 @@ impl Block<'_> {
     }
 
     /// A size, address or code: TypeScript writes whole numbers from 0 to 2^53.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and whole by agreement")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates, and whole by agreement"
+    )]
     fn whole(&self, field: Field) -> usize {
         self.get(field) as usize
     }
 
     fn choose<T: Copy>(&self, field: Field, option: &'static str, choices: &[T]) -> Result<T, Error> {
-        choices.get(self.whole(field)).copied().ok_or(Error::OptionRange { option, expected: "a known choice" })
+        choices
+            .get(self.whole(field))
+            .copied()
+            .ok_or(Error::OptionRange { option, expected: "a known choice" })
     }
 
     /// The elements at an address; `None` for address 0.

@@ -146,7 +146,8 @@ impl<'a> Tile<'a> {
     pub(crate) fn stats(&self, row: usize) -> Option<RowStats> {
         let shift = self.per_row[SHIFT][row];
         let label = self.per_row[LABEL][row];
-        let sound = shift.is_finite() && label < f32::INFINITY && self.per_row[BITS][row].to_bits() <= GUARD_BITS;
+        let sound =
+            shift.is_finite() && label < f32::INFINITY && self.per_row[BITS][row].to_bits() <= GUARD_BITS;
         sound.then(|| RowStats {
             shift: f64::from(shift),
             label: f64::from(label),

@@ -21,14 +21,10 @@
 //!  4. The last vector is the row's last `LANES` floats, overlapping the one before; a mask counts each class once. It
 //!     is loaded before the sweep, which in place overwrites part of it, and stored after it.
 //!  5. Sums move to f64 every `FLUSH` vectors. Their order is a function of `K` alone.
-//!  6. From `LABEL_SHIFT_FROM` classes on, the shift is `x[y]` and the sweep for the maximum is saved, unless some
-//!     `x[j] - x[y]` is too large for that (`LABEL_SHIFT_BITS`); such a row is done again with `m`. In place the row
-//!     cannot be done again, so the maximum decides beforehand, by the same comparison: the bits are the same.
-//!  7. The largest bit pattern of the rounded quotients of `exp` shows +inf and NaN of either sign and any payload.
+//!  6. The largest bit pattern of the rounded quotients of `exp` shows +inf and NaN of either sign and any payload.
 //!
 //! What this costs: rows shorter than a vector go through a padded copy, and a row is one thread's work.
-use super::{Bias, MomentOf, zero_threshold};
-use crate::kernels::without_floor;
+use super::{Bias, MomentOf, without_floor, zero_threshold};
 use crate::math::{Exp, GUARD_BITS};
 use crate::objective::RowStats;
 use crate::simd::Isa;
@@ -37,17 +33,8 @@ use core::ops::Range;
 /// Vectors added in single precision before the sum moves to f64.
 const FLUSH: usize = 256;
 
-/// Rows of at least this many classes are shifted by their label's logit.
-const LABEL_SHIFT_FROM: usize = 8192;
-
-/// The largest bits of `exp`'s quotient under the label shift: exponentials up to 2^64, so that neither their sum nor
-/// its inverse leaves the normal range.
-const LABEL_SHIFT_BITS: u32 = GUARD_BITS - 120 + 64;
-
 /// Where a row's logits are read and its exponentials kept.
 pub(crate) trait Cells<I: Isa> {
-    /// Whether the logits are still there after a sweep.
-    const KEEPS_LOGITS: bool;
     /// The logits, at least `LANES` of them.
     fn logits(&self) -> &[f32];
     /// Maps each of the vectors in `range`, with its number, and keeps the results.
@@ -69,7 +56,6 @@ pub(crate) struct Apart<'a>(pub(crate) &'a [f32], pub(crate) &'a mut [f32]);
 pub(crate) struct InPlace<'a>(pub(crate) &'a mut [f32]);
 
 impl<I: Isa> Cells<I> for ReadOnly<'_> {
-    const KEEPS_LOGITS: bool = true;
     #[inline(always)]
     fn logits(&self) -> &[f32] {
         self.0
@@ -85,7 +71,6 @@ impl<I: Isa> Cells<I> for ReadOnly<'_> {
 }
 
 impl<I: Isa> Cells<I> for Apart<'_> {
-    const KEEPS_LOGITS: bool = true;
     #[inline(always)]
     fn logits(&self) -> &[f32] {
         self.0
@@ -105,7 +90,6 @@ impl<I: Isa> Cells<I> for Apart<'_> {
 }
 
 impl<I: Isa> Cells<I> for InPlace<'_> {
-    const KEEPS_LOGITS: bool = false;
     #[inline(always)]
     fn logits(&self) -> &[f32] {
         self.0
@@ -196,41 +180,17 @@ pub(crate) fn argmax<I: Isa>(x: &[f32], classes: usize) -> Option<usize> {
 #[inline(always)]
 pub(crate) fn stats<I: Isa, C: Cells<I>>(cells: &mut C, row: &Row<'_>) -> Option<RowStats> {
     let label = cells.logits()[row.label];
-    if row.classes >= LABEL_SHIFT_FROM {
-        let fits = C::KEEPS_LOGITS || label_shift_fits::<I>(max::<I>(cells.logits(), row.classes), label, row.scale);
-        if fits {
-            let sums = sums(cells, row, label);
-            if sums.largest <= LABEL_SHIFT_BITS {
-                return Some(gathered(row, label, label, &sums));
-            }
-            if !C::KEEPS_LOGITS {
-                return None; // the maximum fitted, so this is a NaN that `max` passed over
-            }
-        }
-    }
     let shift = max::<I>(cells.logits(), row.classes);
     if !shift.is_finite() {
         return None;
     }
     let sums = sums(cells, row, shift);
-    (sums.largest <= GUARD_BITS).then(|| gathered(row, shift, label, &sums))
-}
-
-#[inline(always)]
-fn gathered(row: &Row<'_>, shift: f32, label: f32, sums: &Sums) -> RowStats {
-    RowStats {
+    (sums.largest <= GUARD_BITS).then(|| RowStats {
         shift: f64::from(shift),
         label: f64::from(label),
         rest: without_floor(sums.rest, row.classes),
         moment: sums.moment,
-    }
-}
-
-/// Whether a sweep shifted by `label` would pass for a row whose largest logit is `largest`: its quotient is the
-/// largest of the sweep, since every step to it is monotonic.
-fn label_shift_fits<I: Isa>(largest: f32, label: f32, scale: f32) -> bool {
-    let d = I::mul(I::sub(I::splat(largest), I::splat(label)), I::splat(scale));
-    I::largest_bits(Exp::<I>::new().exp(d).1) <= LABEL_SHIFT_BITS
+    })
 }
 
 struct Sums {
@@ -271,7 +231,8 @@ fn sweep<I: Isa, C: Cells<I>, const SCALED: bool, const MOMENT: u8>(
     };
     let whole = classes / I::LANES;
     let weight_chunks = I::chunks(weights);
-    let tail = (!classes.is_multiple_of(I::LANES)).then(|| I::load(I::last(padded::<I>(cells.logits(), classes))));
+    let tail =
+        (!classes.is_multiple_of(I::LANES)).then(|| I::load(I::last(padded::<I>(cells.logits(), classes))));
     let label_chunk = if label < whole * I::LANES { label / I::LANES } else { usize::MAX };
     let label_lane = I::only(label % I::LANES);
     let mut highest = zero;

@@ -16,10 +16,12 @@
 //! NaN included, so [`Lanes4`] natively gives the bits that [`wasm::Simd128`] gives in a browser.
 #![forbid(unsafe_code)]
 
+#[cfg(not(target_arch = "wasm32"))]
 mod lanes4;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
 
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use lanes4::{Lanes4, Lanes4Fused};
 
 use core::fmt::Debug;
@@ -86,7 +88,7 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
 #[non_exhaustive]
 pub enum Kernel {
     /// The fastest one for the target this was compiled for: the wasm instructions on wasm32, [`Kernel::Lanes4`]
-    /// elsewhere.
+    /// elsewhere. The only one there is on wasm32.
     #[default]
     Best,
     /// Four lanes in plain Rust with separate multiply and add: the bits of the wasm `simd` build.

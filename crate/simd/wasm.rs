@@ -119,7 +119,8 @@ macro_rules! simd128 {
             fn sum(v: v128) -> f64 {
                 let low = f64x2_promote_low_f32x4(v);
                 let high = f64x2_promote_low_f32x4(u64x2_shuffle::<1, 1>(v, v));
-                ((f64x2_extract_lane::<0>(low) + f64x2_extract_lane::<1>(low)) + f64x2_extract_lane::<0>(high))
+                ((f64x2_extract_lane::<0>(low) + f64x2_extract_lane::<1>(low))
+                    + f64x2_extract_lane::<0>(high))
                     + f64x2_extract_lane::<1>(high)
             }
             #[inline(always)]

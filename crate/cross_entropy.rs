@@ -16,9 +16,9 @@ use crate::element::{Element, GradElement};
 use crate::labels::Labels;
 use crate::options::{CrossEntropy, Reduction};
 use crate::parallel::{Executor, Stopped};
-use crate::simd::{Best, Kernel};
+use crate::simd::Best;
 #[cfg(not(target_arch = "wasm32"))]
-use crate::simd::{Lanes4, Lanes4Fused};
+use crate::simd::{Kernel, Lanes4, Lanes4Fused};
 use crate::{Error, Shape};
 use core::sync::atomic::AtomicI32;
 use plan::Plan;
@@ -29,18 +29,18 @@ const ELEMENTS_PER_THREAD: usize = 131_072;
 /// Logits to read, with their shape.
 #[derive(Debug, Clone, Copy)]
 pub struct Logits<'a, E> {
-    data: &'a [E],
-    shape: Shape,
+    pub(crate) data: &'a [E],
+    pub(crate) shape: Shape,
 }
 
 /// Logits that their gradient will replace, with their shape.
 #[derive(Debug)]
 pub struct LogitsMut<'a, E> {
-    data: &'a mut [E],
-    shape: Shape,
+    pub(crate) data: &'a mut [E],
+    pub(crate) shape: Shape,
 }
 
-fn fits(got: usize, expected: usize, what: &'static str) -> Result<(), Error> {
+pub(crate) fn fits(got: usize, expected: usize, what: &'static str) -> Result<(), Error> {
     if got == expected { Ok(()) } else { Err(Error::Length { what, got, expected }) }
 }
 
@@ -99,6 +99,28 @@ pub struct Output<L> {
     pub correct_count: Option<usize>,
     /// Sums by label, where asked for.
     pub per_class: Option<PerClass>,
+}
+
+impl<L> Output<L> {
+    /// What an element-wise operation comes to.
+    pub(crate) fn of_elements(summary: &Summary, losses: Vec<L>, elements: usize) -> Self {
+        Self {
+            loss: summary.loss,
+            losses,
+            loss_sum: summary.loss_sum,
+            weight_sum: summary.weight_sum,
+            valid_count: summary.valid,
+            invalid_count: summary.invalid,
+            row_count: elements,
+            non_finite_count: summary.non_finite,
+            denominator: summary.denominator,
+            log_sum_exp: Vec::new(),
+            target_log_prob: Vec::new(),
+            predictions: Vec::new(),
+            correct_count: None,
+            per_class: None,
+        }
+    }
 }
 
 /// Sums over the valid rows of each label; vectors of `classes` entries.
@@ -239,15 +261,6 @@ impl CrossEntropy<'_> {
         let mut columns = per_class.chunks_exact(shape.classes()).map(<[f64]>::to_vec);
         let mut column = || columns.next().unwrap_or_default();
         Ok(Output {
-            loss: summary.loss,
-            losses,
-            loss_sum: summary.loss_sum,
-            weight_sum: summary.weight_sum,
-            valid_count: summary.valid,
-            invalid_count: summary.invalid,
-            row_count: rows,
-            non_finite_count: summary.non_finite,
-            denominator: summary.denominator,
             log_sum_exp,
             target_log_prob,
             predictions,
@@ -258,6 +271,7 @@ impl CrossEntropy<'_> {
                 count: column(),
                 correct: column(),
             }),
+            ..Output::of_elements(&summary, losses, rows)
         })
     }
 
@@ -274,14 +288,14 @@ impl CrossEntropy<'_> {
         let executor = self.executor.for_elements(shape.elements());
         let scan = scan::scan(&plan, &labels, executor, cancel)?;
         let call = Call { plan: &plan, scan: &scan, executor, cancel };
+        // The twins would triple the size of a wasm file, which has no use for them.
+        #[cfg(not(target_arch = "wasm32"))]
         match self.kernel {
-            // The twins would triple the size of a wasm file, which has no use for them.
-            #[cfg(not(target_arch = "wasm32"))]
-            Kernel::Lanes4 => call.compute::<Lanes4, E, G>(access, results),
-            #[cfg(not(target_arch = "wasm32"))]
-            Kernel::Lanes4Fused => call.compute::<Lanes4Fused, E, G>(access, results),
-            _ => call.compute::<Best, E, G>(access, results),
+            Kernel::Best => {}
+            Kernel::Lanes4 => return call.compute::<Lanes4, E, G>(access, results),
+            Kernel::Lanes4Fused => return call.compute::<Lanes4Fused, E, G>(access, results),
         }
+        call.compute::<Best, E, G>(access, results)
     }
 }
 

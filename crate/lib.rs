@@ -43,6 +43,7 @@ mod options;
 mod parallel;
 pub mod reference;
 mod shape;
+mod sigmoid;
 mod simd;
 
 #[cfg(all(feature = "js", target_arch = "wasm32"))]
@@ -59,4 +60,5 @@ pub use options::{
 };
 pub use parallel::Executor;
 pub use shape::Shape;
+pub use sigmoid::WeightedSigmoid;
 pub use simd::Kernel;

@@ -1,18 +1,15 @@
 //! One call: a block of words in shared memory says what to do and carries the numbers back.
 
-use super::fields::{COUNT, Field};
+use super::fields::Field;
 use super::pool::{ENGINE_LOST, is_lost};
 use crate::cross_entropy::{Access, Results, Summary, zeros};
 use crate::element::{Element, GradElement};
 use crate::labels::Labels;
 use crate::options::*;
 use crate::parallel::Executor;
-use crate::{Error, Shape, bf16, f16};
+use crate::{Error, Shape, WeightedSigmoid, bf16, f16};
 use core::sync::atomic::AtomicI32;
 use wasm_bindgen::prelude::wasm_bindgen;
-
-/// The layout of the block that this code understands.
-const VERSION: f64 = 1.0;
 
 const OUT_OF_RANGE: u32 = 5;
 
@@ -24,15 +21,15 @@ pub fn run(block: usize) -> u32 {
         return ENGINE_LOST;
     }
     let start: *mut f64 = core::ptr::with_exposed_provenance_mut(block);
-    // SAFETY: the caller passes a block of COUNT words, 8-aligned; the last one is not part of the slice.
-    let words = unsafe { core::slice::from_raw_parts_mut(start, COUNT - 1) };
+    // SAFETY: the caller passes a block of COUNT words, 8-aligned; the last, `cancel`, is not part of the slice.
+    let words = unsafe { core::slice::from_raw_parts_mut(start, Field::cancel as usize) };
     // SAFETY: the last word lies behind the slice, and JavaScript stores to it atomically.
-    let cancel = unsafe { AtomicI32::from_ptr(start.add(COUNT - 1).cast()) };
+    let cancel = unsafe { AtomicI32::from_ptr(start.add(Field::cancel as usize).cast()) };
     let mut block = Block { words };
-    let result = if block.get(Field::version) == VERSION {
-        block.with_dtype(cancel)
-    } else {
-        Err(Error::OptionRange { option: "version", expected: "the version of this build" })
+    let result = match block.whole(Field::version) {
+        1 => block.with_dtype(cancel),
+        2 => block.sigmoid_with_dtype(cancel),
+        _ => Err(Error::OptionRange { option: "operation", expected: "a known one" }),
     };
     block.record(result)
 }
@@ -123,21 +120,24 @@ impl Block<'_> {
         }
     }
 
+    fn sigmoid_with_dtype(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
+        match (self.whole(Field::logitsDtype), self.whole(Field::gradDtype)) {
+            (0, _) => self.sigmoid::<f32, f32>(cancel),
+            (1, _) => self.sigmoid::<f64, f64>(cancel),
+            (2, 0) => self.sigmoid::<f16, f32>(cancel),
+            (2, _) => self.sigmoid::<f16, f16>(cancel),
+            (3, 0) => self.sigmoid::<bf16, f32>(cancel),
+            (3, _) => self.sigmoid::<bf16, bf16>(cancel),
+            _ => Err(Error::OptionRange { option: "logits dtype", expected: "f32, f64, f16 or bf16" }),
+        }
+    }
+
     fn call<E: Element, G: GradElement<E>>(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
-        let product = |field| self.whole(field) as u64;
-        let shape = Shape::from_parts(product(Field::outer), product(Field::classes), product(Field::inner))?;
+        let shape = self.shape()?;
         let (rows, elements) = (shape.rows(), shape.elements());
         let options = self.options(shape)?;
         let labels = self.labels(rows)?;
-        let missing = Error::OptionRange { option: "logits", expected: "an address" };
-        let access = match self.whole(Field::gradMode) {
-            0 => Access::Loss(self.slice::<E>(Field::logitsAddress, elements).ok_or(missing)?),
-            2 => Access::InPlace(self.slice_mut::<E>(Field::logitsAddress, elements).ok_or(missing)?),
-            _ => Access::Apart(
-                self.slice::<E>(Field::logitsAddress, elements).ok_or(missing)?,
-                self.slice_mut::<G>(Field::gradAddress, elements).ok_or(missing)?,
-            ),
-        };
+        let access = self.access::<E, G>(elements)?;
         let losses = self.slice_mut(Field::lossAddress, rows);
         let mut own_losses = zeros(if losses.is_some() { 0 } else { rows })?;
         let per_class = self.slice_mut(Field::perClassAddress, 4 * shape.classes());
@@ -152,6 +152,51 @@ impl Block<'_> {
             per_class,
         };
         options.execute(access, shape, labels, results, Some(cancel))
+    }
+
+    fn access<'m, E: Element, G: GradElement<E>>(&self, elements: usize) -> Result<Access<'m, E, G>, Error> {
+        let missing = Error::OptionRange { option: "logits", expected: "an address" };
+        Ok(match self.whole(Field::gradMode) {
+            0 => Access::Loss(self.slice::<E>(Field::logitsAddress, elements).ok_or(missing)?),
+            2 => Access::InPlace(self.slice_mut::<E>(Field::logitsAddress, elements).ok_or(missing)?),
+            _ => Access::Apart(
+                self.slice::<E>(Field::logitsAddress, elements).ok_or(missing)?,
+                self.slice_mut::<G>(Field::gradAddress, elements).ok_or(missing)?,
+            ),
+        })
+    }
+
+    fn sigmoid<E: Element, G: GradElement<E>>(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
+        let shape = self.shape()?;
+        let elements = shape.elements();
+        let shared = self.options(shape)?;
+        let row_values = |address, dtype, value: Field, length| {
+            let values = self.weights(address, dtype, length);
+            values.map_or(RowValues::Scalar(self.get(value)), RowValues::PerRow)
+        };
+        let pos_weight = self.weights(Field::classWeightAddress, Field::classWeightDtype, shape.classes());
+        let (sample, upstream) = (Field::sampleWeightAddress, Field::upstreamAddress);
+        let options = WeightedSigmoid {
+            reduction: shared.reduction,
+            denominator: shared.denominator,
+            pos_weight: pos_weight.map_or(RowValues::Scalar(1.0), RowValues::PerRow),
+            sample_weight: row_values(sample, Field::sampleWeightDtype, Field::sampleWeightValue, elements),
+            empty_mean: shared.empty_mean,
+            upstream: row_values(upstream, Field::upstreamDtype, Field::upstreamValue, elements),
+            accumulate: shared.accumulate,
+            executor: shared.executor,
+        };
+        let targets = self.weights(Field::labelsAddress, Field::labelsDtype, elements);
+        let targets = targets.ok_or(Error::OptionRange { option: "targets", expected: "an address" })?;
+        let access = self.access::<E, G>(elements)?;
+        let losses = self.slice_mut(Field::lossAddress, elements);
+        let mut own_losses = zeros(if losses.is_some() { 0 } else { elements })?;
+        options.execute(access, shape, targets, losses.unwrap_or(&mut own_losses), Some(cancel))
+    }
+
+    fn shape(&self) -> Result<Shape, Error> {
+        let product = |field| self.whole(field) as u64;
+        Shape::from_parts(product(Field::outer), product(Field::classes), product(Field::inner))
     }
 
     fn options<'m>(&self, shape: Shape) -> Result<CrossEntropy<'m>, Error> {
@@ -258,7 +303,9 @@ fn numbers(error: &Error) -> (u32, usize, f64, usize) {
         Error::LabelOutOfRange { index, got, count, .. } => (9, index, got as f64, count),
         Error::TargetMasked { index, got } => (10, index, got as f64, 1),
         Error::WeightValue { what, index, got } => {
-            let which = ["classWeight", "sampleWeight", "labelMatrix"].iter().position(|name| *name == what);
+            let which = ["classWeight", "sampleWeight", "labelMatrix", "posWeight"]
+                .iter()
+                .position(|name| *name == what);
             (11, index, got, which.unwrap_or_default())
         }
         Error::OutOfMemory { bytes } => (12, 0, bytes as f64, 0),

@@ -8,7 +8,6 @@ macro_rules! fields {
         pub(super) enum Field {
             $($name),*
         }
-        pub(super) const COUNT: usize = [$(stringify!($name)),*].len();
     };
 }
 

@@ -1,0 +1,344 @@
+//! Weighted sigmoid cross-entropy: the element-wise loss of independent yes-or-no targets, with its gradient. It has no
+//! class axis and no labels, and shares with the softmax loss its reductions, weights and upstream gradient.
+
+use crate::cross_entropy::{Access, Logits, LogitsMut, Output, Summary, fits, zeros};
+use crate::element::{Element, GradElement};
+use crate::options::{Denominator, EmptyMean, Reduction, RowValues, Upstream, Weights};
+use crate::parallel::{Executor, Rows};
+use crate::{Error, Shape};
+use core::sync::atomic::AtomicI32;
+
+/// Elements whose losses are one sum; sums run over a block from left to right, then over the blocks.
+const BLOCK: usize = 256;
+/// Elements of a unit of work: whole blocks, a fraction of a millisecond.
+const UNIT: usize = 16 * BLOCK;
+
+/// Element-wise sigmoid cross-entropy with a weight on the positive term, as TensorFlow's
+/// `weighted_cross_entropy_with_logits`:
+///
+/// ```text
+/// loss = (1 - t) softplus(x) + k t softplus(-x)          softplus(x) = max(x, 0) + ln(1 + exp(-|x|))
+/// grad = (1 - t) sigmoid(x) - k t sigmoid(-x)
+/// ```
+///
+/// `x` are logits of any shape, `t` targets of the same shape (from 0 to 1 in every usual reading, but not checked), `k` the
+/// positive weight: one for all, or one per class of the shape's class axis. A term whose coefficient is 0 is not evaluated:
+/// a target of 1 at +inf costs 0. The smaller sigmoid is computed directly, never as 1 minus the larger, so small losses keep
+/// their digits.
+///
+/// ```
+/// use sparse_xent::{Logits, Reduction, Shape, WeightedSigmoid};
+///
+/// let x = [2.0_f32, 2.0, -1.0, 0.5];
+/// let logits = Logits::new(&x, Shape::new(&[4], -1)?)?;
+/// let out = WeightedSigmoid::new().pos_weight(3.0).reduction(Reduction::None).forward(&logits, &[1.0_f32, 0.0, 1.0, 0.25])?;
+/// assert!((out.losses[0] - 0.380784).abs() < 1e-6);
+/// # Ok::<(), sparse_xent::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct WeightedSigmoid<'a> {
+    pub(crate) reduction: Reduction,
+    pub(crate) denominator: Denominator,
+    pub(crate) pos_weight: RowValues<'a>,
+    pub(crate) sample_weight: RowValues<'a>,
+    pub(crate) empty_mean: EmptyMean,
+    pub(crate) upstream: RowValues<'a>,
+    pub(crate) accumulate: bool,
+    pub(crate) executor: Executor,
+}
+
+impl Default for WeightedSigmoid<'_> {
+    fn default() -> Self {
+        Self {
+            reduction: Reduction::Mean,
+            denominator: Denominator::Weights,
+            pos_weight: RowValues::Scalar(1.0),
+            sample_weight: RowValues::Scalar(1.0),
+            empty_mean: EmptyMean::Zero,
+            upstream: RowValues::Scalar(1.0),
+            accumulate: false,
+            executor: Executor::Serial,
+        }
+    }
+}
+
+impl<'a> WeightedSigmoid<'a> {
+    /// The mean over all elements, unweighted.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the element losses become; [`Reduction::Mean`] unless set.
+    pub fn reduction(mut self, reduction: Reduction) -> Self {
+        self.reduction = reduction;
+        self
+    }
+
+    /// What the mean divides by; the sum of the sample weights unless set.
+    pub fn denominator(mut self, denominator: Denominator) -> Self {
+        self.denominator = denominator;
+        self
+    }
+
+    /// The weight of the positive term for all elements; finite and at least 0; 1 unless set.
+    pub fn pos_weight(mut self, weight: f64) -> Self {
+        self.pos_weight = RowValues::Scalar(weight);
+        self
+    }
+
+    /// A weight of the positive term per class of the shape's class axis.
+    pub fn pos_weights(mut self, weights: impl Into<Weights<'a>>) -> Self {
+        self.pos_weight = RowValues::PerRow(weights.into());
+        self
+    }
+
+    /// A weight per element (finite, of any sign). An element of weight 0 has loss 0 and gradient 0 and is not read.
+    pub fn sample_weight(mut self, weights: impl Into<Weights<'a>>) -> Self {
+        self.sample_weight = RowValues::PerRow(weights.into());
+        self
+    }
+
+    /// The mean over nothing; [`EmptyMean::Zero`] unless set.
+    pub fn empty_mean(mut self, empty_mean: EmptyMean) -> Self {
+        self.empty_mean = empty_mean;
+        self
+    }
+
+    /// What the gradient is multiplied by: a number, or one per element under [`Reduction::None`].
+    pub fn upstream(mut self, upstream: impl Into<Upstream<'a>>) -> Self {
+        self.upstream = upstream.into().0;
+        self
+    }
+
+    /// Whether the gradient is added to what `grad` holds; out of place only.
+    pub fn accumulate(mut self, accumulate: bool) -> Self {
+        self.accumulate = accumulate;
+        self
+    }
+
+    /// Who runs the call; [`Executor::Serial`] unless set.
+    pub fn executor(mut self, executor: Executor) -> Self {
+        self.executor = executor;
+        self
+    }
+
+    /// The loss alone.
+    ///
+    /// # Errors
+    /// Any [`Error`]; nothing has been written then.
+    pub fn forward<'t, E: Element>(
+        &self,
+        logits: &Logits<'_, E>,
+        targets: impl Into<Weights<'t>>,
+    ) -> Result<Output<E::PerRow>, Error> {
+        self.output(Access::<E, E>::Loss(logits.data), logits.shape, targets.into())
+    }
+
+    /// The loss, and its gradient written (or added) to `grad`.
+    ///
+    /// # Errors
+    /// Any [`Error`]; nothing has been written then.
+    pub fn forward_backward<'t, E: Element, G: GradElement<E>>(
+        &self,
+        logits: &Logits<'_, E>,
+        targets: impl Into<Weights<'t>>,
+        grad: &mut [G],
+    ) -> Result<Output<E::PerRow>, Error> {
+        fits(grad.len(), logits.shape.elements(), "grad")?;
+        self.output(Access::Apart(logits.data, grad), logits.shape, targets.into())
+    }
+
+    /// The loss, and its gradient in place of the logits.
+    ///
+    /// # Errors
+    /// Any [`Error`]; nothing has been written then.
+    pub fn forward_backward_in_place<'t, E: Element>(
+        &self,
+        logits: &mut LogitsMut<'_, E>,
+        targets: impl Into<Weights<'t>>,
+    ) -> Result<Output<E::PerRow>, Error> {
+        if self.accumulate {
+            return Err(Error::OptionConflict { option: "accumulate", with: "a gradient in place" });
+        }
+        self.output(Access::<E, E>::InPlace(logits.data), logits.shape, targets.into())
+    }
+
+    fn output<E: Element, G: GradElement<E>>(
+        &self,
+        access: Access<'_, E, G>,
+        shape: Shape,
+        targets: Weights<'_>,
+    ) -> Result<Output<E::PerRow>, Error> {
+        let mut losses = zeros(shape.elements())?;
+        let summary = self.execute(access, shape, targets, &mut losses, None)?;
+        if self.reduction != Reduction::None {
+            losses = Vec::new();
+        }
+        Ok(Output::of_elements(&summary, losses, shape.elements()))
+    }
+
+    /// The whole call over caller-owned memory.
+    pub(crate) fn execute<E: Element, G: GradElement<E>>(
+        &self,
+        access: Access<'_, E, G>,
+        shape: Shape,
+        targets: Weights<'_>,
+        losses: &mut [E::PerRow],
+        cancel: Option<&AtomicI32>,
+    ) -> Result<Summary, Error> {
+        let elements = shape.elements();
+        self.check(shape, targets)?;
+        let (weight_sum, nonzero) = self.weigh(elements);
+        let denominator = match (self.reduction, self.denominator) {
+            (Reduction::None | Reduction::Sum, _) => 1.0,
+            (Reduction::Mean, Denominator::Weights) => weight_sum,
+            (Reduction::Mean, Denominator::Valid | Denominator::All) => elements as f64,
+            (Reduction::Mean, Denominator::NonZero) => nonzero as f64,
+            (Reduction::Mean, Denominator::Count(count)) => count,
+        };
+        let empty = match (denominator == 0.0, self.empty_mean) {
+            (false, _) => None,
+            (true, EmptyMean::Zero) => Some(0.0),
+            (true, EmptyMean::Nan) => Some(f64::NAN),
+        };
+        let step = |element: usize| empty.unwrap_or_else(|| self.upstream.get(element) / denominator);
+
+        let units = elements.div_ceil(UNIT);
+        let mut partials = zeros::<Partial>(units)?;
+        let (logits, grad, in_place) = match access {
+            Access::Loss(x) => (x, None, None),
+            Access::Apart(x, grad) => (x, Some(Rows::new(grad, 1, UNIT)), None),
+            Access::InPlace(x) => (&[][..], None, Some(Rows::new(x, 1, UNIT))),
+        };
+        let outputs = (grad, in_place, Rows::new(losses, 1, UNIT), Rows::new(&mut partials, 1, 1));
+        self.executor.run(units, cancel, outputs, |_, unit, (mut grad, mut in_place, losses, partial)| {
+            for (offset, loss) in losses.iter_mut().enumerate() {
+                let element = unit * UNIT + offset;
+                let x = in_place.as_ref().map_or_else(|| logits[element], |x| x[offset]);
+                let weight = self.sample_weight.get(element);
+                let (value, slope) = if weight == 0.0 {
+                    (0.0, 0.0)
+                } else {
+                    let class = element / shape.inner() % shape.classes();
+                    let (value, slope) = one(x.to_f64(), targets.get(element), self.pos_weight.get(class));
+                    (weight * value + 0.0, weight * slope)
+                };
+                *loss = E::PerRow::from_f64(value);
+                let rounded = loss.to_f64();
+                partial[0].loss[offset / BLOCK] += rounded;
+                partial[0].non_finite += usize::from(!rounded.is_finite());
+                if let Some(grad) = &mut grad {
+                    let before = if self.accumulate { grad[offset].to_f64() } else { 0.0 };
+                    grad[offset] = G::from_f64(before + scaled(step(element), slope));
+                }
+                if let Some(x) = &mut in_place {
+                    x[offset] = E::from_f64(scaled(step(element), slope));
+                }
+            }
+        })?;
+        let loss_sum = partials.iter().flat_map(|partial| partial.loss).fold(0.0, |sum, block| sum + block);
+        Ok(Summary {
+            loss: empty.unwrap_or(loss_sum / denominator),
+            loss_sum,
+            weight_sum,
+            valid: elements,
+            non_finite: partials.iter().map(|partial| partial.non_finite).sum(),
+            denominator,
+            ..Summary::default()
+        })
+    }
+
+    fn check(&self, shape: Shape, targets: Weights<'_>) -> Result<(), Error> {
+        fits(targets.len(), shape.elements(), "targets")?;
+        if let RowValues::PerRow(weights) = self.pos_weight {
+            fits(weights.len(), shape.classes(), "posWeight")?;
+        }
+        for (values, what) in [(self.sample_weight, "sampleWeight"), (self.upstream, "upstream")] {
+            if let RowValues::PerRow(values) = values {
+                fits(values.len(), shape.elements(), what)?;
+            }
+        }
+        if let RowValues::Scalar(weight) = self.pos_weight
+            && !(weight >= 0.0 && weight.is_finite())
+        {
+            return Err(Error::OptionRange {
+                option: "posWeight",
+                expected: "a finite number of at least 0",
+            });
+        }
+        if let Denominator::Count(count) = self.denominator
+            && !(count > 0.0 && count.is_finite())
+        {
+            return Err(Error::OptionRange { option: "denominator", expected: "a finite number above 0" });
+        }
+        if matches!(self.upstream, RowValues::PerRow(_)) && self.reduction != Reduction::None {
+            return Err(Error::OptionConflict {
+                option: "upstream per element",
+                with: "a reduction other than none",
+            });
+        }
+        for (values, what) in [(self.pos_weight, "posWeight"), (self.sample_weight, "sampleWeight")] {
+            match values {
+                RowValues::Scalar(got) if !got.is_finite() => {
+                    return Err(Error::WeightValue { what, index: 0, got });
+                }
+                RowValues::Scalar(_) => {}
+                RowValues::PerRow(values) => {
+                    if let Some((index, got)) = values.first_not_finite() {
+                        return Err(Error::WeightValue { what, index, got });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The sum of the sample weights, by blocks, and how many are not 0.
+    fn weigh(&self, elements: usize) -> (f64, usize) {
+        if let RowValues::Scalar(weight) = self.sample_weight {
+            return (weight * elements as f64, if weight == 0.0 { 0 } else { elements });
+        }
+        let (mut sum, mut nonzero) = (0.0, 0);
+        for start in (0..elements).step_by(BLOCK) {
+            let mut block = 0.0;
+            for element in start..elements.min(start + BLOCK) {
+                let weight = self.sample_weight.get(element);
+                block += weight;
+                nonzero += usize::from(weight != 0.0);
+            }
+            sum += block;
+        }
+        (sum, nonzero)
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Partial {
+    loss: [f64; UNIT / BLOCK],
+    non_finite: usize,
+}
+
+/// `step * slope`, with +0 wherever nothing is asked for or nothing comes.
+fn scaled(step: f64, slope: f64) -> f64 {
+    if slope == 0.0 { 0.0 } else { step * slope + 0.0 }
+}
+
+/// The loss of one element and its derivative.
+fn one(x: f64, target: f64, pos_weight: f64) -> (f64, f64) {
+    let e = libm::exp(-x.abs());
+    let tail = libm::log1p(e);
+    let (small, large) = (e / (1.0 + e), 1.0 / (1.0 + e)); // sigmoid(-|x|), sigmoid(|x|)
+    let (negative, positive) = (1.0 - target, pos_weight * target);
+    let (mut loss, mut slope) = (0.0, 0.0);
+    if negative != 0.0 {
+        loss += negative * (x.max(0.0) + tail);
+        slope += negative * if x < 0.0 { small } else { large };
+    }
+    if positive != 0.0 {
+        loss += positive * ((-x).max(0.0) + tail);
+        slope -= positive * if x < 0.0 { large } else { small };
+    }
+    // `max` drops a NaN, `e` does not.
+    if x.is_nan() { (f64::NAN, f64::NAN) } else { (loss, slope) }
+}

@@ -1,0 +1,103 @@
+// What this host can do, and which wasm build follows from it. May import errors only. Both functions are pure: they read what they are
+// given and keep nothing.
+import { SparseXentError } from "./errors.js";
+
+/** The two wasm files. */
+export type Build = "relaxed" | "simd";
+
+/** What was found. */
+export interface Features {
+  /** 128-bit SIMD, atomics and shared memory in wasm: without them there is no build. */
+  readonly simd: boolean;
+  /** Relaxed SIMD, with its fused multiply-add. */
+  readonly relaxed: boolean;
+  /** Memory can be posted to workers. In browsers: the page is cross-origin isolated. */
+  readonly canShare: boolean;
+  /** This thread may wait; false on a browser's main thread. */
+  readonly canBlock: boolean;
+}
+
+/** The part of a global scope that is asked. */
+export interface Host {
+  readonly WebAssembly: { validate(bytes: Uint8Array<ArrayBuffer>): boolean; readonly Memory: typeof WebAssembly.Memory };
+  readonly Atomics: { wait(words: Int32Array, index: number, value: number, timeout: number): unknown };
+  readonly SharedArrayBuffer?: typeof SharedArrayBuffer | undefined;
+  readonly MessageChannel?: typeof MessageChannel | undefined;
+  readonly crossOriginIsolated?: boolean | undefined;
+}
+
+const HEADER = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
+/** One function from nothing to one v128. */
+const TYPE_AND_FUNCTION = [0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b, 0x03, 0x02, 0x01, 0x00];
+/** One shared memory of one page. */
+const SHARED_MEMORY = [0x05, 0x04, 0x01, 0x03, 0x01, 0x01];
+/** `i8x16.splat(i32.const 0)`. */
+const ZERO = [0x41, 0x00, 0xfd, 0x0f];
+
+/** A module whose only function has this body. */
+function probe(sections: readonly number[], body: readonly number[]): Uint8Array<ArrayBuffer> {
+  const code = [0x00, ...body, 0x0b];
+  return Uint8Array.from([...HEADER, ...TYPE_AND_FUNCTION, ...sections, 0x0a, code.length + 2, 0x01, code.length, ...code]);
+}
+
+// i8x16.splat(i32.atomic.load(0))
+const SIMD_AND_ATOMICS = probe(SHARED_MEMORY, [0x41, 0x00, 0xfe, 0x10, 0x02, 0x00, 0xfd, 0x0f]);
+// f32x4.relaxed_madd of three zeros
+const RELAXED = probe([], [...ZERO, ...ZERO, ...ZERO, 0xfd, 0x85, 0x02]);
+
+/** Asks a host what it can do. */
+export function detect(host: Host = globalThis): Features {
+  return {
+    simd: host.WebAssembly.validate(SIMD_AND_ATOMICS),
+    relaxed: host.WebAssembly.validate(RELAXED),
+    canShare: canShare(host),
+    canBlock: canBlock(host),
+  };
+}
+
+/** Whether memory can be posted. The flag alone does not say: WebKit can be isolated without having SharedArrayBuffer. */
+function canShare(host: Host): boolean {
+  if (typeof host.SharedArrayBuffer !== "function" || host.crossOriginIsolated === false || !host.MessageChannel) return false;
+  const { port1, port2 } = new host.MessageChannel();
+  try {
+    port1.postMessage(new host.SharedArrayBuffer(1));
+    return true;
+  } catch {
+    return false;
+  } finally {
+    port1.close();
+    port2.close();
+  }
+}
+
+/** Whether waiting is allowed here. Asked by a wait of no length, since a refused wait inside wasm would be a trap. */
+function canBlock(host: Host): boolean {
+  try {
+    // Shared memory exists in wasm even where SharedArrayBuffer is hidden.
+    const shared = host.SharedArrayBuffer ? new host.SharedArrayBuffer(4) : new host.WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer;
+    host.Atomics.wait(new Int32Array(shared), 0, 0, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The build to load: the wished one, or the fastest that this host validates. Throws `LOAD_FAILED` when there is none. */
+export function chooseBuild(features: Pick<Features, "simd" | "relaxed">, wish: Build | "auto"): Build {
+  if (!features.simd) {
+    throw new SparseXentError({
+      code: "LOAD_FAILED",
+      message: "this host got no wasm with 128-bit SIMD, atomics and shared memory, expected all three",
+    });
+  }
+  if (wish === "relaxed" && !features.relaxed) {
+    throw new SparseXentError({
+      code: "LOAD_FAILED",
+      message: 'build got "relaxed" on a host without relaxed SIMD, expected "simd" or "auto"',
+      got: wish,
+      expected: '"simd" or "auto"',
+    });
+  }
+  if (wish !== "auto") return wish;
+  return features.relaxed ? "relaxed" : "simd";
+}

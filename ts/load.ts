@@ -1,0 +1,166 @@
+// load(): features -> build -> instance -> pool -> Engine. Together with pool/ the only code that knows wasm modules and workers.
+import { initial, maximum } from "#memory-limits";
+import workerText from "#worker";
+import { Engine } from "./engine.js";
+import { SparseXentError, mismatch } from "./errors.js";
+import { chooseBuild, detect, type Build } from "./features.js";
+import { Crew } from "./pool/crew.js";
+import { createMemory, instantiate, type Glue, type GlueEnvironment } from "./pool/instance.js";
+import { reasonOf } from "./pool/messages.js";
+import { bytesOf, thisPlatform, type Platform } from "./pool/platform.js";
+import { PoolRuntime } from "./pool/runtime.js";
+
+/** What `load` accepts. */
+export interface LoadOptions {
+  /**
+   * Threads that work on one call, the one that waits for it included: 1 to 256, or `"auto"` (default) for what the machine has, at most
+   * 16. Where memory cannot be shared (a page that is not cross-origin isolated) it is 1 whatever was asked; `engine.info.threads` says.
+   */
+  readonly threads?: number | "auto" | undefined;
+  /**
+   * Which wasm: `"relaxed"` (fused multiply-add), `"simd"` (the same bits on every machine), or `"auto"` (default): `relaxed` where
+   * the host has it and really fuses, else `simd`.
+   */
+  readonly build?: Build | "auto" | undefined;
+  /** The wasm itself or where to read it; default: the file beside this module. It must be of the wished build, if one is wished. */
+  readonly wasm?: URL | Response | BufferSource | WebAssembly.Module | undefined;
+  /** Address of the shipped `worker.js`, for pages whose content security policy refuses workers made from text. */
+  readonly workerUrl?: string | URL | undefined;
+  /** The most the memory may grow to, in pages of 64 KiB; default 65 536 (4 GiB), or less where the host refuses to reserve that much. */
+  readonly maximumPages?: number | undefined;
+}
+
+const OPTION_NAMES = ["threads", "build", "wasm", "workerUrl", "maximumPages"];
+const MOST_THREADS = 256;
+/** Beyond this, threads of one machine share the memory's bandwidth, which is what a loss over large logits waits for. */
+const MOST_AUTO_THREADS = 16;
+
+const WASM_FILES: Record<Build, () => URL> = {
+  // Written out twice, since bundlers look for this very form.
+  relaxed: () => new URL("./sparse-xent.relaxed.wasm", import.meta.url),
+  simd: () => new URL("./sparse-xent.simd.wasm", import.meta.url),
+};
+
+/** Key of an engine's test hook; see `PoolRuntime.injectFault`. Registered, so that tests of the shipped files can name it. */
+const faultHook = Symbol.for("sparse-xent.injectFault");
+
+/**
+ * Loads an engine: chooses a build, compiles it, starts its threads.
+ *
+ * Every call gives an independent engine with a memory and threads of its own; dispose of it when it is no longer needed. Its threads
+ * do not keep a Node process running.
+ *
+ * @param options see {@link LoadOptions}; nothing is required
+ * @returns the engine
+ * @throws {@link SparseXentError} `OPTION_RANGE`, `OPTION_CONFLICT`; `LOAD_FAILED` when the host lacks wasm SIMD or atomics, or the wasm
+ * or a worker could not be read or started; `OUT_OF_MEMORY` when no memory could be reserved
+ *
+ * @example
+ * ```ts
+ * const xent = await load({ threads: 4 });
+ * console.log(xent.info.build, xent.info.threads); // relaxed 4
+ * xent.dispose();
+ * ```
+ */
+export async function load(options: LoadOptions = {}): Promise<Engine> {
+  const wishes = checked(options);
+  const platform = thisPlatform();
+  const features = detect();
+  const build = chooseBuild(features, wishes.build);
+  const crew = new Crew({ platform, text: workerText, url: wishes.workerUrl });
+  const auto = wishes.wasm === undefined && wishes.build === "auto";
+  let parts = await instance(await moduleOf(wishes.wasm, build, platform), wishes.maximumPages, crew);
+  // Relaxed instructions may be carried out unfused, by calls of a library or step by step: then the other build is the faster one.
+  if (auto && build === "relaxed" && !parts.glue.is_fused()) {
+    parts = await instance(await moduleOf(undefined, "simd", platform), wishes.maximumPages, crew);
+  }
+  const found = parts.glue.build_name() as Build;
+  if (wishes.build !== "auto" && found !== wishes.build) {
+    throw new SparseXentError({ code: "OPTION_CONFLICT", message: `wasm got a ${found} build, expected ${wishes.build} as build says`, got: found });
+  }
+  const wished = wishes.threads === "auto" ? Math.min(platform.parallelism(), MOST_AUTO_THREADS) : wishes.threads;
+  const { canShare, canBlock } = features;
+  const info = { build: found, threads: canShare ? wished : 1, isolated: canShare, canBlock };
+  const runtime = await PoolRuntime.start({ ...parts, crew, info });
+  const engine = new Engine(runtime);
+  Object.defineProperty(engine, faultHook, { value: runtime.injectFault.bind(runtime) });
+  return engine;
+}
+
+/** An instance over a memory of its own, whose pool would get its helpers from `crew`. */
+async function instance(module: WebAssembly.Module, maximumPages: number, crew: Crew) {
+  const startWorkers: GlueEnvironment["startWorkers"] = async (_module, poolMemory, builder) => {
+    await crew.startHelpers(builder.numThreads(), { module, memory: poolMemory, receiver: builder.receiver() });
+    builder.build();
+    builder.free();
+  };
+  const { memory, maximumPages: granted } = createMemory(initial, maximumPages);
+  let glue: Glue;
+  try {
+    glue = instantiate(module, memory, startWorkers);
+  } catch (cause) {
+    throw new SparseXentError({ code: "LOAD_FAILED", message: `the wasm could not be instantiated: ${reasonOf(cause)}`, cause });
+  }
+  return { glue, module, memory, maximumPages: granted };
+}
+
+/** Compiled files by address. Modules are immutable and serve any number of engines; a page or process has two at most. */
+const compiled = new Map<string, Promise<WebAssembly.Module>>();
+
+async function moduleOf(wasm: LoadOptions["wasm"], build: Build, platform: Platform): Promise<WebAssembly.Module> {
+  try {
+    if (wasm === undefined) return await shippedModule(WASM_FILES[build](), platform);
+    if (isA<WebAssembly.Module>(wasm, "WebAssembly.Module")) return wasm;
+    if (isA<URL>(wasm, "URL")) return await WebAssembly.compile(await platform.read(wasm));
+    if (isA<Response>(wasm, "Response")) return await WebAssembly.compile(await bytesOf(wasm));
+    return await WebAssembly.compile(wasm);
+  } catch (cause) {
+    const name = wasm === undefined ? `sparse-xent.${build}.wasm` : "the given wasm";
+    throw new SparseXentError({ code: "LOAD_FAILED", message: `${name} could not be read or compiled: ${reasonOf(cause)}`, cause });
+  }
+}
+
+async function shippedModule(url: URL, platform: Platform): Promise<WebAssembly.Module> {
+  let module = compiled.get(url.href);
+  if (!module) {
+    module = platform.read(url).then((bytes) => WebAssembly.compile(bytes));
+    compiled.set(url.href, module);
+    // A network that failed once may answer the next time.
+    module.catch(() => compiled.delete(url.href));
+  }
+  return module;
+}
+
+/** By tag and not by class: the value may come from another realm. */
+function isA<T>(value: unknown, tag: string): value is T {
+  return Object.prototype.toString.call(value) === `[object ${tag}]`;
+}
+
+function isWasmSource(value: unknown): boolean {
+  return ArrayBuffer.isView(value) || ["ArrayBuffer", "URL", "Response", "WebAssembly.Module"].some((tag) => isA(value, tag));
+}
+
+function isInteger(value: unknown, least: number, most: number): boolean {
+  return Number.isInteger(value) && (value as number) >= least && (value as number) <= most;
+}
+
+/** Options with their defaults, or `OPTION_RANGE`. */
+function checked(options: LoadOptions) {
+  if (typeof options !== "object" || options === null) throw mismatch("OPTION_RANGE", "options", options, "an object");
+  for (const name of Object.keys(options)) {
+    if (!OPTION_NAMES.includes(name)) throw mismatch("OPTION_RANGE", "options", name, `only ${OPTION_NAMES.join(", ")}`);
+  }
+  const { threads = "auto", build = "auto", wasm, workerUrl, maximumPages = maximum } = options;
+  if (threads !== "auto" && !isInteger(threads, 1, MOST_THREADS)) {
+    throw mismatch("OPTION_RANGE", "threads", threads, `an integer 1..${MOST_THREADS} or "auto"`);
+  }
+  if (!["auto", "relaxed", "simd"].includes(build)) throw mismatch("OPTION_RANGE", "build", build, '"auto", "relaxed" or "simd"');
+  if (wasm !== undefined && !isWasmSource(wasm)) throw mismatch("OPTION_RANGE", "wasm", wasm, "a URL, Response, BufferSource or WebAssembly.Module");
+  if (workerUrl !== undefined && typeof workerUrl !== "string" && !isA<URL>(workerUrl, "URL")) {
+    throw mismatch("OPTION_RANGE", "workerUrl", workerUrl, "a URL or its text");
+  }
+  if (!isInteger(maximumPages, initial, maximum)) {
+    throw mismatch("OPTION_RANGE", "maximumPages", maximumPages, `an integer ${initial}..${maximum}`);
+  }
+  return { threads, build, wasm, workerUrl, maximumPages };
+}

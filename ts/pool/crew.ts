@@ -1,0 +1,95 @@
+// The workers of one engine: start them, hear when one is lost, end them all. Guarantees: a worker that cannot start takes down
+// those that were started with it, and `terminate` leaves none, not even one that is still starting.
+import { SparseXentError } from "../errors.js";
+import { reasonOf, type Boot, type FromWorker } from "./messages.js";
+import type { Platform, PoolWorker } from "./platform.js";
+
+/** Where workers come from. */
+export interface WorkerSource {
+  readonly platform: Platform;
+  /** The bundled worker. */
+  readonly text: string;
+  /** The shipped worker file, for pages that refuse the text. */
+  readonly url: string | URL | undefined;
+}
+
+/** All workers of one engine. */
+export class Crew {
+  readonly #source: WorkerSource;
+  readonly #workers = new Set<PoolWorker>();
+  readonly #starting = new Set<(error: unknown) => void>();
+  #ended: SparseXentError | undefined;
+  /** Called when a worker that had started is lost; set by the engine. */
+  onLost: (reason: string) => void = () => {};
+
+  constructor(source: WorkerSource) {
+    this.#source = source;
+  }
+
+  /** Starts a worker and resolves when it is ready; `listen` gets what it says besides. It no longer keeps the process running then. */
+  start(boot: Boot, listen: (message: FromWorker, worker: PoolWorker) => void = () => {}): Promise<PoolWorker> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended) throw this.#ended;
+      let isReady = false;
+      const fail = (cause: unknown): void => {
+        this.#starting.delete(fail);
+        reject(cause instanceof SparseXentError ? cause : cannotStart(boot.role, cause));
+      };
+      const lose = (reason: string): void => {
+        if (isReady) this.onLost(reason);
+        else {
+          void this.#end(worker);
+          fail(reason);
+        }
+      };
+      this.#starting.add(fail);
+      let worker: PoolWorker;
+      try {
+        worker = this.#source.platform.startWorker(this.#source.text, this.#source.url, boot, {
+          message: (message) => {
+            if (this.#ended) return;
+            if (message.type === "ready") {
+              isReady = true;
+              this.#starting.delete(fail);
+              worker.setReferenced(false);
+              resolve(worker);
+            } else if (message.type === "failed" || message.type === "lost") lose(message.reason);
+            else listen(message, worker);
+          },
+          gone: (reason) => {
+            if (!this.#ended) lose(reason);
+          },
+        });
+      } catch (error) {
+        return fail(error);
+      }
+      this.#workers.add(worker);
+    });
+  }
+
+  /** Starts helpers; when one fails, all of them end and the first error is thrown. */
+  async startHelpers(count: number, boot: Omit<Boot, "role" | "sparseXent">): Promise<void> {
+    // Settled, not just all: after the first failure the others would still be on their way, with nobody to end them.
+    const results = await Promise.allSettled(Array.from({ length: count }, () => this.start({ ...boot, sparseXent: true, role: "helper" })));
+    const failure = results.find((result) => result.status === "rejected");
+    if (!failure) return;
+    await Promise.all(results.map((result) => (result.status === "fulfilled" ? this.#end(result.value) : undefined)));
+    throw failure.reason;
+  }
+
+  /** Ends every worker; those that are starting reject with `error`. Resolves when they are gone. */
+  async terminate(error: SparseXentError): Promise<void> {
+    this.#ended ??= error;
+    for (const fail of [...this.#starting]) fail(error);
+    await Promise.all([...this.#workers].map((worker) => this.#end(worker)));
+  }
+
+  #end(worker: PoolWorker): Promise<void> {
+    this.#workers.delete(worker);
+    return worker.terminate();
+  }
+}
+
+function cannotStart(role: Boot["role"], cause: unknown): SparseXentError {
+  return new SparseXentError({ code: "LOAD_FAILED", message: `a ${role} worker could not be started: ${reasonOf(cause)}`, cause });
+}

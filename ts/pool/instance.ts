@@ -1,0 +1,97 @@
+// One instance of the wasm in this thread: the memory, the glue over it, the poison word in it. May import the glue and errors.
+// Guarantees: every instance over one memory sees the same poison.
+import { createGlue } from "#glue";
+import { SparseXentError } from "../errors.js";
+
+/** What the glue asks of its surroundings. */
+export interface GlueEnvironment {
+  /** Called by `initThreadPool`: start as many threads as the builder says, then build. */
+  readonly startWorkers: (module: WebAssembly.Module, memory: WebAssembly.Memory, builder: PoolBuilder) => Promise<void>;
+}
+
+/** wasm-bindgen-rayon's half-built pool. */
+export interface PoolBuilder {
+  numThreads(): number;
+  /** Address at which a thread finds what it shall run. */
+  receiver(): number;
+  /** Waits until every thread has taken its part, so only a thread that may wait can call it. */
+  build(): void;
+  /** To be called by hand after `build`: a finalizer would call into an instance that may be gone by then. */
+  free(): void;
+}
+
+/** The exports of the wasm. */
+export interface Glue {
+  initSync(parts: { module: WebAssembly.Module; memory: WebAssembly.Memory; thread_stack_size?: number }): unknown;
+  initThreadPool(helpers: number): Promise<void>;
+  wbg_rayon_start_worker(receiver: number): void;
+  version(): string;
+  build_name(): string;
+  is_fused(): boolean;
+  alloc(bytes: number): number;
+  free(address: number, bytes: number): void;
+  used_bytes(): number;
+  run(block: number): number;
+  control(): number;
+  inject_fault(kind: number, threads: number): number;
+}
+
+/** Values of the poison word that JavaScript stores; the crate stores 2 for a stalled helper. Any value but 0 is death. */
+export const poison = { trapped: 1, stalled: 2, disposed: 3 } as const;
+
+/** Stack of every thread but the first, in bytes; a multiple of the page size. Overflowing it is not caught, so blocks keep to small frames. */
+const STACK_BYTES = 1 << 20;
+
+/** Instantiates the wasm over a memory. The first instance over a memory owns the linker's stack, later ones get one of their own. */
+export function instantiate(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  startWorkers: GlueEnvironment["startWorkers"],
+): Glue {
+  const glue = createGlue({ startWorkers });
+  glue.initSync({ module, memory, thread_stack_size: STACK_BYTES });
+  return glue;
+}
+
+/** For instances that never build a pool. */
+export function noWorkers(): Promise<void> {
+  return Promise.reject(new Error("this thread builds no pool"));
+}
+
+/** The word at `control()`. It is the one thing besides tensors that JavaScript touches in the memory. */
+function word(memory: WebAssembly.Memory, address: number): Int32Array {
+  return new Int32Array(memory.buffer, address, 1);
+}
+
+/** Marks the pool of this memory as lost, unless it is already. */
+export function storePoison(memory: WebAssembly.Memory, address: number, value: number): void {
+  Atomics.compareExchange(word(memory, address), 0, 0, value);
+}
+
+/** Why the pool is lost; 0 when it is not. */
+export function loadPoison(memory: WebAssembly.Memory, address: number): number {
+  return Atomics.load(word(memory, address), 0);
+}
+
+/** Page counts to try, largest first: 4 GiB where the address space allows it, less under a limit on it. */
+const STEPS = [65_536, 32_768, 16_384, 8_192, 4_096];
+
+/** A shared memory, as large as wished or as the host grants, and its maximum in pages. */
+export function createMemory(initial: number, maximum: number): { memory: WebAssembly.Memory; maximumPages: number } {
+  let refusal: unknown;
+  for (const pages of [maximum, ...STEPS.filter((step) => step < maximum && step >= initial)]) {
+    try {
+      return { memory: new WebAssembly.Memory({ initial, maximum: pages, shared: true }), maximumPages: pages };
+    } catch (error) {
+      // Only a refused reservation is worth a smaller try.
+      if (!(error instanceof RangeError)) throw error;
+      refusal = error;
+    }
+  }
+  throw new SparseXentError({
+    code: "OUT_OF_MEMORY",
+    message: `the engine's memory got ${initial} pages of 64 KiB refused, expected room for them`,
+    got: initial * 65_536,
+    cause: refusal,
+  });
+}

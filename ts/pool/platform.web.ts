@@ -1,0 +1,56 @@
+// Browsers: Web Workers and fetch.
+import type { FromWorker } from "./messages.js";
+import { bytesOf, type Platform } from "./platform.js";
+
+/** An `error` event of a worker carries no text when its script was refused. */
+const REFUSED =
+  "the browser refused the worker's script; under a strict content security policy, serve worker.js and pass its address as workerUrl " +
+  "(on an isolated page with the header Cross-Origin-Embedder-Policy: require-corp)";
+
+/** The platform over the Web's own interfaces. */
+export function webPlatform(): Platform {
+  return {
+    parallelism: () => navigator.hardwareConcurrency || 1,
+
+    read: async (url) => bytesOf(await fetch(url)),
+
+    startWorker(text, url, boot, events) {
+      const blobUrl = url === undefined ? URL.createObjectURL(new Blob([text], { type: "text/javascript" })) : undefined;
+      const revoke = (): void => {
+        if (blobUrl !== undefined) URL.revokeObjectURL(blobUrl);
+      };
+      let worker: Worker;
+      try {
+        worker = new Worker(blobUrl ?? (url as string | URL), { name: `sparse-xent ${boot.role}` });
+      } catch (error) {
+        revoke();
+        throw error;
+      }
+      worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
+        // Only once it speaks has its script been read.
+        revoke();
+        events.message(data);
+      });
+      worker.addEventListener("error", (event) => {
+        event.preventDefault();
+        revoke();
+        events.gone(event.message || REFUSED);
+      });
+      try {
+        worker.postMessage(boot);
+      } catch (error) {
+        worker.terminate();
+        revoke();
+        throw error;
+      }
+      return {
+        post: (message) => worker.postMessage(message),
+        setReferenced() {},
+        async terminate() {
+          worker.terminate();
+          revoke();
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,239 @@
+// One living engine below its surface: an instance, its workers, and the rules by which it dies. Knows calls by their block's
+// address only. Guarantees: after a thread of it is lost, or after dispose, it never answers again and leaves no worker behind; every
+// pending call is settled.
+import { SparseXentError } from "../errors.js";
+import type { Crew } from "./crew.js";
+import { loadPoison, poison, storePoison, type Glue } from "./instance.js";
+import { reasonOf, type FromWorker, type ToCoordinator } from "./messages.js";
+import type { PoolWorker } from "./platform.js";
+
+/** What an engine's surface needs of it. */
+export interface Runtime {
+  /** The allocator and the version. After the engine's end `free` does nothing, `used_bytes` is 0 and `alloc` throws. */
+  readonly wasm: { alloc(bytes: number): number; free(address: number, bytes: number): void; used_bytes(): number; version(): string };
+  /** The shared memory. Throws `DISPOSED` after `dispose`; stays readable when a thread was lost. */
+  readonly memory: WebAssembly.Memory;
+  readonly info: RuntimeInfo;
+  /** What the memory can grow to, in bytes. */
+  readonly maximumBytes: number;
+  /** Threads that a synchronous call may use in this thread: 1 where it must never wait. */
+  readonly syncThreads: number;
+  /** Runs a call block here and returns its code. Throws `ENGINE_LOST` when the engine is dead or dies of it. */
+  run(block: number): number;
+  /** Runs a call block on the coordinator. Rejects with `ENGINE_LOST`, or `DISPOSED` when the engine was disposed meanwhile. */
+  runAsync(block: number): Promise<number>;
+  /** Ends every worker and rejects pending calls. Resolves when the workers are gone. Harmless when repeated. */
+  dispose(): Promise<void>;
+}
+
+/** How an engine runs where it runs. */
+export interface RuntimeInfo {
+  readonly build: "relaxed" | "simd";
+  /** Threads that work on one call, the one that waits for it included. */
+  readonly threads: number;
+  /** Whether memory can be shared with workers here. */
+  readonly isolated: boolean;
+  /** Whether the thread that loaded the engine may wait. */
+  readonly canBlock: boolean;
+}
+
+/** What `PoolRuntime.start` puts together. */
+export interface RuntimeParts {
+  readonly glue: Glue;
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  readonly maximumPages: number;
+  readonly crew: Crew;
+  readonly info: RuntimeInfo;
+}
+
+/** The code of a call that found the pool lost. */
+const ENGINE_LOST = 13;
+
+/** How it ended: what every later use throws. */
+interface Ending {
+  readonly code: "ENGINE_LOST" | "DISPOSED";
+  readonly message: string;
+  readonly cause?: unknown;
+}
+
+interface Pending {
+  resolve(code: number): void;
+  reject(error: SparseXentError): void;
+}
+
+/** The runtime over wasm-bindgen's glue and workers of this host. */
+export class PoolRuntime implements Runtime {
+  readonly wasm: Runtime["wasm"];
+  readonly info: RuntimeInfo;
+  readonly maximumBytes: number;
+  readonly syncThreads: number;
+  readonly #module: WebAssembly.Module;
+  readonly #crew: Crew;
+  readonly #control: number;
+  readonly #pending = new Map<number, Pending>();
+  #glue: Glue | undefined;
+  #memory: WebAssembly.Memory | undefined;
+  #coordinator: Promise<PoolWorker> | undefined;
+  #ending: Ending | undefined;
+  #gone: Promise<void> | undefined;
+  #lastId = 0;
+
+  private constructor({ glue, module, memory, maximumPages, crew, info }: RuntimeParts) {
+    this.#glue = glue;
+    this.#module = module;
+    this.#memory = memory;
+    this.#crew = crew;
+    this.#control = glue.control();
+    this.info = info;
+    this.maximumBytes = maximumPages * 65_536;
+    this.syncThreads = info.canBlock ? info.threads : 1;
+    const version = glue.version();
+    this.wasm = {
+      alloc: (bytes) => this.#guard((alive) => alive.alloc(bytes)),
+      free: (address, bytes) => {
+        if (!this.#ending) this.#guard((alive) => (alive.free(address, bytes), 0));
+      },
+      used_bytes: () => (this.#ending ? 0 : this.#guard((alive) => alive.used_bytes())),
+      version: () => version,
+    };
+    crew.onLost = (reason) => void this.#lose(reason);
+  }
+
+  /** Starts the workers that must exist before the first call, and gives the engine its life. */
+  static async start(parts: RuntimeParts): Promise<PoolRuntime> {
+    const runtime = new PoolRuntime(parts);
+    const { threads, canBlock } = parts.info;
+    try {
+      // The pool is built by a thread that may wait: this one, or the coordinator, which is then needed for every threaded call.
+      if (threads > 1 && canBlock) await parts.glue.initThreadPool(threads - 1);
+      else if (threads > 1) await runtime.#startCoordinator(threads - 1);
+    } catch (error) {
+      await runtime.dispose();
+      throw error;
+    }
+    return runtime;
+  }
+
+  get memory(): WebAssembly.Memory {
+    if (this.#memory) return this.#memory;
+    throw this.#error();
+  }
+
+  run(block: number): number {
+    return this.#call((alive) => alive.run(block));
+  }
+
+  runAsync(block: number): Promise<number> {
+    return this.#callAsync(
+      (id) => ({ type: "run", id, block }),
+      () => this.run(block),
+    );
+  }
+
+  /** For the fault tests: lets a helper trap (1) or stall (2), or the calling thread trap (3), in a parallel call. */
+  injectFault(kind: number, how: "sync" | "async"): number | Promise<number> {
+    const { threads } = this.info;
+    const here = (): number => this.#call((alive) => alive.inject_fault(kind, this.syncThreads));
+    return how === "sync" ? here() : this.#callAsync((id) => ({ type: "fault", id, kind, threads }), here);
+  }
+
+  dispose(): Promise<void> {
+    if (this.#ending?.code !== "DISPOSED") {
+      this.#end({ code: "DISPOSED", message: "engine was disposed" }, poison.disposed);
+      this.#glue = undefined;
+      this.#memory = undefined;
+    }
+    return this.#gone ?? Promise.resolve();
+  }
+
+  /** Runs a call that answers with a code. */
+  #call(use: (alive: Glue) => number): number {
+    return this.#accept(this.#guard(use));
+  }
+
+  /** Passes a code on, unless it says that the pool is lost. */
+  #accept(code: number): number {
+    if (code === ENGINE_LOST) throw this.#lose("its pool is poisoned");
+    return code;
+  }
+
+  /** Enters the wasm. Whatever is thrown in there has left it half-way: that is the engine's end. */
+  #guard(use: (alive: Glue) => number): number {
+    if (this.#ending || !this.#glue) throw this.#error();
+    try {
+      return use(this.#glue);
+    } catch (error) {
+      throw this.#lose(reasonOf(error), error);
+    }
+  }
+
+  async #callAsync(message: (id: number) => ToCoordinator, here: () => number): Promise<number> {
+    if (this.#ending) throw this.#error();
+    if (!this.info.isolated) {
+      // No worker can see the memory: the call runs here, once what the event loop holds already has had its turn.
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      return here();
+    }
+    const coordinator = await (this.#coordinator ?? this.#startCoordinator(0));
+    if (this.#ending) throw this.#error();
+    const code = await new Promise<number>((resolve, reject) => {
+      const id = ++this.#lastId;
+      this.#pending.set(id, { resolve, reject });
+      // A process must not end under the caller's await.
+      coordinator.setReferenced(true);
+      coordinator.post(message(id));
+    });
+    return this.#accept(code);
+  }
+
+  /** Starts the coordinator; with `helpers`, it builds the pool too. A failed start is forgotten, so that the next call tries again. */
+  #startCoordinator(helpers: number): Promise<PoolWorker> {
+    const boot = { module: this.#module, memory: this.memory };
+    const starting = this.#crew.start({ ...boot, sparseXent: true, role: "coordinator", helpers }, (message, worker) => {
+      if (message.type === "done") this.#settle(message, worker);
+      else if (message.type === "spawn") {
+        this.#crew.startHelpers(message.helpers, { ...boot, receiver: message.receiver }).then(
+          () => worker.post({ type: "spawned" }),
+          (error: SparseXentError) => void this.#crew.terminate(error),
+        );
+      }
+    });
+    this.#coordinator = starting;
+    starting.catch(() => {
+      if (this.#coordinator === starting) this.#coordinator = undefined;
+    });
+    return starting;
+  }
+
+  #settle({ id, code }: Extract<FromWorker, { type: "done" }>, coordinator: PoolWorker): void {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    if (this.#pending.size === 0) coordinator.setReferenced(false);
+    pending?.resolve(code);
+  }
+
+  /** Buries the engine because of a lost thread and returns what to throw. */
+  #lose(reason: string, cause?: unknown): SparseXentError {
+    if (!this.#ending) {
+      const stored = this.#memory ? loadPoison(this.#memory, this.#control) : 0;
+      const why = stored === poison.stalled ? "a helper finished nothing for two seconds" : reason;
+      const message = `engine was lost with one of its threads (${why}), expected a living one: load() gives it`;
+      this.#end({ code: "ENGINE_LOST", message, cause }, poison.trapped);
+    }
+    return this.#error();
+  }
+
+  #end(ending: Ending, word: number): void {
+    this.#ending = ending;
+    if (this.#memory) storePoison(this.#memory, this.#control, word);
+    const error = this.#error();
+    this.#gone = this.#crew.terminate(error);
+    for (const { reject } of this.#pending.values()) reject(error);
+    this.#pending.clear();
+  }
+
+  #error(): SparseXentError {
+    return new SparseXentError(this.#ending ?? { code: "DISPOSED", message: "engine was disposed" });
+  }
+}

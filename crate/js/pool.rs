@@ -4,9 +4,12 @@ use crate::parallel::{Executor, POISON};
 use std::sync::atomic::{AtomicBool, Ordering};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-// `initThreadPool(helpers)` and `wbg_rayon_start_worker(receiver)`. Rayon's pool lives in the shared memory, so every engine
-// has its own, and one pool serves each thread that has an instance over that memory.
-pub use wasm_bindgen_rayon::init_thread_pool;
+// Exports `initThreadPool(helpers)` and `wbg_rayon_start_worker(receiver)`. Rayon's pool lives in the shared memory, so every engine
+// has its own, and one pool serves each thread that has an instance over that memory. Named here so that it is linked.
+use wasm_bindgen_rayon as _;
+
+/// The code of a call that found the pool lost; see `codes` in the call block.
+pub(super) const ENGINE_LOST: u32 = 13;
 
 /// Whether the pool of this memory is lost. Every entry asks first, the serial ones too, so that a dead engine never
 /// answers.
@@ -23,11 +26,11 @@ pub fn control() -> usize {
 
 /// For the fault tests, which run against the files that ship: a parallel run on `threads` threads that goes wrong.
 /// `kind` 0: it does not; 1: a helper traps; 2: a helper never returns; 3: the caller traps. Returns 0 when every unit was
-/// done, 1 when the pool was lost before, and otherwise not at all.
+/// done, `ENGINE_LOST` when the pool was lost before, and otherwise not at all.
 #[wasm_bindgen]
 pub fn inject_fault(kind: u32, threads: usize) -> u32 {
     if is_lost() {
-        return 1;
+        return ENGINE_LOST;
     }
     let helped = AtomicBool::new(false);
     let result = Executor::Rayon { threads }.run(4_000, None, (), |worker, _, ()| {
@@ -51,5 +54,5 @@ pub fn inject_fault(kind: u32, threads: usize) -> u32 {
             _ => {}
         }
     });
-    u32::from(result.is_err())
+    if result.is_ok() { 0 } else { ENGINE_LOST }
 }

@@ -177,11 +177,6 @@ pub(crate) struct Planes<'a, T> {
 }
 
 impl<T> Planes<'_, T> {
-    /// Positions in the tile.
-    pub(crate) fn width(&self) -> usize {
-        self.width
-    }
-
     /// The tile's elements of `class`, to write (and to read, where the call is in place). Panics past the last class.
     #[inline]
     pub(crate) fn plane(&mut self, class: usize) -> &mut [T] {

@@ -59,7 +59,7 @@ fn strided_tiles_cover_the_planes() {
             let tiles = Strided::<(usize, usize)>::tiles(inner, width);
             let outputs = Strided::new(&mut buffer, classes, inner, width);
             let result = executor.run(outer * tiles, None, outputs, |_, unit, mut part| {
-                assert_eq!(part.width(), width.min(inner - unit % tiles * width));
+                assert_eq!(part.plane(0).len(), width.min(inner - unit % tiles * width));
                 for class in 0..classes {
                     part.plane(class).fill((unit, class + 1));
                     assert!(part.read(class).iter().all(|&seen| seen == (unit, class + 1)));

@@ -1,0 +1,300 @@
+// The arguments of a call, checked. May import layout, options, tensor, memory, dtypes and errors.
+// Guarantees: everything that can be judged without reading the labels and weights themselves is judged here, in the order of `errorCodes`,
+// before memory is asked for or written; what is returned needs no further check.
+import { arrayHolds, dtypeNamed, dtypeOfArray, dtypes, isTypedArray, type Dtype, type LogitsDtype, type TypedArray } from "./dtypes.js";
+import { mismatch, show, SparseXentError } from "./errors.js";
+import { broadcastTarget, checkBytes, checkSizes, forLogits, layoutOf, product, readShape, sameShape, type Layout } from "./layout.js";
+import { isDetached, type Memory } from "./memory.js";
+import { accepted, conflict, readOptions, type CrossEntropyAsyncOptions, type Settings } from "./options.js";
+import { Tensor } from "./tensor.js";
+
+/** An array argument whose element type is known. */
+export interface Operand {
+  /** The name in messages. */
+  readonly name: string;
+  readonly dtype: Dtype;
+  /** Its dimensions; undefined for a bare array, of which only the length is known. */
+  readonly shape: readonly number[] | undefined;
+  /** The number of elements it has. */
+  readonly length: number;
+  /** Where the elements are. Plain arrays of numbers have the type f64. */
+  readonly source: Tensor | TypedArray | readonly number[];
+}
+
+/** A call's arguments, checked. */
+export interface Arguments {
+  readonly layout: Layout;
+  readonly logits: Operand & { readonly dtype: LogitsDtype };
+  readonly labels: Operand;
+  readonly classWeight: Operand | undefined;
+  readonly sampleWeight: Operand | number;
+  readonly upstream: Operand | number;
+  readonly classMask: Operand | undefined;
+  readonly labelMatrix: Operand | undefined;
+  /** Nothing, a new tensor, or the tensor to write. */
+  readonly grad: boolean | Tensor;
+  readonly settings: Settings;
+}
+
+/** Checks a call. The phases below follow the order in which errors are promised; each looks at every argument. */
+export function readArguments(memory: Memory, logits: unknown, labels: unknown, options: CrossEntropyAsyncOptions, isAsync: boolean): Arguments {
+  if (typeof options !== "object" || options === null) throw mismatch("OPTION_RANGE", "options", options, "an object");
+  assertUsable(memory, { logits, labels, ...arrayOptions(options) });
+
+  const classMap = isClassMap(options.classWeight) ? options.classWeight : undefined;
+  const found = {
+    logits: readArray("logits", logits, options.dtype),
+    labels: readArray("labels", labels),
+    classWeight: classMap === undefined ? readOptional("classWeight", options.classWeight) : undefined,
+    sampleWeight: readOptional("sampleWeight", options.sampleWeight),
+    upstream: readOptional("upstream", options.upstream),
+    classMask: readOptional("classMask", maskBytes(options.classMask)),
+    labelMatrix: readOptional("labelMatrix", flattened(options.labelMatrix)),
+  };
+  if (options.grad instanceof Tensor) checkGradDtype(options.grad, found.logits.dtype as LogitsDtype);
+
+  const read = {
+    logits: shaped(found.logits) as Arguments["logits"],
+    labels: shaped(found.labels),
+    classWeight: found.classWeight && shaped(found.classWeight),
+    sampleWeight: found.sampleWeight === undefined ? ((options.sampleWeight as number | undefined) ?? 1) : shaped(found.sampleWeight),
+    upstream: found.upstream === undefined ? ((options.upstream as number | undefined) ?? 1) : shaped(found.upstream),
+    classMask: found.classMask && shaped(found.classMask),
+    labelMatrix: found.labelMatrix && shaped(found.labelMatrix),
+  };
+  const layout = layoutOf(logitsShape(read.logits, options.shape), options.axis ?? -1);
+  checkShapes(layout, read, options.grad);
+  checkLengths(layout, read);
+  checkSizes(layout);
+  checkByteCounts(layout, read, options.grad === true, memory.maximumBytes);
+
+  const classWeight = classMap === undefined ? read.classWeight : expandClasses(classMap, layout.classes);
+  const settings = readOptions(options, isAsync);
+  const grad = readGrad(options.grad);
+  if (typeof read.upstream !== "number" && settings.reduction !== "none") throw conflict("upstream per row", 'a number unless reduction is "none"');
+  if (settings.accumulate && !(grad instanceof Tensor && grad !== read.logits.source)) {
+    throw conflict("accumulate", "a grad tensor other than the logits");
+  }
+  checkAliases(grad, { ...read, classWeight });
+  return { ...read, layout, classWeight, grad, settings };
+}
+
+/** The options that can hold arrays. */
+function arrayOptions(options: CrossEntropyAsyncOptions): Record<string, unknown> {
+  const { classWeight, sampleWeight, upstream, grad, classMask, labelMatrix } = options;
+  return { classWeight, sampleWeight, upstream, grad, classMask, labelMatrix };
+}
+
+/** DISPOSED and WRONG_ENGINE. */
+function assertUsable(memory: Memory, values: Readonly<Record<string, unknown>>): void {
+  memory.assertOpen();
+  for (const [name, value] of Object.entries(values)) {
+    if (value instanceof Tensor) {
+      if (value.isDisposed) throw new SparseXentError({ code: "DISPOSED", message: `${name} was disposed` });
+      if (value.allocationIn(memory) === undefined) {
+        throw new SparseXentError({ code: "WRONG_ENGINE", message: `${name} got a tensor of another engine, expected one of this engine` });
+      }
+      continue;
+    }
+    const array = isShaped(value) ? value.data : value;
+    if (isTypedArray(array) && isDetached(array as Float32Array)) {
+      throw new SparseXentError({ code: "DISPOSED", message: `${name} was disposed: the buffer of its array is detached` });
+    }
+  }
+}
+
+/** Something like a tensor of another library. */
+function isShaped(value: unknown): value is Readonly<Record<"data" | "shape" | "dims" | "dtype" | "type", unknown>> {
+  return typeof value === "object" && value !== null && !ArrayBuffer.isView(value) && !Array.isArray(value) && !(value instanceof Tensor) && "data" in value;
+}
+
+/** An argument of which the elements are known and the shape is not yet checked. */
+type Found = Omit<Operand, "shape"> & { readonly shape: unknown; readonly isBare: boolean };
+
+/** An option that can be left out or, for two of them, be a number. */
+function readOptional(name: keyof typeof accepted, value: unknown): Found | undefined {
+  const isNumber = typeof value === "number" && (name === "sampleWeight" || name === "upstream");
+  return value === undefined || isNumber ? undefined : readArray(name, value);
+}
+
+/** DTYPE: what an argument's elements are. */
+function readArray(name: keyof typeof accepted, value: unknown, dtypeOption?: unknown): Found {
+  if (value instanceof Tensor) {
+    assertAccepted(name, value.dtype, false);
+    if (dtypeOption !== undefined && dtypeNamed(dtypeOption) !== value.dtype) {
+      throw mismatch("DTYPE", "option dtype", dtypeOption, `${value.dtype}, the logits' own, or none`, { shown: String(dtypeOption) });
+    }
+    return { name, dtype: value.dtype, shape: value.shape, isBare: false, length: value.length, source: value };
+  }
+  const isBare = !isShaped(value);
+  const array: unknown = isBare ? value : value.data;
+  const named = (isBare ? undefined : (value.dtype ?? value.type)) ?? dtypeOption;
+  const shape: unknown = isBare ? undefined : (value.shape ?? value.dims);
+  if (isTypedArray(array)) {
+    return { name, dtype: dtypeOf(name, array, named), shape, isBare, length: array.length, source: array };
+  }
+  if (Array.isArray(array) && name !== "logits") {
+    assertNumbers(name, array);
+    assertAccepted(name, "f64", false);
+    if (named !== undefined && dtypeNamed(named) !== "f64") {
+      throw mismatch("DTYPE", `${name} dtype`, named, "f64 or none beside an array of numbers", { shown: String(named) });
+    }
+    return { name, dtype: "f64", shape, isBare, length: array.length, source: array as readonly number[] };
+  }
+  const numbers = name === "logits" ? "" : ", an array of numbers";
+  throw mismatch("DTYPE", isBare ? name : `${name} data`, array, `a tensor of this engine, a typed array${numbers} or { data, shape }`);
+}
+
+/** SHAPE: the argument with its dimensions, if it should have any. */
+function shaped({ isBare, ...found }: Found): Operand {
+  if (!isBare && found.shape === undefined) throw mismatch("SHAPE", `${found.name} shape`, undefined, "shape or dims beside data", { shown: "none" });
+  return { ...found, shape: isBare ? undefined : readShape(found.name, found.shape) };
+}
+
+/** The element type of a typed array, by its class and the name given beside it. */
+function dtypeOf(name: keyof typeof accepted, array: TypedArray, named: unknown): Dtype {
+  const own = dtypeOfArray(array) as Dtype;
+  if (named === undefined) {
+    assertAccepted(name, own, true);
+    return own;
+  }
+  const dtype = dtypeNamed(named);
+  if (dtype === undefined) throw mismatch("DTYPE", `${name} dtype`, named, `one of ${accepted[name].join(", ")}`, { shown: String(named) });
+  const held = dtype === "bool" && (name === "sampleWeight" || name === "classMask") ? "u8" : dtype;
+  assertAccepted(name, held, false);
+  if (!arrayHolds(array, dtype)) throw mismatch("DTYPE", `${name} dtype`, dtype, `${own} for a ${array[Symbol.toStringTag]}`, { shown: dtype });
+  return held as Dtype;
+}
+
+function assertAccepted(name: keyof typeof accepted, dtype: Dtype | "bool", isGuess: boolean): void {
+  const list: readonly string[] = accepted[name];
+  if (list.includes(dtype)) return;
+  const hint = isGuess && name === "logits" && dtype === "u16" ? "; a Uint16Array needs dtype f16 or bf16 beside it" : "";
+  throw mismatch("DTYPE", `${name} dtype`, dtype, `one of ${list.join(", ")}${hint}`, { shown: dtype });
+}
+
+function assertNumbers(name: string, array: readonly unknown[]): void {
+  // By index, so that holes count as what they are read as: undefined.
+  for (let index = 0; index < array.length; index += 1) {
+    if (typeof array[index] !== "number") throw mismatch("DTYPE", `${name}[${index}]`, array[index], "a number", { index });
+  }
+}
+
+function checkGradDtype(grad: Tensor, logits: LogitsDtype): void {
+  const allowed: readonly Dtype[] = logits === "f16" || logits === "bf16" ? [logits, "f32"] : [logits];
+  if (!allowed.includes(grad.dtype)) throw mismatch("DTYPE", "grad dtype", grad.dtype, `${allowed.join(" or ")} for ${logits} logits`, { shown: grad.dtype });
+}
+
+/** A mask given as an array of numbers or booleans, as bytes; anything else as it is. */
+function maskBytes(mask: unknown): unknown {
+  if (!Array.isArray(mask) || !mask.every((keep) => typeof keep === "boolean" || keep === 0 || keep === 1)) return mask;
+  return Uint8Array.from(mask as readonly (number | boolean)[], Number);
+}
+
+/** A matrix given as an array of rows, as one array; anything else as it is. */
+function flattened(matrix: unknown): unknown {
+  if (!Array.isArray(matrix) || matrix.length === 0 || !matrix.every(Array.isArray)) return matrix;
+  const rows = matrix as readonly (readonly unknown[])[];
+  return { data: rows.flat(), shape: [rows.length, rows.find((row) => row.length !== rows.length)?.length ?? rows.length] };
+}
+
+/** A class weight given by class. */
+function isClassMap(weights: unknown): weights is object {
+  return typeof weights === "object" && weights !== null && !(weights instanceof Tensor) && !ArrayBuffer.isView(weights) && !Array.isArray(weights) && !("data" in weights);
+}
+
+function expandClasses(map: object, classes: number): Operand {
+  const weights = new Array<number>(classes).fill(1);
+  const entries: Iterable<readonly [unknown, unknown]> = map instanceof Map ? (map as ReadonlyMap<unknown, unknown>) : Object.entries(map);
+  for (const [key, weight] of entries) {
+    const index = typeof key === "string" && key.trim() !== "" ? Number(key) : key;
+    if (typeof index !== "number" || !Number.isInteger(index) || index < 0 || index >= classes) {
+      throw mismatch("OPTION_RANGE", "classWeight key", key, `a class in 0..${classes - 1}`);
+    }
+    if (typeof weight !== "number") throw mismatch("OPTION_RANGE", `classWeight[${index}]`, weight, "a finite number");
+    weights[index] = weight;
+  }
+  return { name: "classWeight", dtype: "f64", shape: undefined, length: classes, source: weights };
+}
+
+function logitsShape(logits: Operand, option: unknown): readonly number[] {
+  if (option === undefined) {
+    if (logits.shape === undefined) throw mismatch("SHAPE", "logits shape", undefined, "shape in the options for a bare array", { shown: "none" });
+    return logits.shape;
+  }
+  const shape = readShape("logits", option);
+  if (logits.shape !== undefined && !sameShape(shape, logits.shape)) throw mismatch("SHAPE", "option shape", shape, `${show(logits.shape)}, the logits' own, or none`);
+  return shape;
+}
+
+type ReadArrays = Pick<Arguments, "logits" | "labels" | "classWeight" | "sampleWeight" | "upstream" | "classMask" | "labelMatrix">;
+
+/** SHAPE of everything but the logits. */
+function checkShapes(layout: Layout, read: ReadArrays, grad: unknown): void {
+  const perRow = [layout.rowShape, layout.keptShape];
+  const check = (operand: Operand | number | undefined, allowed: readonly (readonly number[])[]): void => {
+    if (typeof operand !== "object" || operand.shape === undefined) return;
+    const { name, shape } = operand;
+    if (!allowed.some((candidate) => sameShape(candidate, shape))) {
+      throw mismatch("SHAPE", `${name} shape`, shape, allowed.map(show).join(" or ") + forLogits(layout));
+    }
+  };
+  check(read.labels, perRow);
+  check(read.classWeight, [[layout.classes]]);
+  const weight = read.sampleWeight;
+  if (typeof weight === "object" && weight.shape !== undefined && broadcastTarget(layout, weight.shape) === undefined) {
+    throw mismatch("SHAPE", "sampleWeight shape", weight.shape, `${perRow.map(show).join(" or ")}, or 1 for any of these dimensions,${forLogits(layout)}`);
+  }
+  check(read.upstream, perRow);
+  if (grad instanceof Tensor && !sameShape(grad.shape, layout.dims)) throw mismatch("SHAPE", "grad shape", grad.shape, show(layout.dims) + forLogits(layout));
+  check(read.classMask, [[layout.classes]]);
+  check(read.labelMatrix, [[layout.classes, layout.classes]]);
+}
+
+/** LENGTH: a bare array has as many elements as it stands for, a shaped one as many as its shape says. */
+function checkLengths(layout: Layout, read: ReadArrays): void {
+  const check = (operand: Operand | number | undefined, count: number, unit: string): void => {
+    if (typeof operand !== "object") return;
+    const shape = operand.name === "logits" ? layout.dims : operand.shape;
+    const expected = shape === undefined ? count : product(shape);
+    if (operand.length === expected) return;
+    const why = shape === undefined ? unit : `shape ${show(shape)}`;
+    throw mismatch("LENGTH", `${operand.name} length`, operand.length, `${expected} (${why})`);
+  };
+  check(read.logits, layout.elements, "logits");
+  check(read.labels, layout.rows, "rows");
+  check(read.classWeight, layout.classes, "classes");
+  check(read.sampleWeight, layout.rows, "rows");
+  check(read.upstream, layout.rows, "rows");
+  check(read.classMask, layout.classes, "classes");
+  check(read.labelMatrix, layout.classes ** 2, "classes x classes");
+}
+
+/** SIZE: what has to be copied in or made must fit the memory at its largest. */
+function checkByteCounts(layout: Layout, read: ReadArrays, makesGrad: boolean, maximum: number): void {
+  const { logits, ...rest } = read;
+  if (makesGrad || !(logits.source instanceof Tensor)) checkBytes(logits.source instanceof Tensor ? "grad" : "logits", layout.elements * dtypes[logits.dtype].bytes, maximum);
+  for (const operand of Object.values(rest)) {
+    if (typeof operand === "object" && !(operand.source instanceof Tensor)) checkBytes(operand.name, operand.length * dtypes[operand.dtype].bytes, maximum);
+  }
+}
+
+function readGrad(grad: unknown): boolean | Tensor {
+  if (grad === undefined) return false;
+  if (typeof grad === "boolean" || grad instanceof Tensor) return grad;
+  throw mismatch("OPTION_RANGE", "grad", grad, "true, false or a tensor of this engine");
+}
+
+/** ALIAS: a given grad shares no byte with anything that is read, unless it is exactly the logits. */
+function checkAliases(grad: boolean | Tensor, read: ReadArrays): void {
+  if (!(grad instanceof Tensor)) return;
+  for (const operand of Object.values(read)) {
+    if (typeof operand !== "object" || !(operand.source instanceof Tensor)) continue;
+    const other: Tensor = operand.source;
+    const start = Math.max(grad.byteOffset, other.byteOffset);
+    const end = Math.min(grad.byteOffset + grad.byteLength, other.byteOffset + other.byteLength);
+    if (start >= end || (operand.name === "logits" && grad === other)) continue;
+    const expected = operand.name === "logits" ? "none or exactly the logits" : "none";
+    throw new SparseXentError({ code: "ALIAS", message: `grad overlaps ${operand.name} bytes got ${start}..${end}, expected ${expected}`, got: [start, end], expected });
+  }
+}

@@ -1,0 +1,208 @@
+// Engine: one loaded instance, its memory and its threads. May import arguments, call, result, tensor, memory and below.
+// Guarantees: a call that fails wrote nothing and left nothing allocated; after dispose() everything of the engine throws DISPOSED.
+import { readArguments, type Arguments } from "./arguments.js";
+import { Call } from "./call.js";
+import { dtypes, isDtype, type Dtype } from "./dtypes.js";
+import { isSparseXentError, mismatch, SparseXentError } from "./errors.js";
+import { checkBytes, product, readShape } from "./layout.js";
+import { Memory } from "./memory.js";
+import type { CrossEntropyAsyncOptions, CrossEntropyOptions, LabelsInput, LogitsInput } from "./options.js";
+import type { Runtime } from "./pool/runtime.js";
+import { readError, readResult, type AnyResult, type CrossEntropyResult } from "./result.js";
+import { asyncDisposeSymbol, disposeSymbol } from "./symbols.js";
+import { Tensor } from "./tensor.js";
+
+/** What an engine is made of and runs on. */
+export interface EngineInfo {
+  /** Version of the package. */
+  readonly version: string;
+  /** Which wasm file runs: `relaxed` (fused multiply-add where the processor has it) or `simd`. Results may differ between them in the last bits. */
+  readonly build: "relaxed" | "simd";
+  /** Threads an asynchronous call may use, the caller's included; a synchronous one too, unless `canBlock` is false. */
+  readonly threads: number;
+  /** Whether the host lets threads share memory. If not (a page without the two isolation headers), there is one thread. */
+  readonly isolated: boolean;
+  /** Whether the calling thread may wait for others. A browser's main thread may not: there a synchronous call uses one thread. */
+  readonly canBlock: boolean;
+  /** Size of the engine's memory at this moment, in bytes; it grows as needed and never shrinks. */
+  readonly memoryBytes: number;
+  /** Bytes of it in tensors that were not disposed of. */
+  readonly usedBytes: number;
+}
+
+/** Options with no key but the known ones, so that a misspelt one is an error in the editor too. */
+type Exactly<O, Known> = O & { readonly [Key in Exclude<keyof O, keyof Known>]: never };
+
+/**
+ * One loaded instance: memory, threads, and the operation. `load()` makes it; engines are independent of each other.
+ *
+ * @example
+ * ```ts
+ * const xent = await load();
+ * const logits = xent.tensor("f32", [2, 4]);
+ * const labels = xent.tensor("i32", [2]);
+ * logits.view.set([1, 1, 1, 1, 1, 2, 3, 4]);
+ * labels.view.set([3, 0]);
+ * console.log(xent.crossEntropy(logits, labels).loss.toFixed(4)); // 2.4132
+ * await xent.dispose();
+ * ```
+ */
+export class Engine {
+  readonly #runtime: Runtime;
+  readonly #memory: Memory;
+  #disposal: Promise<void> | undefined;
+
+  /** @internal `load()` makes engines. */
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+    this.#memory = new Memory(runtime);
+  }
+
+  /** What this engine is and runs on: the answer to "why is it slow here". Stays readable after `dispose()`. */
+  get info(): EngineInfo {
+    const { build, threads, isolated, canBlock } = this.#runtime.info;
+    const version = this.#runtime.wasm.version();
+    return { version, build, threads, isolated, canBlock, memoryBytes: this.#memory.bytes, usedBytes: this.#memory.usedBytes };
+  }
+
+  /**
+   * A new tensor in the engine's memory, filled with zeros; it holds its memory until `dispose()`.
+   *
+   * @param dtype element type, such as `f32` or `i32`
+   * @param shape dimensions, outermost first; `[]` is a single element
+   * @throws {@link SparseXentError} `DISPOSED`, `DTYPE`, `SHAPE`; `SIZE` for more bytes than the memory can ever hold; `OUT_OF_MEMORY` if it
+   * cannot grow by so much now (one tensor has less than 2 GiB). The engine stays usable.
+   * @example
+   * ```ts
+   * using labels = xent.tensor("i32", [512]);
+   * labels.view.set(tokens);
+   * ```
+   */
+  tensor<D extends Dtype>(dtype: D, shape: readonly number[]): Tensor<D> {
+    this.#memory.assertOpen();
+    if (!isDtype(dtype)) throw mismatch("DTYPE", "tensor dtype", dtype, `one of ${Object.keys(dtypes).join(", ")}`);
+    const dims = readShape("tensor", shape);
+    const bytes = product(dims) * dtypes[dtype].bytes;
+    checkBytes("tensor", bytes, this.#memory.maximumBytes);
+    const allocation = this.#memory.allocate("tensor", bytes);
+    this.#memory.clear(allocation);
+    return new Tensor(this.#memory, allocation, dtype, dims);
+  }
+
+  /**
+   * Sparse softmax cross-entropy, and its gradient if `grad` is given, on the calling thread.
+   *
+   * ```text
+   * per row with logits x, label y, row weight w:   loss = w · (ln Σ exp(x[k]) - x[y])       grad[k] = g · w · (softmax(x)[k] - [k = y])
+   * reduction mean:  loss = Σ loss / D, g = upstream / D        sum:  loss = Σ loss, g = upstream        none:  a loss per row, g = upstream
+   * ```
+   *
+   * Smoothing, z-loss, focal and the other terms: see {@link CrossEntropyOptions}.
+   *
+   * - `logits`: f32, f64, f16 or bf16, of any rank, classes on `axis`. `labels`: integers in [0, C), of the logits' shape without the class
+   *   axis or with 1 in its place; a bare array needs one element per row. Tensors of this engine are used where they lie; arrays are copied
+   *   in once and the copy is freed again. The logits of ignored rows and of rows with weight 0 are not read.
+   * - Written: `grad` if it is a tensor (the logits tensor itself is allowed: in place, with the same bits), and new tensors, which belong to
+   *   the caller. Nothing else, and nothing at all if an error is thrown.
+   * - All threads are used where the calling thread may wait for them (Node, workers), otherwise one. Results have the same bits for any
+   *   number of threads.
+   * - A NaN or +inf logit, or only -inf, makes the row's loss and gradient NaN; other rows are exact. Loss at a label whose logit is -inf is +inf.
+   *   No rows: sum 0. No valid rows, or a denominator of 0: `emptyMean`. The conventions are those of PyTorch and Keras; see `presets`.
+   *
+   * @throws {@link SparseXentError} with any of the argument codes; of two mistakes the code that comes first in `errorCodes` is thrown.
+   * @example
+   * ```ts
+   * const { loss, grad } = xent.crossEntropy(logits, labels, { grad: true, labelSmoothing: 0.1, ignoreIndex: -100 });
+   * console.log(loss, grad.shape); // 2.381… [512, 32000]
+   * grad.dispose();
+   * ```
+   */
+  crossEntropy<L extends LogitsInput, const O extends CrossEntropyOptions = Record<never, never>>(
+    logits: L,
+    labels: LabelsInput,
+    options?: Exactly<O, CrossEntropyOptions>,
+  ): CrossEntropyResult<O, L> {
+    const args = readArguments(this.#memory, logits, labels, options ?? {}, false);
+    const call = new Call(this.#memory, args, this.#runtime.syncThreads);
+    try {
+      return this.#conclude(call, args, this.#runtime.run(call.address), undefined) as CrossEntropyResult<O, L>;
+    } catch (error) {
+      this.#fail(call, error);
+      throw error;
+    } finally {
+      call.finish();
+    }
+  }
+
+  /**
+   * As {@link crossEntropy}, on all threads everywhere, without holding up the caller's event loop; same results, bit for bit.
+   *
+   * Arguments are checked and arrays copied in before it returns, so the arrays may be changed at once. Tensors must not be written until the
+   * promise settles; they may be disposed of: their memory is then kept until the call ends. `signal` ends the call early.
+   *
+   * @returns a promise that rejects with a {@link SparseXentError}: as for `crossEntropy`, and `ABORTED`, or `DISPOSED` if the engine is disposed of
+   * meanwhile.
+   * @example
+   * ```ts
+   * const { loss } = await xent.crossEntropyAsync(logits, labels, { signal: AbortSignal.timeout(1000) });
+   * ```
+   */
+  async crossEntropyAsync<L extends LogitsInput, const O extends CrossEntropyAsyncOptions = Record<never, never>>(
+    logits: L,
+    labels: LabelsInput,
+    options?: Exactly<O, CrossEntropyAsyncOptions>,
+  ): Promise<CrossEntropyResult<O, L>> {
+    const args = readArguments(this.#memory, logits, labels, options ?? {}, true);
+    const signal = options?.signal;
+    if (signal?.aborted === true) {
+      throw new SparseXentError({ code: "ABORTED", message: "the call was aborted by its signal", cause: signal.reason });
+    }
+    const call = new Call(this.#memory, args, this.#runtime.info.threads);
+    const cancel = (): void => call.cancel();
+    signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      const code = await this.#runtime.runAsync(call.address);
+      return this.#conclude(call, args, code, signal?.reason) as CrossEntropyResult<O, L>;
+    } catch (error) {
+      this.#fail(call, error);
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+      call.finish();
+    }
+  }
+
+  /**
+   * Ends the engine: its threads stop, pending calls reject with `DISPOSED`, all its tensors throw `DISPOSED`, its memory is freed. A second
+   * time does nothing.
+   *
+   * @returns a promise that resolves when the threads have ended
+   */
+  dispose(): Promise<void> {
+    this.#memory.close("disposed");
+    this.#disposal ??= this.#runtime.dispose();
+    return this.#disposal;
+  }
+
+  /** `dispose()`, for `using`. */
+  [disposeSymbol](): void {
+    void this.dispose();
+  }
+
+  /** `dispose()`, for `await using`. */
+  [asyncDisposeSymbol](): Promise<void> {
+    return this.dispose();
+  }
+
+  /** What a call that ended with this code gives back, or its error. */
+  #conclude(call: Call, args: Arguments, code: number, abortReason: unknown): AnyResult {
+    if (code !== 0) throw readError(call, args, code, abortReason);
+    return readResult(this.#memory, call, args);
+  }
+
+  /** Cleans up after a call that ends in an error. */
+  #fail(call: Call, error: unknown): void {
+    if (isSparseXentError(error, "ENGINE_LOST")) this.#memory.close("lost");
+    call.abandon();
+  }
+}

@@ -1,0 +1,125 @@
+// Where rows and classes lie in an array of logits: dimensions and axis -> (outer, classes, inner). May import errors and memory's names.
+// Guarantees: every product is checked; an error says what was given and what would fit.
+import { mismatch, show, SparseXentError } from "./errors.js";
+import { needs } from "./memory.js";
+
+/** Dimensions and class axis of the logits, and what follows from them. */
+export interface Layout {
+  /** Dimensions of the logits. */
+  readonly dims: readonly number[];
+  /** The class axis as it was given. */
+  readonly axis: number;
+  /** Product of the dimensions before the class axis. */
+  readonly outer: number;
+  /** Length of the class axis. */
+  readonly classes: number;
+  /** Product of the dimensions after the class axis; row (o, i) has index o·inner + i. */
+  readonly inner: number;
+  /** outer · inner: the number of rows, and of labels. */
+  readonly rows: number;
+  /** The number of logits. */
+  readonly elements: number;
+  /** The logits' dimensions without the class axis. */
+  readonly rowShape: readonly number[];
+  /** The logits' dimensions with 1 at the class axis. */
+  readonly keptShape: readonly number[];
+}
+
+const LARGEST_COUNT = 2 ** 31 - 1;
+const LARGEST_ELEMENTS = 2 ** 53;
+
+/** The dimensions if they are an array of integers of at least 0, otherwise an error `SHAPE`. */
+export function readShape(subject: string, shape: unknown): readonly number[] {
+  if (Array.isArray(shape) && shape.every((size) => Number.isSafeInteger(size) && (size as number) >= 0)) return shape as readonly number[];
+  throw mismatch("SHAPE", `${subject} shape`, shape, "dimensions that are integers of at least 0");
+}
+
+/** The product of dimensions; from 2^53 on no longer exact. A 0 among them makes it 0 whatever the others are. */
+export function product(dims: readonly number[]): number {
+  return dims.includes(0) ? 0 : dims.reduce((total, size) => total * size, 1);
+}
+
+/** Rows and classes of logits with these dimensions; errors `SHAPE`. Sizes are looked at by {@link checkSizes}. */
+export function layoutOf(dims: readonly number[], axis: unknown): Layout {
+  const rank = dims.length;
+  if (rank === 0) throw mismatch("SHAPE", "logits shape", dims, "at least one dimension");
+  if (typeof axis !== "number" || !Number.isInteger(axis) || axis < -rank || axis >= rank) {
+    throw mismatch("SHAPE", "axis", axis, `an integer in ${-rank}..${rank - 1} for logits ${show(dims)}`);
+  }
+  const position = axis < 0 ? axis + rank : axis;
+  const before = dims.slice(0, position);
+  const after = dims.slice(position + 1);
+  const classes = dims[position] ?? 0;
+  if (classes === 0) throw mismatch("SHAPE", "classes", 0, `at least 1 for logits ${show(dims)}, axis ${axis}`);
+  const outer = product(before);
+  const inner = product(after);
+  return {
+    dims,
+    axis,
+    outer,
+    classes,
+    inner,
+    rows: outer * inner,
+    elements: product(dims),
+    rowShape: [...before, ...after],
+    keptShape: [...before, 1, ...after],
+  };
+}
+
+/** Errors `SIZE` for more rows, classes or logits than the operation can count. */
+export function checkSizes(layout: Layout): void {
+  for (const [subject, got, limit] of [
+    ["rows", layout.rows, LARGEST_COUNT],
+    ["classes", layout.classes, LARGEST_COUNT],
+    ["logits elements", layout.elements, LARGEST_ELEMENTS],
+  ] as const) {
+    if (got > limit) throw mismatch("SIZE", subject, got, `at most ${limit}`);
+  }
+}
+
+/** Errors `SIZE` for more bytes than the memory can ever hold. */
+export function checkBytes(name: string, bytes: number, maximum: number): void {
+  if (bytes <= maximum) return;
+  const expected = `at most ${maximum}`;
+  throw new SparseXentError({ code: "SIZE", message: `${needs(name)} got ${bytes} bytes, expected ${expected}`, got: bytes, expected });
+}
+
+/** Whether two shapes are the same. */
+export function sameShape(one: readonly number[], other: readonly number[]): boolean {
+  return one.length === other.length && one.every((size, axis) => size === other[axis]);
+}
+
+/** ` for logits [8,512,33], axis -1`: the end of every message about a shape that follows from the logits'. */
+export function forLogits(layout: Layout): string {
+  return ` for logits ${show(layout.dims)}, axis ${layout.axis}`;
+}
+
+/** Whether a shape of the labels' rank with 1s in it can be broadcast over the rows, and the full shape it is broadcast to. */
+export function broadcastTarget(layout: Layout, shape: readonly number[]): readonly number[] | undefined {
+  return [layout.rowShape, layout.keptShape].find(
+    (target) => target.length === shape.length && shape.every((size, axis) => size === target[axis] || size === 1),
+  );
+}
+
+/** Gives, for a row, the index of its element in an array of `shape`, whose 1s are repeated over `target`. */
+export function broadcastIndex(shape: readonly number[], target: readonly number[]): (row: number) => number {
+  // Innermost first: how many rows one step of the axis takes, and how many elements (none where a 1 is repeated).
+  let stride = 1;
+  const axes = shape
+    .map((size, axis) => ({ size, length: target[axis] ?? 1 }))
+    .reverse()
+    .map(({ size, length }) => {
+      const step = size === 1 ? 0 : stride;
+      stride *= size;
+      return { length, step };
+    });
+  return (row) => {
+    let rest = row;
+    let index = 0;
+    for (const { length, step } of axes) {
+      index += (rest % length) * step;
+      rest = Math.floor(rest / length);
+    }
+    return index;
+  };
+}

@@ -1,0 +1,184 @@
+// The engine's memory: the only file that touches `memory.buffer` and makes typed arrays. May import dtypes and errors.
+// Guarantees: every allocation is freed exactly once; nothing is freed or given out after the engine is over;
+// a span in use by a pending call is freed when that call ends, not before.
+import { dtypes, type Copies, type Dtype, type TypedArray, type Views } from "./dtypes.js";
+import { SparseXentError } from "./errors.js";
+import type { Runtime } from "./pool/runtime.js";
+
+/** The largest single allocation: the Rust allocator takes sizes below 2^31. */
+export const LARGEST_ALLOCATION = 2 ** 31 - 1;
+
+/** Why no memory can be had any more. `lost`: what is there can still be read. */
+type Ending = "open" | "lost" | "disposed";
+
+/** A span of the engine's memory. */
+export class Allocation {
+  /** Where it starts, in bytes from the start of the memory. */
+  readonly address: number;
+  /** How long it is. */
+  readonly bytes: number;
+  readonly #free: () => void;
+  #pins = 0;
+  #released = false;
+
+  /** @internal */
+  constructor(address: number, bytes: number, free: () => void) {
+    this.address = address;
+    this.bytes = bytes;
+    this.#free = free;
+  }
+
+  /** Whether its owner has given it up. */
+  get isReleased(): boolean {
+    return this.#released;
+  }
+
+  /** Gives it up. It is freed now, or when the last pending call that uses it ends. */
+  release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    if (this.#pins === 0) this.#free();
+  }
+
+  /** A call begins to use it. */
+  pin(): void {
+    this.#pins += 1;
+  }
+
+  /** That call has ended. */
+  unpin(): void {
+    this.#pins -= 1;
+    if (this.#pins === 0 && this.#released) this.#free();
+  }
+}
+
+/** The memory of one engine. */
+export class Memory {
+  readonly #runtime: Pick<Runtime, "wasm" | "memory" | "maximumBytes">;
+  #ending: Ending = "open";
+
+  /** @internal */
+  constructor(runtime: Pick<Runtime, "wasm" | "memory" | "maximumBytes">) {
+    this.#runtime = runtime;
+  }
+
+  /** What `memory.buffer` is at this moment: a new, longer object after every growth. */
+  get #buffer(): SharedArrayBuffer {
+    // The type library calls it an ArrayBuffer; it is shared because the memory was made so, isolated page or not.
+    return this.#runtime.memory.buffer as unknown as SharedArrayBuffer;
+  }
+
+  /** Size of the whole memory in bytes; 0 once the engine was disposed. */
+  get bytes(): number {
+    return this.#ending === "disposed" ? 0 : this.#buffer.byteLength;
+  }
+
+  /** Bytes in live allocations; 0 once the engine is over. */
+  get usedBytes(): number {
+    return this.#ending === "open" ? this.#runtime.wasm.used_bytes() : 0;
+  }
+
+  /** The largest size the memory can grow to, in bytes. */
+  get maximumBytes(): number {
+    return this.#runtime.maximumBytes;
+  }
+
+  /** Throws unless memory can be had. */
+  assertOpen(): void {
+    if (this.#ending === "disposed") throw new SparseXentError({ code: "DISPOSED", message: "engine was disposed" });
+    if (this.#ending === "lost") {
+      throw new SparseXentError({ code: "ENGINE_LOST", message: "engine was lost with one of its threads, expected a living one: load() gives it" });
+    }
+  }
+
+  /** Ends it. The allocator is not called again: a thread that died may have held its lock. */
+  close(ending: "lost" | "disposed"): void {
+    if (this.#ending !== "disposed") this.#ending = ending;
+  }
+
+  /** Whether the engine was disposed. */
+  get isDisposed(): boolean {
+    return this.#ending === "disposed";
+  }
+
+  /** `bytes` bytes at a multiple of 64, not cleared. `name` is who needs them, for the error `OUT_OF_MEMORY`. */
+  allocate(name: string, bytes: number): Allocation {
+    this.assertOpen();
+    const { wasm } = this.#runtime;
+    const address = bytes > LARGEST_ALLOCATION ? 0 : wasm.alloc(bytes);
+    if (address === 0) throw outOfMemory(name, bytes, `${megabytes(this.usedBytes)} of ${megabytes(this.maximumBytes)} are in use`);
+    return new Allocation(address, bytes, () => {
+      if (this.#ending === "open") wasm.free(address, bytes);
+    });
+  }
+
+  /** A window onto `length` elements at an address. */
+  view<D extends Dtype>(dtype: D, address: number, length: number): Views[D] {
+    const array: new (buffer: SharedArrayBuffer, byteOffset: number, length: number) => unknown = dtypes[dtype].array;
+    return new array(this.#buffer, address, length) as Views[D];
+  }
+
+  /** The same window over today's buffer: itself unless the memory grew since it was made. */
+  refresh<D extends Dtype>(dtype: D, view: Views[D]): Views[D] {
+    return view.buffer === this.#buffer ? view : this.view(dtype, view.byteOffset, view.length);
+  }
+
+  /** Copies an array into an allocation: typed arrays byte for byte, numbers as f64. */
+  write(allocation: Allocation, source: TypedArray | readonly number[]): void {
+    if (ArrayBuffer.isView(source)) {
+      new Uint8Array(this.#buffer, allocation.address, source.byteLength).set(new Uint8Array(source.buffer, source.byteOffset, source.byteLength));
+    } else {
+      new Float64Array(this.#buffer, allocation.address, source.length).set(source as readonly number[]);
+    }
+  }
+
+  /** Writes `count` elements, the i-th of which is `source[indexOf(i)]`. */
+  gather(allocation: Allocation, dtype: Dtype, source: TypedArray | readonly number[], count: number, indexOf: (index: number) => number): void {
+    const from = Array.isArray(source) ? (source as readonly number[]) : elementsOf(dtype, source as TypedArray);
+    const into = this.view(dtype, allocation.address, count);
+    for (let index = 0; index < count; index += 1) into[index] = from[indexOf(index)] as never;
+  }
+
+  /** Fills an allocation with zeros. */
+  clear(allocation: Allocation): void {
+    new Uint8Array(this.#buffer, allocation.address, allocation.bytes).fill(0);
+  }
+}
+
+/** A copy of a window in an ordinary, unshared array. */
+export function copyOf<D extends Dtype>(view: Views[D]): Copies[D] {
+  return view.slice() as Copies[D];
+}
+
+/** An array of the same kind as `dtype`'s views over a caller's typed array, to read its elements as they are stored. */
+export function elementsOf(dtype: Dtype, array: TypedArray): ArrayLike<number | bigint> {
+  return new dtypes[dtype].array(array.buffer as ArrayBuffer, array.byteOffset, array.length);
+}
+
+/** Whether a caller's array has lost its buffer, to a transfer for example. */
+export function isDetached(array: ArrayBufferView & { readonly length: number }): boolean {
+  if (array.length > 0) return false;
+  try {
+    // An empty array and a detached one look alike; only over a detached buffer can no new array be made.
+    new Uint8Array(array.buffer as ArrayBuffer);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/** Bytes as the messages print them: `277 MB`, small ones exactly. */
+export function megabytes(bytes: number): string {
+  return bytes < 1e6 ? `${bytes} bytes` : `${Math.round(bytes / 1e6)} MB`;
+}
+
+/** The error for a refused allocation. `name` agrees in number by itself: arguments in the plural end in s. */
+export function outOfMemory(name: string, bytes: number, reason: string): SparseXentError {
+  const limit = bytes > LARGEST_ALLOCATION ? `at most ${LARGEST_ALLOCATION} bytes in one piece` : `a free piece of that size; ${reason}`;
+  return new SparseXentError({ code: "OUT_OF_MEMORY", message: `${needs(name)} got ${megabytes(bytes)}, expected ${limit}`, got: bytes, expected: limit });
+}
+
+/** `logits need`, `grad needs`. */
+export function needs(name: string): string {
+  return `${name} ${/[^s]s$/.test(name) ? "need" : "needs"}`;
+}

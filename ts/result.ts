@@ -1,0 +1,214 @@
+// What a call gives back: result types, and the errors that only the reading of labels and weights can find. May import call and below.
+import type { Arguments } from "./arguments.js";
+import { PER_CLASS_COLUMNS, type Call, type MadeName } from "./call.js";
+import type { Copies, Dtype, LogitsDtype } from "./dtypes.js";
+import { mismatch, SparseXentError, type ErrorCode } from "./errors.js";
+import { broadcastIndex, broadcastTarget } from "./layout.js";
+import { copyOf, elementsOf, outOfMemory, type Memory } from "./memory.js";
+import type { CrossEntropyOptions, LogitsInput, OutputName, Reduction } from "./options.js";
+import { Tensor } from "./tensor.js";
+
+/** Loss, weight and counts by label, over valid rows whose label is a class: four columns of C numbers each, in ordinary arrays. */
+export interface PerClass {
+  /** Σ of the weighted row losses. */
+  readonly loss: Float64Array<ArrayBuffer>;
+  /** Σ of the row weights. */
+  readonly weight: Float64Array<ArrayBuffer>;
+  /** Rows. */
+  readonly count: Float64Array<ArrayBuffer>;
+  /** Rows whose prediction is the label. */
+  readonly correct: Float64Array<ArrayBuffer>;
+}
+
+/** The results that every call gives. */
+export interface Totals {
+  /** Σ of the row losses before denominator and upstream: the sum of what `reduction: "none"` returns. */
+  readonly lossSum: number;
+  /** Σ of the row weights over valid rows, the denominator `weights`. */
+  readonly weightSum: number;
+  /** Rows that are not ignored. */
+  readonly validCount: number;
+  /** Rows whose label is no class, under `invalidLabel` `nan` or `ignore`. */
+  readonly invalidCount: number;
+  /** All rows. */
+  readonly rowCount: number;
+  /** Rows whose loss is NaN or infinite. */
+  readonly nonFiniteCount: number;
+  /** What `mean` divided by; 1 for `none` and `sum`. */
+  readonly denominator: number;
+}
+
+/** The results that `outputs` asks for. Tensors have the labels' shape and belong to the caller. */
+export interface OutputResults<D extends LogitsDtype = LogitsDtype> {
+  /** ln Σ exp(z) of each row, NaN for ignored and invalid rows. */
+  readonly logSumExp: Tensor<LossDtype<D>>;
+  /** ln p[y] of each row, unweighted and without smoothing; NaN for ignored and invalid rows. */
+  readonly targetLogProb: Tensor<LossDtype<D>>;
+  /** The arg-max of each row, the first of equals; -1 for ignored and invalid rows and rows with a NaN. */
+  readonly predictions: Tensor<"i32">;
+  /** With `predictions`: valid rows whose prediction is the label; divide by `validCount`. */
+  readonly correctCount: number;
+  /** See {@link PerClass}. */
+  readonly perClass: PerClass;
+}
+
+/** Losses are f32, and f64 for f64 logits. */
+export type LossDtype<D extends Dtype> = D extends "f64" ? "f64" : "f32";
+
+/** The element type of what is given as logits, as far as its type tells. */
+export type DtypeOf<L> = L extends Tensor<infer D extends LogitsDtype>
+  ? D
+  : L extends { readonly [Symbol.toStringTag]: "Float32Array" }
+    ? "f32"
+    : L extends { readonly [Symbol.toStringTag]: "Float64Array" }
+      ? "f64"
+      : L extends { readonly [Symbol.toStringTag]: "Float16Array" }
+        ? "f16"
+        : LogitsDtype;
+
+/** The type of option K in O, or of its default. */
+type Chosen<O, K extends keyof CrossEntropyOptions, Default> = K extends keyof O
+  ? Exclude<O[K], undefined> | (undefined extends O[K] ? Default : never)
+  : Default;
+
+type LossOf<R, D extends LogitsDtype> = R extends "none" ? Tensor<LossDtype<D>> : R extends Reduction ? number : never;
+
+type GradOf<G, D extends LogitsDtype> = G extends Tensor<infer E> ? Tensor<E> : G extends true ? Tensor<D> : never;
+
+type GradPart<G, D extends LogitsDtype> = [G] extends [false]
+  ? unknown
+  : false extends G
+    ? { readonly grad?: GradOf<G, D> }
+    : { readonly grad: GradOf<G, D> };
+
+type OutputKeys<Name> = Name extends "predictions" ? "predictions" | "correctCount" : Name extends OutputName ? Name : never;
+
+type OutputPart<List extends readonly unknown[], D extends LogitsDtype> = number extends List["length"]
+  ? Partial<Pick<OutputResults<D>, OutputKeys<List[number]>>>
+  : Pick<OutputResults<D>, OutputKeys<List[number]>>;
+
+/**
+ * What a call gives back. `loss` is a tensor under `reduction: "none"`, otherwise a number (f64); `grad` is there if it was asked for, with
+ * the logits' shape; of {@link OutputResults} there is what `outputs` lists. Types follow the options where these are written out in the call.
+ * Tensors that the call made belong to the caller, who disposes of them.
+ */
+export type CrossEntropyResult<O = CrossEntropyOptions, L = LogitsInput> = Totals & {
+  /** The loss: a number, or one per row. */
+  readonly loss: LossOf<Chosen<O, "reduction", "mean">, DtypeOf<L>>;
+} & GradPart<Chosen<O, "grad", false>, DtypeOf<L>> &
+  OutputPart<Extract<Chosen<O, "outputs", readonly []>, readonly unknown[]>, DtypeOf<L>>;
+
+/** Every result that any call can give. */
+export type AnyResult = Totals & { readonly loss: number | Tensor } & { readonly grad?: Tensor } & Partial<OutputResults>;
+
+/** The results of a call that went well; the tensors it made pass to the caller. */
+export function readResult(memory: Memory, call: Call, args: Arguments): AnyResult {
+  const tensor = (name: MadeName): Tensor | undefined => {
+    const made = call.made(name);
+    return made && new Tensor(memory, made.allocation, made.dtype, made.shape);
+  };
+  const optional = <Name extends string, Value>(name: Name, value: Value | undefined): { [Key in Name]?: Value } =>
+    value === undefined ? {} : ({ [name]: value } as { [Key in Name]: Value });
+  const grad = args.grad instanceof Tensor ? args.grad : tensor("grad");
+  const predictions = tensor("predictions") as Tensor<"i32"> | undefined;
+  return {
+    loss: tensor("loss") ?? call.read("loss"),
+    ...optional("grad", grad),
+    lossSum: call.read("lossSum"),
+    weightSum: call.read("weightSum"),
+    validCount: call.read("validCount"),
+    invalidCount: call.read("invalidCount"),
+    rowCount: call.read("rowCount"),
+    nonFiniteCount: call.read("nonFiniteCount"),
+    denominator: call.read("denominatorUsed"),
+    ...optional("logSumExp", tensor("logSumExp") as Tensor<"f32" | "f64"> | undefined),
+    ...optional("targetLogProb", tensor("targetLogProb") as Tensor<"f32" | "f64"> | undefined),
+    ...optional("predictions", predictions),
+    ...optional("correctCount", predictions && call.read("correctCount")),
+    ...optional("perClass", readPerClass(memory, call, args.layout.classes)),
+  } as AnyResult;
+}
+
+function readPerClass(memory: Memory, call: Call, classes: number): PerClass | undefined {
+  const made = call.made("perClass");
+  if (made === undefined) return undefined;
+  const all = copyOf<"f64">(memory.view("f64", made.allocation.address, PER_CLASS_COLUMNS * classes));
+  made.allocation.release();
+  const column = (index: number): Copies["f64"] => all.slice(index * classes, (index + 1) * classes);
+  return { loss: column(0), weight: column(1), count: column(2), correct: column(3) };
+}
+
+/** The codes of the block's word `code`, in the order of crate/js/call.rs; 0 is success. */
+const blockCodes = [
+  undefined,
+  "DTYPE",
+  "SHAPE",
+  "LENGTH",
+  "SIZE",
+  "OPTION_RANGE",
+  "OPTION_CONFLICT",
+  "ALIAS",
+  "LABEL_NOT_INTEGER",
+  "LABEL_OUT_OF_RANGE",
+  "TARGET_MASKED",
+  "WEIGHT_VALUE",
+  "OUT_OF_MEMORY",
+  "ENGINE_LOST",
+  "ABORTED",
+] as const satisfies readonly (ErrorCode | undefined)[];
+
+/** Which weights a WEIGHT_VALUE is about, in the order of crate/js/call.rs. */
+const weightNames = ["classWeight", "sampleWeight", "labelMatrix", "posWeight"] as const;
+
+/** Labels that usually mean "skip this row": -1, -100 and the like, and 255 in byte maps. */
+const VOID_BYTE = 255;
+
+/** The error that a call's code stands for, with the caller's own names and indices. */
+export function readError(call: Call, args: Arguments, code: number, abortReason: unknown): SparseXentError {
+  const name = blockCodes[code];
+  const index = call.read("errorIndex");
+  switch (name) {
+    case "LABEL_NOT_INTEGER": {
+      const bound = args.labels.dtype === "f32" ? "2^24" : "2^53";
+      return mismatch(name, `labels[${index}]`, call.read("errorGot"), `an integer below ${bound}`, { index });
+    }
+    case "LABEL_OUT_OF_RANGE": {
+      const got = labelAt(args, index, call.read("errorGot"));
+      const count = call.read("errorCount");
+      const hint = args.settings.ignoreIndex.length === 0 && (got < 0 || got == VOID_BYTE) ? `; set ignoreIndex: ${got} to skip them` : "";
+      const expected = `0..${args.layout.classes - 1}`;
+      const message = `labels[${index}] got ${got}, expected ${expected}; ${count} such label${count === 1 ? "" : "s"} of ${args.layout.rows}${hint}`;
+      return new SparseXentError({ code: name, message, got, expected, index });
+    }
+    case "TARGET_MASKED":
+      return mismatch(name, `labels[${index}]`, labelAt(args, index, call.read("errorGot")), "a class kept by classMask", { index });
+    case "WEIGHT_VALUE":
+      return weightError(args, weightNames[call.read("errorCount")] ?? "classWeight", index, call.read("errorGot"));
+    case "OUT_OF_MEMORY":
+      return outOfMemory("scratch", call.read("errorGot"), "the rest is in use");
+    case "ABORTED":
+      return new SparseXentError({ code: name, message: "the call was aborted by its signal", cause: abortReason });
+    case "ENGINE_LOST":
+      return new SparseXentError({ code: name, message: "engine was lost with one of its threads, expected a living one: load() gives it" });
+    default:
+      // The checks above the boundary leave nothing of this for the crate to find; if it does, say which.
+      return new SparseXentError({ code: name ?? "ENGINE_LOST", message: `call got code ${code} from the crate, expected 0` });
+  }
+}
+
+/** A label as it is stored, where a 64-bit one may not fit the block's word. */
+function labelAt(args: Arguments, index: number, word: number): number | bigint {
+  const { dtype, source } = args.labels;
+  if (dtype !== "i64" && dtype !== "u64") return word;
+  const labels = source instanceof Tensor ? source.view : elementsOf(dtype, source as BigInt64Array | BigUint64Array);
+  const label = labels[index] ?? word;
+  return Number.isSafeInteger(Number(label)) ? Number(label) : label;
+}
+
+function weightError(args: Arguments, name: (typeof weightNames)[number], row: number, got: number): SparseXentError {
+  const weight = name === "posWeight" ? undefined : args[name];
+  if (typeof weight !== "object") return mismatch("WEIGHT_VALUE", name, got, "a finite number");
+  const target = weight.shape && name === "sampleWeight" ? broadcastTarget(args.layout, weight.shape) : undefined;
+  const index = weight.shape && target ? broadcastIndex(weight.shape, target)(row) : row;
+  return mismatch("WEIGHT_VALUE", `${name}[${index}]`, got, "a finite number", { index });
+}

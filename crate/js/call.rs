@@ -26,7 +26,7 @@ pub fn run(block: usize) -> u32 {
     // SAFETY: the last word lies behind the slice, and JavaScript stores to it atomically.
     let cancel = unsafe { AtomicI32::from_ptr(start.add(Field::cancel as usize).cast()) };
     let mut block = Block { words };
-    let result = match block.whole(Field::version) {
+    let result = match block.whole(Field::operation) {
         1 => block.with_dtype(cancel),
         2 => block.sigmoid_with_dtype(cancel),
         _ => Err(Error::OptionRange { option: "operation", expected: "a known one" }),

@@ -12,7 +12,7 @@ macro_rules! fields {
 }
 
 fields! {
-    version, threads, outer, classes, inner, logitsAddress, logitsDtype, labelsAddress, labelsDtype,
+    operation, threads, outer, classes, inner, logitsAddress, logitsDtype, labelsAddress, labelsDtype,
     gradMode, gradAddress, gradDtype, lossAddress,
     reduction, denominator, denominatorValue, invalidLabel,
     classWeightAddress, classWeightDtype, sampleWeightAddress, sampleWeightDtype, sampleWeightValue,

@@ -32,18 +32,17 @@ pub fn inject_fault(kind: u32, threads: usize) -> u32 {
     if is_lost() {
         return ENGINE_LOST;
     }
-    let helped = AtomicBool::new(false);
+    // Whether the caller and whether a helper has had a unit.
+    let began = [AtomicBool::new(false), AtomicBool::new(threads < 2)];
     let result = Executor::Rayon { threads }.run(4_000, None, (), |worker, _, ()| {
-        if worker != 0 {
-            helped.store(true, Ordering::Relaxed);
-        } else {
-            // About a millisecond a unit until some helper has one, so that one does.
-            for _ in 0..1_000_000 {
-                if helped.load(Ordering::Relaxed) {
-                    break;
-                }
-                std::hint::spin_loop();
+        let side = worker.min(1);
+        began[side].store(true, Ordering::Relaxed);
+        // About a millisecond a unit until the other side has one too: whoever is to fail gets its chance.
+        for _ in 0..1_000_000 {
+            if began[1 - side].load(Ordering::Relaxed) {
+                break;
             }
+            std::hint::spin_loop();
         }
         match kind {
             1 if worker != 0 => std::process::abort(),

@@ -1,0 +1,216 @@
+// .npy files on disk: inputs read in spans of elements, outputs written to a temporary file and renamed at the end.
+// Guarantees: a file is judged whole (header, dtype, order, length) before its data is looked at; an output appears complete or not at all.
+
+import { realpathSync, statSync, unlinkSync } from "node:fs";
+import { open, rename, stat, type FileHandle } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { checkDescr, descrOf, npyDtypes, type NpyDtype } from "./dtypes.js";
+import { Failure, systemReason } from "./failure.js";
+import { encodeHeader, headerEnd, NpyFormatError, parseHeader, prefixBytes, showShape, type NpyHeader } from "./npy.js";
+
+/** An input array. Row-major, little-endian, and exactly as long as its shape says. */
+export class NpyFile<D extends NpyDtype> {
+  readonly path: string;
+  readonly dtype: D;
+  readonly shape: readonly number[];
+  /** Number of elements. */
+  readonly count: number;
+  readonly #handle: FileHandle;
+  readonly #dataOffset: number;
+
+  private constructor(path: string, handle: FileHandle, header: NpyHeader, dtype: D, count: number) {
+    this.path = path;
+    this.dtype = dtype;
+    this.shape = header.shape;
+    this.count = count;
+    this.#handle = handle;
+    this.#dataOffset = header.dataOffset;
+  }
+
+  /** Opens and judges a file; `wanted` are the dtypes it may have. */
+  static async open<D extends NpyDtype>(path: string, wanted: readonly D[]): Promise<NpyFile<D>> {
+    const handle = await attempt(path, "cannot be read", () => openRegular(path));
+    try {
+      const size = (await handle.stat()).size;
+      const header = await readHeader(path, handle, size);
+      const dtype = checkDescr(path, header.descr, wanted);
+      const count = header.shape.reduce((product, length) => product * length, 1);
+      const bytes = npyDtypes[dtype].bytes;
+      if (!Number.isSafeInteger(count * bytes)) throw new Failure(path, `shape got ${showShape(header.shape)}, expected fewer than 2^53 bytes`);
+      // With at most one axis longer than 1 both orders are the same.
+      if (header.fortranOrder && header.shape.filter((length) => length !== 1).length > 1) {
+        throw new Failure(path, "order got Fortran (column-major), expected C (row-major)", "np.save(path, np.ascontiguousarray(a))");
+      }
+      const held = size - header.dataOffset;
+      if (held !== count * bytes) {
+        const fault = held < count * bytes ? "is truncated" : "has trailing bytes";
+        throw new Failure(path, `${fault}: got ${held} bytes of data, expected ${count * bytes} for shape ${showShape(header.shape)} of ${descrOf(dtype)}`);
+      }
+      return new NpyFile(path, handle, header, dtype, count);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  /** Reads `count` elements from element `start` on into the front of `target`, whose elements are as wide. */
+  async read(start: number, count: number, target: NodeJS.ArrayBufferView): Promise<void> {
+    const bytes = npyDtypes[this.dtype].bytes;
+    let done = 0;
+    while (done < count * bytes) {
+      // One system call reads at most 2^31 - 1 bytes.
+      const want = Math.min(count * bytes - done, 2 ** 30);
+      const { bytesRead } = await attempt(this.path, "cannot be read", () =>
+        this.#handle.read(target, done, want, this.#dataOffset + start * bytes + done),
+      );
+      if (bytesRead === 0) throw new Failure(this.path, "became shorter while it was read");
+      done += bytesRead;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close();
+  }
+}
+
+/** The outputs of one run. Nothing appears under its own name before `commit`; `discard` leaves no trace. */
+export class Outputs {
+  readonly #sinks: NpySink[] = [];
+
+  /** Opens an output array; `inputs` are files it must not replace. */
+  async create(path: string, dtype: NpyDtype, shape: readonly number[], inputs: readonly string[]): Promise<NpySink> {
+    const target = targetOf(path);
+    const taken = inputs.find((input) => sameFile(input, target));
+    if (taken !== undefined) throw new Failure(path, `is an input of this run (${taken}), expected another path`);
+    if (this.#sinks.some((sink) => sink.target === target)) throw new Failure(path, "is named for two outputs, expected two paths");
+    const sink = await NpySink.create(path, target, dtype, shape);
+    this.#sinks.push(sink);
+    return sink;
+  }
+
+  /** Closes every output and gives it its name. */
+  async commit(): Promise<void> {
+    for (const sink of this.#sinks) await sink.close();
+    for (const sink of this.#sinks) await sink.rename();
+  }
+
+  /** Removes what is temporary. Synchronous, because a signal handler calls it. */
+  discard(): void {
+    for (const sink of this.#sinks) sink.discard();
+  }
+}
+
+/** An output array, written front to back. */
+export class NpySink {
+  readonly path: string;
+  readonly target: string;
+  readonly #temporary: string;
+  readonly #handle: FileHandle;
+  readonly #bytes: number;
+  #state: "open" | "closed" | "gone" = "open";
+
+  private constructor(path: string, target: string, temporary: string, handle: FileHandle, bytes: number) {
+    this.path = path;
+    this.target = target;
+    this.#temporary = temporary;
+    this.#handle = handle;
+    this.#bytes = bytes;
+  }
+
+  static async create(path: string, target: string, dtype: NpyDtype, shape: readonly number[]): Promise<NpySink> {
+    const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`);
+    const handle = await attempt(path, "cannot be written", () => open(temporary, "wx"));
+    const sink = new NpySink(path, target, temporary, handle, npyDtypes[dtype].bytes);
+    try {
+      await sink.#append(encodeHeader(descrOf(dtype), shape));
+    } catch (error) {
+      sink.discard();
+      throw error;
+    }
+    return sink;
+  }
+
+  /** Appends the first `count` elements of `source`. */
+  async write(source: NodeJS.ArrayBufferView, count: number): Promise<void> {
+    await this.#append(source, count * this.#bytes);
+  }
+
+  async close(): Promise<void> {
+    this.#state = "closed";
+    await attempt(this.path, "cannot be written", () => this.#handle.close());
+  }
+
+  async rename(): Promise<void> {
+    await attempt(this.path, "cannot be written", () => rename(this.#temporary, this.target));
+    this.#state = "gone";
+  }
+
+  discard(): void {
+    if (this.#state === "gone") return;
+    if (this.#state === "open") void this.#handle.close().catch(() => undefined); // the file goes; its last words do not matter
+    try {
+      unlinkSync(this.#temporary);
+    } catch {
+      // Already gone: nothing is left to remove.
+    }
+    this.#state = "gone";
+  }
+
+  async #append(source: NodeJS.ArrayBufferView, bytes: number = source.byteLength): Promise<void> {
+    let done = 0;
+    while (done < bytes) {
+      const want = Math.min(bytes - done, 2 ** 30);
+      done += (await attempt(this.path, "cannot be written", () => this.#handle.write(source, done, want))).bytesWritten;
+    }
+  }
+}
+
+async function openRegular(path: string): Promise<FileHandle> {
+  // Asked before opening: opening a pipe waits for its other end.
+  const kind = await stat(path);
+  if (kind.isDirectory()) throw new Failure(path, "is a directory, expected a .npy file");
+  if (!kind.isFile()) throw new Failure(path, "is not a regular file, expected a .npy file on disk (it is read more than once)");
+  return open(path, "r");
+}
+
+async function readHeader(path: string, handle: FileHandle, size: number): Promise<NpyHeader> {
+  try {
+    const prefix = new Uint8Array(Math.min(prefixBytes, size));
+    await handle.read(prefix, 0, prefix.length, 0);
+    const header = new Uint8Array(Math.min(headerEnd(prefix), size));
+    await handle.read(header, 0, header.length, 0);
+    return parseHeader(header);
+  } catch (error) {
+    if (error instanceof NpyFormatError) throw new Failure(path, error.message);
+    throw new Failure(path, `cannot be read: ${systemReason(error)}`);
+  }
+}
+
+/** Where an output really goes: through symbolic links, and never over something that is not a regular file. */
+function targetOf(path: string): string {
+  const target = resolve(path);
+  try {
+    const kind = statSync(target, { throwIfNoEntry: false });
+    if (kind === undefined) return target;
+    if (kind.isDirectory()) throw new Failure(path, "cannot be written: is a directory");
+    if (!kind.isFile()) throw new Failure(path, "cannot be written: is not a regular file");
+    return realpathSync(target);
+  } catch (error) {
+    throw error instanceof Failure ? error : new Failure(path, `cannot be written: ${systemReason(error)}`);
+  }
+}
+
+function sameFile(input: string, target: string): boolean {
+  const a = statSync(input, { throwIfNoEntry: false, bigint: true });
+  const b = statSync(target, { throwIfNoEntry: false, bigint: true });
+  return a !== undefined && b !== undefined && a.ino === b.ino && a.dev === b.dev;
+}
+
+async function attempt<T>(path: string, what: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (error instanceof Failure) throw error;
+    throw new Failure(path, `${what}: ${systemReason(error)}`);
+  }
+}

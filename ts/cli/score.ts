@@ -1,0 +1,250 @@
+// Scores logits on disk against labels on disk, a span of rows at a time, so that memory does not grow with the file.
+//
+// The spans leave no trace in the results: the denominator comes from a pass over the labels (scan.ts), every span is one call
+// with reduction `none` and upstream 1/D, which gives the gradient of the mean bit for bit, and row losses are added in the
+// engine's own order (sums.ts).
+
+import type { Engine, Tensor } from "../index.js";
+import { type LogitsDtype, npyDtypes } from "./dtypes.js";
+import type { NpySink, Outputs } from "./files.js";
+import type { InputPaths, Inputs } from "./inputs.js";
+import { ignoredRow } from "./labels.js";
+import { rowWeight, scan, type Scan } from "./scan.js";
+import { ClassSums, RowSum } from "./sums.js";
+import { balancedWeights } from "./weights.js";
+
+/** What to do with the inputs. */
+export interface ScoreRequest extends InputPaths {
+  readonly labelSmoothing: number;
+  readonly reduction: "none" | "sum" | "mean";
+  /** Where the gradient of the reduced loss goes. */
+  readonly grad?: string;
+  /** Where the row losses go: weighted, before the reduction. */
+  readonly loss?: string;
+  /** Bytes of logits and gradient held at once. */
+  readonly chunkBytes: number;
+}
+
+/** Everything a report says. Sums are f64; "valid" rows are those not ignored. */
+export interface Score {
+  readonly shape: readonly number[];
+  readonly dtype: LogitsDtype;
+  readonly rows: number;
+  readonly classes: number;
+  readonly validCount: number;
+  readonly correctCount: number;
+  readonly nonFiniteCount: number;
+  /** The first row whose loss is NaN or infinite. */
+  readonly firstNonFinite: number | undefined;
+  readonly lossSum: number;
+  readonly weightSum: number;
+  /** lossSum / weightSum; 0 if weightSum is 0. */
+  readonly meanLoss: number;
+  /** The L2 norm of the mean loss's gradient. */
+  readonly gradNorm: number;
+  readonly perClass: ClassSums;
+  readonly chunks: number;
+  /** Time inside the engine: loss, gradient and arg-max of all spans. */
+  readonly engineMs: number;
+}
+
+// Names of the same dtypes in the engine. A gradient under f16 logits is f32: divided by many rows it would vanish in f16.
+const engineDtypes = {
+  f2: { logits: "f16", grad: "f32", results: "f4" },
+  f4: { logits: "f32", grad: "f32", results: "f4" },
+  f8: { logits: "f64", grad: "f64", results: "f8" },
+} as const;
+
+/** Labels, weights and denominators first; see `Scan`. */
+export async function scanInputs(inputs: Inputs): Promise<{ scan: Scan; classWeights: Float64Array | undefined }> {
+  const { labels, sampleWeights, classWeights } = inputs;
+  if (classWeights !== "balanced") return { scan: await scan(labels, sampleWeights, classWeights), classWeights };
+  const balanced = balancedWeights((await scan(labels, undefined, undefined)).counts);
+  return { scan: await scan(labels, sampleWeights, balanced), classWeights: balanced };
+}
+
+/** Scores `inputs`; outputs are written but not yet given their names. `onRows` hears how many rows are done. */
+export async function score(
+  request: ScoreRequest,
+  inputs: Inputs,
+  loadEngine: () => Promise<Engine>,
+  outputs: Outputs,
+  onRows: (rows: number) => void,
+): Promise<Score> {
+  const { logits, rows, classes } = inputs;
+  const { scan: scanned, classWeights } = await scanInputs(inputs);
+  const meanScale = scanned.weightSum > 0 ? 1 / scanned.weightSum : 0;
+  const { results } = engineDtypes[logits.dtype];
+  const gradSink = request.grad === undefined ? undefined : await outputs.create(request.grad, results, logits.shape, inputs.paths);
+  const lossSink = request.loss === undefined ? undefined : await outputs.create(request.loss, results, logits.shape.slice(0, -1), inputs.paths);
+
+  const chunkRows = rowsPerChunk(inputs, request.chunkBytes);
+  const tally = new Tally(classes);
+  let engineMs = 0;
+  let chunks = 0;
+  const engine = await loadEngine();
+  for (let start = 0; start < rows; start += chunkRows) {
+    const chunk = new Chunk(engine, inputs, Math.min(chunkRows, rows - start), classWeights);
+    try {
+      await chunk.read(start);
+      engineMs += chunk.run(request, request.reduction === "mean" ? meanScale : 1);
+      tally.add(chunk, start);
+      await chunk.write(gradSink, lossSink);
+    } finally {
+      chunk.dispose();
+    }
+    chunks++;
+    onRows(start + chunk.rows);
+  }
+  const norm = Math.sqrt(tally.gradSquares);
+  return {
+    shape: logits.shape,
+    dtype: logits.dtype,
+    rows,
+    classes,
+    validCount: scanned.validCount,
+    correctCount: tally.correctCount,
+    nonFiniteCount: tally.nonFiniteCount,
+    firstNonFinite: tally.firstNonFinite,
+    lossSum: tally.loss.total,
+    weightSum: scanned.weightSum,
+    meanLoss: scanned.weightSum > 0 ? tally.loss.total / scanned.weightSum : 0,
+    gradNorm: request.reduction === "mean" ? norm : norm * meanScale,
+    perClass: tally.perClass,
+    chunks,
+    engineMs,
+  };
+}
+
+function rowsPerChunk(inputs: Inputs, chunkBytes: number): number {
+  const { logits, rows, classes } = inputs;
+  const extra = logits.dtype === "f2" ? 4 : 0; // its gradient has a place of its own
+  const fit = Math.floor(chunkBytes / (classes * (npyDtypes[logits.dtype].bytes + extra)));
+  return Math.max(1, Math.min(fit, rows));
+}
+
+/** A span of rows in the engine's memory. The gradient takes the logits' place where the dtypes agree. */
+class Chunk {
+  readonly rows: number;
+  readonly #engine: Engine;
+  readonly #inputs: Inputs;
+  readonly #logits: Tensor;
+  readonly #grad: Tensor;
+  readonly #labels: Tensor;
+  readonly #sampleWeights: Tensor | undefined;
+  readonly classWeights: Float64Array | undefined;
+  #loss: Tensor | undefined;
+  #predictions: Tensor | undefined;
+
+  constructor(engine: Engine, inputs: Inputs, rows: number, classWeights: Float64Array | undefined) {
+    const { logits, grad } = engineDtypes[inputs.logits.dtype];
+    this.rows = rows;
+    this.#engine = engine;
+    this.#inputs = inputs;
+    this.classWeights = classWeights;
+    this.#logits = engine.tensor(logits, [rows, inputs.classes]);
+    this.#grad = grad === logits ? this.#logits : engine.tensor(grad, [rows, inputs.classes]);
+    this.#labels = engine.tensor("i32", [rows]);
+    this.#sampleWeights = inputs.sampleWeights === undefined ? undefined : engine.tensor("f64", [rows]);
+  }
+
+  get labels(): Int32Array {
+    return this.#labels.view as Int32Array;
+  }
+
+  get sampleWeights(): Float64Array | undefined {
+    return this.#sampleWeights?.view as Float64Array | undefined;
+  }
+
+  get grad(): Float32Array | Float64Array {
+    return this.#grad.view as Float32Array | Float64Array;
+  }
+
+  /** Row losses, once `run`. */
+  get loss(): Float32Array | Float64Array {
+    return this.#loss?.view as Float32Array | Float64Array;
+  }
+
+  /** The class of the largest logit, -1 where there is none, once `run`. */
+  get predictions(): Int32Array {
+    return this.#predictions?.view as Int32Array;
+  }
+
+  /** Reads the span that begins at row `start` straight into the engine's memory. */
+  async read(start: number): Promise<void> {
+    const { logits, labels, sampleWeights, classes } = this.#inputs;
+    await labels.read(start, this.rows, this.labels);
+    labels.check(); // the scan has passed them; a file that has changed since is caught here
+    const weights = this.sampleWeights;
+    if (sampleWeights !== undefined && weights !== undefined) await sampleWeights.read(start, this.rows, this.labels, weights);
+    await logits.read(start * classes, this.rows * classes, this.#logits.view);
+  }
+
+  /** One call; returns its time in milliseconds. */
+  run(request: ScoreRequest, upstream: number): number {
+    const before = performance.now();
+    const result = this.#engine.crossEntropy(this.#logits, this.#labels, {
+      reduction: "none",
+      upstream,
+      grad: this.#grad,
+      ignoreIndex: ignoredRow,
+      labelSmoothing: request.labelSmoothing,
+      outputs: ["predictions"],
+      ...(this.classWeights === undefined ? {} : { classWeight: this.classWeights }),
+      ...(this.#sampleWeights === undefined ? {} : { sampleWeight: this.#sampleWeights }),
+    });
+    const ms = performance.now() - before;
+    this.#loss = result.loss as Tensor;
+    this.#predictions = result.predictions as Tensor;
+    return ms;
+  }
+
+  async write(grad: NpySink | undefined, loss: NpySink | undefined): Promise<void> {
+    await grad?.write(this.grad, this.rows * this.#inputs.classes);
+    await loss?.write(this.loss, this.rows);
+  }
+
+  dispose(): void {
+    for (const tensor of new Set([this.#logits, this.#grad, this.#labels, this.#sampleWeights, this.#loss, this.#predictions])) tensor?.dispose();
+  }
+}
+
+/** What is added up over all rows. */
+class Tally {
+  readonly loss = new RowSum();
+  readonly perClass: ClassSums;
+  gradSquares = 0;
+  correctCount = 0;
+  nonFiniteCount = 0;
+  firstNonFinite: number | undefined;
+
+  constructor(classes: number) {
+    this.perClass = new ClassSums(classes);
+  }
+
+  add(chunk: Chunk, start: number): void {
+    const { loss, predictions, labels, sampleWeights, classWeights } = chunk;
+    const { perClass } = this;
+    for (let row = 0; row < chunk.rows; row++) {
+      const value = loss[row] as number;
+      this.loss.add(value);
+      if (!Number.isFinite(value)) {
+        this.nonFiniteCount++;
+        this.firstNonFinite ??= start + row;
+      }
+      const label = labels[row] as number;
+      if (label === ignoredRow) continue;
+      const correct = predictions[row] === label ? 1 : 0;
+      this.correctCount += correct;
+      perClass.loss[label] = (perClass.loss[label] as number) + value;
+      perClass.weight[label] = (perClass.weight[label] as number) + rowWeight(label, row, classWeights, sampleWeights);
+      perClass.count[label] = (perClass.count[label] as number) + 1;
+      perClass.correct[label] = (perClass.correct[label] as number) + correct;
+    }
+    // One running sum over all elements: its bits do not depend on where the spans are cut.
+    const grad = chunk.grad;
+    let squares = this.gradSquares;
+    for (let i = 0; i < grad.length; i++) squares += (grad[i] as number) * (grad[i] as number);
+    this.gradSquares = squares;
+  }
+}

@@ -2,14 +2,16 @@
 //!
 //! 1. [`plan`] checks the options against the shape and resolves them once.
 //! 2. [`scan`] reads every label and weight, judges them, and finds the denominator. Nothing has been written yet.
-//! 3. [`rows`] or [`tiles`] computes losses and gradient, unit by unit, on the executor's threads.
+//! 3. [`rows`], [`narrow`] or [`strided`] computes losses and gradient, unit by unit, on the executor's threads.
 //! 4. [`totals`] adds up the rows in an order that depends on nothing but their number.
 
 mod deliver;
+mod narrow;
 mod plan;
 mod rows;
 mod scan;
-mod tiles;
+mod strided;
+mod tile;
 mod totals;
 
 use crate::element::{Element, GradElement};
@@ -337,10 +339,14 @@ impl Call<'_> {
         mut results: Results<'_, E::PerRow>,
     ) -> Result<Summary, Error> {
         if self.plan.shape.rows() > 0 {
-            if self.plan.shape.inner() == 1 {
-                self.rows::<I, E, G>(access, &mut results)?;
+            let shape = self.plan.shape;
+            let by_tile = !E::DOUBLE && self.plan.fits_tiles();
+            if shape.inner() > 1 {
+                self.strided::<I, E, G>(access, &mut results)?;
+            } else if by_tile && shape.classes() <= narrow::NARROW {
+                self.narrow::<I, E, G>(access, &mut results)?;
             } else {
-                self.tiles::<I, E, G>(access, &mut results)?;
+                self.rows::<I, E, G>(access, &mut results)?;
             }
         }
         self.totals(results)

@@ -1,4 +1,5 @@
-//! `exp` over vectors, for arguments up to 0, in at most 4.7 ulp.
+//! `exp` over vectors, for arguments up to 0, in at most 4.7 ulp; `ln(1 + y)` for y of at least 0, in at most 1.7e-7 of its
+//! value.
 //!
 //! ```text
 //! n = round(d / ln 2)     t = d - n ln 2     exp(d) = 2^n exp(t),  |t| <= ln 2 / 2
@@ -10,7 +11,18 @@
 //!    `n * LN2_HI` is exact) where it rounds twice; the one-constant form would then be off by up to 68 ulp.
 //! 4. Arguments below `CUT` give exp(CUT), about 2.5e-38: the caller treats such terms as 0. That keeps 2^n normal.
 //!
-//! Source of the polynomial: a minimax fit of degree 5 on `|t| <= ln 2 / 2`. Worst error seen over 5.5 million points:
+//! For `ln(1 + y)`, `1 + y = m 2^k` with `m` in [sqrt 1/2, sqrt 2) and, with `f = m - 1`,
+//!
+//! ```text
+//! ln(1 + y) = k ln 2 + f - f^2 / 2 + f^3 P(f)
+//! ```
+//!
+//! 1. Where k is 0, `f` is `y` itself and not the rounded `1 + y` less 1: a small `y` keeps its digits.
+//! 2. Where k is not 0 the result is at least 0.34, and the rounding of `1 + y` is within its last bits.
+//! 3. `P` is a minimax fit of degree 7, 5.8e-9 of the result; the worst error seen over half a million points in single
+//!    precision, 1.7e-7, is at y = 0.4227.
+//!
+//! Source of the polynomial of `exp`: a minimax fit of degree 5 on `|t| <= ln 2 / 2`. Worst error seen over 5.5 million points:
 //! 2.4 ulp for |d| < 20, 3.2 for |d| < 40, 4.7 on the whole range (fused); 2.3 ulp with two constants.
 
 use crate::simd::Isa;
@@ -106,5 +118,104 @@ impl<I: Isa> Exp<I> {
         p = I::mul_add(p, t, self.c[0]);
         p = I::mul_add(p, t, self.one);
         (I::scale_by_exponent(p, n), n)
+    }
+}
+
+struct LnTable {
+    ln2_hi: f32,
+    ln2_lo: f32,
+    half: f32,
+    p: [f32; 8],
+}
+
+static LN_TABLE: LnTable = LnTable {
+    ln2_hi: 0.693_359_4, // 355 / 512: a small whole number times it is exact
+    ln2_lo: -2.121_944_4e-4,
+    half: 0.5,
+    p: [
+        f32::from_bits(0x3eaa_aaaa),
+        f32::from_bits(0xbe80_0113),
+        f32::from_bits(0x3e4c_d004),
+        f32::from_bits(0xbe2a_3922),
+        f32::from_bits(0x3e11_6d0e),
+        f32::from_bits(0xbe06_c2a1),
+        f32::from_bits(0x3e02_adb5),
+        f32::from_bits(0xbd9c_5ac0),
+    ],
+};
+
+/// `ln(1 + y)` for `y >= 0`.
+#[inline(always)]
+pub(crate) fn ln_1p<I: Isa>(y: I::V) -> I::V {
+    let table = black_box(&LN_TABLE);
+    let one = I::splat(1.0);
+    let (k, m) = I::split(I::add(one, y));
+    let small = I::eq(k, I::splat(0.0));
+    let f = I::select(small, y, I::sub(m, one));
+    let mut p = I::splat(table.p[7]);
+    for c in table.p[..7].iter().rev() {
+        p = I::mul_add(p, f, I::splat(*c));
+    }
+    let square = I::mul(f, f);
+    let t = I::sub(I::mul(I::mul(square, f), p), I::mul(square, I::splat(table.half)));
+    let t = I::add(I::mul_add(k, I::splat(table.ln2_lo), t), f);
+    I::mul_add(k, I::splat(table.ln2_hi), t)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Lanes4, Lanes4Fused};
+
+    /// The worst of `error(x)` over `count` points from `from` to `to`, evenly spaced by `place`.
+    fn worst(count: u32, place: impl Fn(f64) -> f32, error: impl Fn(f32) -> f64) -> (f64, f32) {
+        (0..=count).map(|step| place(f64::from(step) / f64::from(count))).fold((0.0, 0.0), |worst, x| {
+            let e = error(x);
+            if e > worst.0 { (e, x) } else { worst }
+        })
+    }
+
+    fn exp_error<I: Isa>(d: f32) -> f64 {
+        let value = f64::from(I::max(Exp::<I>::new().exp(I::splat(d)).0));
+        let exact = libm::exp(f64::from(d));
+        (value - exact).abs() / exact
+    }
+
+    fn ln_error<I: Isa>(y: f32) -> f64 {
+        let value = f64::from(I::max(ln_1p::<I>(I::splat(y))));
+        let exact = libm::log1p(f64::from(y));
+        (value - exact).abs() / exact
+    }
+
+    #[test]
+    #[expect(clippy::cast_possible_truncation, reason = "points in single precision are wanted")]
+    fn exp_and_ln_1p_stay_within_their_bounds() {
+        let ulp = f64::from(f32::EPSILON);
+        for (name, error) in
+            [("two roundings", exp_error::<Lanes4> as fn(f32) -> f64), ("fused", exp_error::<Lanes4Fused>)]
+        {
+            let (e, x) = worst(200_000, |t| (t * f64::from(CUT)) as f32, error);
+            assert!(e < 4.7 * ulp, "exp, {name}: {} ulp at {x}", e / ulp);
+            assert!(e > 0.3 * ulp, "exp, {name}: a bound that no point comes near proves nothing");
+        }
+        for (name, error) in
+            [("two roundings", ln_error::<Lanes4> as fn(f32) -> f64), ("fused", ln_error::<Lanes4Fused>)]
+        {
+            let (e, y) = worst(200_000, |t| libm::exp(-87.0 + 110.0 * t) as f32, error);
+            assert!(e < 2.0e-7, "ln_1p, {name}: {e} at {y}");
+            let (e, y) = worst(200_000, |t| (2.0 * t + 1e-6) as f32, error);
+            assert!(e < 2.0e-7, "ln_1p, {name}: {e} at {y}");
+        }
+    }
+
+    #[test]
+    fn exp_shows_nan_and_infinity_in_its_quotient() {
+        for bits in [0x7fc0_0000, 0xffc0_0001, 0x7f80_0001, 0x7fff_ffff, f32::INFINITY.to_bits()] {
+            let (_, n) = Exp::<Lanes4>::new().exp(Lanes4::splat(f32::from_bits(bits)));
+            assert!(Lanes4::largest_bits(n) > GUARD_BITS, "{bits:#x} must show");
+        }
+        let (e, n) = Exp::<Lanes4>::new().exp(Lanes4::splat(f32::NEG_INFINITY));
+        assert!(Lanes4::largest_bits(n) <= GUARD_BITS, "-inf is an ordinary argument");
+        assert!(Lanes4::max(e) <= FLOOR, "exp(-inf) counts as 0");
     }
 }

@@ -34,6 +34,10 @@ pub(crate) struct RowWeights {
     pub(crate) moment_total: f64,
 }
 
+impl RowWeights {
+    pub(crate) const NONE: Self = Self { row: 0.0, sample: 0.0, class: 0.0, moment_total: 0.0 };
+}
+
 /// The options that shape a row's loss.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Objective {
@@ -78,6 +82,12 @@ pub(crate) struct Coefficients {
 }
 
 impl Objective {
+    /// Whether nothing but weights and the logit scale shapes the loss.
+    pub(crate) fn is_plain(&self) -> bool {
+        let terms = [self.smoothing, self.z_loss, self.focal_gamma, self.poly1_epsilon];
+        !self.matrix && terms.iter().all(|term| *term == 0.0)
+    }
+
     /// Whether a sweep must gather [`RowStats::moment`].
     pub(crate) fn needs_moment(&self) -> bool {
         self.smoothing > 0.0 || self.matrix

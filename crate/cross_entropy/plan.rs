@@ -63,7 +63,7 @@ pub(super) struct RowPlan {
 impl RowPlan {
     /// A row whose outputs are wanted though its weight is 0.
     pub(super) fn unweighted(label: usize) -> Self {
-        Self { class: 0, label, weights: RowWeights { row: 0.0, sample: 0.0, class: 0.0, moment_total: 0.0 } }
+        Self { class: 0, label, weights: RowWeights::NONE }
     }
 }
 
@@ -143,8 +143,9 @@ impl<'a> Plan<'a> {
         self.options.class_weight.map_or(1.0, |weights| weights.get(class))
     }
 
-    pub(super) fn has_matrix(&self) -> bool {
-        self.matrix.is_some()
+    /// Whether the tile kernel can compute it, in single precision.
+    pub(super) fn fits_tiles(&self) -> bool {
+        self.reads_logits() && self.matrix.is_none()
     }
 
     /// Whether the input is scores, not probabilities or their logarithms.
@@ -196,6 +197,7 @@ impl<'a> Plan<'a> {
     }
 
     /// What a row with this class (or one of the codes of [`crate::labels`]) and sample weight is to be.
+    #[inline]
     pub(super) fn fate(&self, class: i32, sample: f64) -> Fate {
         let Ok(class) = usize::try_from(class) else {
             return if class == crate::labels::IGNORED { Fate::Ignored } else { Fate::Nan };

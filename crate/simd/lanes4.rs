@@ -1,6 +1,6 @@
 //! Four lanes in plain Rust: the native twins of the wasm implementations, bit for bit.
 
-use super::Isa;
+use super::{Isa, SQRT_HALF_BITS};
 
 /// Multiply and add round separately, as plain wasm SIMD does.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +67,10 @@ macro_rules! lanes4 {
                 *chunk = v;
             }
             #[inline(always)]
+            fn empty() -> [f32; 4] {
+                [0.0; 4]
+            }
+            #[inline(always)]
             fn splat(x: f32) -> V {
                 [x; 4]
             }
@@ -108,12 +112,33 @@ macro_rules! lanes4 {
                 bits(a, b, |a, b| a & !b)
             }
             #[inline(always)]
+            fn or(a: V, b: V) -> V {
+                bits(a, b, |a, b| a | b)
+            }
+            #[inline(always)]
             fn max_bits(a: V, b: V) -> V {
                 bits(a, b, Ord::max)
             }
             #[inline(always)]
             fn scale_by_exponent(p: V, n: V) -> V {
                 bits(p, n, |p, n| p.wrapping_add(n << 23))
+            }
+            #[inline(always)]
+            fn transpose([a, b, c, d]: [&[f32; 4]; 4]) -> [[f32; 4]; 4] {
+                core::array::from_fn(|lane| [a[lane], b[lane], c[lane], d[lane]])
+            }
+            #[inline(always)]
+            fn div(a: V, b: V) -> V {
+                map(a, b, |a, b| a / b)
+            }
+            #[inline(always)]
+            #[expect(clippy::cast_possible_wrap, clippy::cast_precision_loss, reason = "exponents are small")]
+            fn split(x: V) -> (V, V) {
+                let steps = x.map(|x| (x.to_bits().wrapping_sub(SQRT_HALF_BITS) as i32) >> 23);
+                let mantissa = |lane: usize| {
+                    f32::from_bits(x[lane].to_bits().wrapping_sub((steps[lane] << 23).cast_unsigned()))
+                };
+                (steps.map(|step| step as f32), core::array::from_fn(mantissa))
             }
             #[inline(always)]
             fn first(count: usize) -> V {

@@ -4,12 +4,14 @@
 //! | operation | meaning, lane by lane | wasm instruction |
 //! |---|---|---|
 //! | `load`, `store` | a chunk of memory, any alignment | `v128.load`, `v128.store` |
-//! | `add`, `sub`, `mul` | IEEE single | `f32x4.add`, `.sub`, `.mul` |
+//! | `add`, `sub`, `mul`, `div` | IEEE single | `f32x4.add`, `.sub`, `.mul`, `.div` |
 //! | `mul_add(a, b, c)` | `a * b + c`; one rounding where `FUSED`, else two | `f32x4.relaxed_madd` or mul, add |
 //! | `pmax(a, b)` | `a < b ? b : a`: keeps a NaN in `a`, drops one in `b` | `f32x4.pmax` |
 //! | `le`, `eq` | all ones where true (false for NaN) | `f32x4.le`, `.eq` |
-//! | `and`, `and_not(a, b)` | bits, `a & b`, `a & !b` | `v128.and`, `.andnot` |
+//! | `and`, `or`, `and_not(a, b)` | bits, `a & b`, `a \| b`, `a & !b` | `v128.and`, `.or`, `.andnot` |
 //! | `max_bits` | the larger of the two bit patterns as u32 | `i32x4.max_u` |
+//! | `split(x)` | k and m with `x = m 2^k` | integer `add`, `shr`, `sub`, `f32x4.convert_i32x4` |
+//! | `transpose` | a 4x4 block | `i8x16.shuffle` |
 //! | `scale_by_exponent(p, n)` | bits of `p` plus bits of `n` shifted left by 23 | `i32x4.shl`, `.add` |
 //!
 //! Only `mul_add` may round in two ways, and only between implementations. Everything else means the same in each,
@@ -25,6 +27,9 @@ mod wasm;
 pub(crate) use lanes4::{Lanes4, Lanes4Fused};
 
 use core::fmt::Debug;
+
+/// The bits of sqrt 1/2: subtracting them puts the exponent's step there.
+const SQRT_HALF_BITS: u32 = 0x3f35_04f3;
 
 /// One instruction set: vectors of `LANES` single-precision floats.
 pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
@@ -55,6 +60,15 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     fn load(chunk: &Self::Chunk) -> Self::V;
     fn store(chunk: &mut Self::Chunk, v: Self::V);
     fn splat(x: f32) -> Self::V;
+    /// The lanes as floats in memory.
+    #[inline(always)]
+    fn lanes(v: Self::V) -> Self::Chunk {
+        let mut chunk = Self::empty();
+        Self::store(&mut chunk, v);
+        chunk
+    }
+    /// A chunk of zeros.
+    fn empty() -> Self::Chunk;
 
     fn add(a: Self::V, b: Self::V) -> Self::V;
     fn sub(a: Self::V, b: Self::V) -> Self::V;
@@ -66,9 +80,22 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     fn eq(a: Self::V, b: Self::V) -> Self::V;
     fn and(a: Self::V, b: Self::V) -> Self::V;
     fn and_not(a: Self::V, b: Self::V) -> Self::V;
+    /// `a` where the mask is set, else `b`.
+    #[inline(always)]
+    fn select(mask: Self::V, a: Self::V, b: Self::V) -> Self::V {
+        Self::or(Self::and(a, mask), Self::and_not(b, mask))
+    }
+    fn or(a: Self::V, b: Self::V) -> Self::V;
     fn max_bits(a: Self::V, b: Self::V) -> Self::V;
     fn scale_by_exponent(p: Self::V, n: Self::V) -> Self::V;
 
+    /// The columns of a 4x4 block.
+    fn transpose(rows: [&[f32; 4]; 4]) -> [[f32; 4]; 4];
+    /// `a / b`, IEEE single.
+    fn div(a: Self::V, b: Self::V) -> Self::V;
+    /// The exponent of each lane as a float, and the lane scaled to it: `x = m 2^k` with `m` in [sqrt 1/2, sqrt 2). For
+    /// positive normal lanes.
+    fn split(x: Self::V) -> (Self::V, Self::V);
     /// All ones in the first `count` lanes, zeros in the others; `count` is at most `LANES`.
     fn first(count: usize) -> Self::V;
     /// All ones in lane `lane` alone.

@@ -1,6 +1,6 @@
 //! The wasm instructions: plain SIMD128, and relaxed SIMD, which differs in `mul_add` alone.
 
-use super::Isa;
+use super::{Isa, SQRT_HALF_BITS};
 use core::arch::wasm32::*;
 
 /// Multiply and add round separately.
@@ -60,6 +60,10 @@ macro_rules! simd128 {
                 ];
             }
             #[inline(always)]
+            fn empty() -> [f32; 4] {
+                [0.0; 4]
+            }
+            #[inline(always)]
             fn splat(x: f32) -> v128 {
                 f32x4_splat(x)
             }
@@ -100,12 +104,37 @@ macro_rules! simd128 {
                 v128_andnot(a, b)
             }
             #[inline(always)]
+            fn or(a: v128, b: v128) -> v128 {
+                v128_or(a, b)
+            }
+            #[inline(always)]
             fn max_bits(a: v128, b: v128) -> v128 {
                 u32x4_max(a, b)
             }
             #[inline(always)]
             fn scale_by_exponent(p: v128, n: v128) -> v128 {
                 u32x4_add(p, u32x4_shl(n, 23))
+            }
+            #[inline(always)]
+            fn transpose(rows: [&[f32; 4]; 4]) -> [[f32; 4]; 4] {
+                let [a, b, c, d] = rows.map(Self::load);
+                let (ab, cd) = (u32x4_shuffle::<0, 4, 1, 5>(a, b), u32x4_shuffle::<0, 4, 1, 5>(c, d));
+                let (ab2, cd2) = (u32x4_shuffle::<2, 6, 3, 7>(a, b), u32x4_shuffle::<2, 6, 3, 7>(c, d));
+                [
+                    Self::lanes(u64x2_shuffle::<0, 2>(ab, cd)),
+                    Self::lanes(u64x2_shuffle::<1, 3>(ab, cd)),
+                    Self::lanes(u64x2_shuffle::<0, 2>(ab2, cd2)),
+                    Self::lanes(u64x2_shuffle::<1, 3>(ab2, cd2)),
+                ]
+            }
+            #[inline(always)]
+            fn div(a: v128, b: v128) -> v128 {
+                f32x4_div(a, b)
+            }
+            #[inline(always)]
+            fn split(x: v128) -> (v128, v128) {
+                let steps = i32x4_shr(u32x4_sub(x, u32x4_splat(SQRT_HALF_BITS)), 23);
+                (f32x4_convert_i32x4(steps), u32x4_sub(x, u32x4_shl(steps, 23)))
             }
             #[inline(always)]
             fn first(count: usize) -> v128 {

@@ -1,0 +1,182 @@
+//! Rows whose classes are strided, tile by tile. What the tile kernel cannot do (f64, inputs that are probabilities, a
+//! label matrix) goes row by row through [`Rules::row`], on a copy of the row.
+
+use super::deliver::scatter;
+use super::plan::Kept;
+use super::rows::{Rules, Scratch};
+use super::tile::{Columns, Site};
+use super::{Access, Call, Results, zeros};
+use crate::Error;
+use crate::element::{Element, GradElement};
+use crate::kernels::planes::{self, Line, WIDTH};
+use crate::parallel::{PerWorker, Planes, Strided};
+use crate::simd::Isa;
+
+/// The planes of one tile: its logits, and where the gradient goes.
+struct PlaneSite<'a, 'p, E, G> {
+    /// All logits, where they are not replaced.
+    logits: &'a [E],
+    /// Index of the tile's first row in its first plane.
+    first: usize,
+    inner: usize,
+    /// Classes, kept or not.
+    classes: usize,
+    /// Rows of the tile.
+    width: usize,
+    grad: Option<Planes<'p, G>>,
+    in_place: Option<Planes<'p, E>>,
+}
+
+impl<E: Element, G: GradElement<E>> PlaneSite<'_, '_, E, G> {
+    fn read(&self, class: usize) -> &[E] {
+        match &self.in_place {
+            Some(planes) => planes.read(class),
+            None => &self.logits[self.first + class * self.inner..][..self.width],
+        }
+    }
+}
+
+impl<E: Element, G: GradElement<E>> Site<E, G> for PlaneSite<'_, '_, E, G> {
+    fn wants_gradient(&self) -> bool {
+        self.grad.is_some() || self.in_place.is_some()
+    }
+
+    fn load<I: Isa>(&self, kept: Option<&Kept>, lines: &mut [Line]) {
+        for (position, line) in lines.iter_mut().enumerate() {
+            let class = kept.map_or(position, |kept| kept.classes[position] as usize);
+            E::widen(self.read(class), &mut line[..self.width]);
+        }
+    }
+
+    fn store<I: Isa>(&mut self, kept: Option<&Kept>, lines: &[Line], adds: Option<&Line>) {
+        for class in 0..self.classes {
+            let position = kept.map_or(Some(class), |kept| kept.position(class));
+            let line = position.map(|position| &lines[position][..self.width]);
+            if let Some(planes) = &mut self.in_place {
+                match line {
+                    Some(line) => E::narrow(line, planes.plane(class)),
+                    None => planes.plane(class).fill(E::default()),
+                }
+            }
+            let Some(planes) = &mut self.grad else { continue };
+            let plane = planes.plane(class);
+            match (line, adds) {
+                (Some(line), Some(adds)) => {
+                    for row in (0..self.width).filter(|row| adds[*row] != 0.0) {
+                        scatter(&line[row..=row], None, &mut plane[row..=row], true);
+                    }
+                }
+                (Some(line), None) => G::narrow(line, plane),
+                (None, Some(_)) => {}
+                (None, None) => plane.fill(G::default()),
+            }
+        }
+    }
+}
+
+impl Call<'_> {
+    pub(super) fn strided<I: Isa, E: Element, G: GradElement<E>>(
+        &self,
+        access: Access<'_, E, G>,
+        results: &mut Results<'_, E::PerRow>,
+    ) -> Result<(), Error> {
+        let rules = Rules::new(self, results);
+        let shape = self.plan.shape;
+        let (classes, inner) = (shape.classes(), shape.inner());
+        let tiles = Strided::<E>::tiles(inner, WIDTH);
+        let units = shape.outer() * tiles;
+        let workers = self.executor.workers(units);
+        let by_tile = !E::DOUBLE && self.plan.fits_tiles();
+        let column = if by_tile { 0 } else { classes };
+        let (single, double) = rules.scratch_lengths::<E>();
+        let single = if by_tile { planes::scratch_length(self.plan.classes()) } else { single };
+        let (mut singles, mut doubles) = (zeros(single * workers)?, zeros(double * workers)?);
+        let (mut from, mut to) = (zeros::<E>(column * workers)?, zeros::<G>(column * workers)?);
+        let (logits, grad, in_place) = match access {
+            Access::Loss(x) => (x, None, None),
+            Access::Apart(x, grad) => (x, Some(Strided::new(grad, classes, inner, WIDTH)), None),
+            Access::InPlace(x) => (&[][..], None, Some(Strided::new(x, classes, inner, WIDTH))),
+        };
+        let outputs = (
+            (grad, in_place),
+            Strided::new(results.losses, 1, inner, WIDTH),
+            results.log_sum_exp.as_deref_mut().map(|slice| Strided::new(slice, 1, inner, WIDTH)),
+            results.target_log_prob.as_deref_mut().map(|slice| Strided::new(slice, 1, inner, WIDTH)),
+            results.predictions.as_deref_mut().map(|slice| Strided::new(slice, 1, inner, WIDTH)),
+            (PerWorker::new(&mut singles, single), PerWorker::new(&mut doubles, double)),
+            (PerWorker::new(&mut from, column), PerWorker::new(&mut to, column)),
+        );
+        self.executor.run(units, self.cancel, outputs, |_, unit, parts| {
+            let ((grad, in_place), mut losses, log_sum_exp, log_probs, predictions, scratch, (from, to)) =
+                parts;
+            let (mut log_sum_exp, mut log_probs, mut predictions) = (log_sum_exp, log_probs, predictions);
+            let (outer, start) = (unit / tiles, unit % tiles * WIDTH);
+            let first = outer * classes * inner + start;
+            let mut columns = Columns {
+                losses: losses.plane(0),
+                log_sum_exp: log_sum_exp.as_mut().map(|planes| planes.plane(0)),
+                log_probs: log_probs.as_mut().map(|planes| planes.plane(0)),
+                predictions: predictions.as_mut().map(|planes| planes.plane(0)),
+            };
+            let width = columns.losses.len();
+            let mut site = PlaneSite { logits, first, inner, classes, width, grad, in_place };
+            let first_row = outer * inner + start;
+            let labels = &self.scan.classes[first_row..][..width];
+            if by_tile {
+                rules.tile::<I, E, G, _>(first_row, labels, &mut site, &mut columns, scratch.0);
+            } else {
+                let mut scratch = Scratch { single: scratch.0, double: scratch.1 };
+                rules.columns::<I, E, G>(
+                    first_row,
+                    labels,
+                    &mut site,
+                    &mut columns,
+                    (from, to),
+                    &mut scratch,
+                );
+            }
+        })?;
+        Ok(())
+    }
+}
+
+impl Rules<'_> {
+    /// Row by row, each through a copy.
+    fn columns<I: Isa, E: Element, G: GradElement<E>>(
+        &self,
+        first_row: usize,
+        classes: &[i32],
+        site: &mut PlaneSite<'_, '_, E, G>,
+        columns: &mut Columns<'_, E::PerRow>,
+        (from, to): (&mut [E], &mut [G]),
+        scratch: &mut Scratch<'_>,
+    ) {
+        for (row, label) in classes.iter().enumerate() {
+            for (class, slot) in from.iter_mut().enumerate() {
+                *slot = site.read(class)[row];
+            }
+            if let Some(grad) = &site.grad {
+                for (class, slot) in to.iter_mut().enumerate() {
+                    *slot = grad.read(class)[row];
+                }
+            }
+            let access = match (&site.grad, &site.in_place) {
+                (Some(_), _) => Access::Apart(&*from, &mut *to),
+                (None, Some(_)) => Access::InPlace(&mut *from),
+                (None, None) => Access::<E, G>::Loss(&*from),
+            };
+            let values = self.row::<I, E, G>(first_row + row, *label, access, scratch);
+            columns.put(row, &values);
+            if let Some(grad) = &mut site.grad {
+                for (class, value) in to.iter().enumerate() {
+                    grad.plane(class)[row] = *value;
+                }
+            }
+            if let Some(x) = &mut site.in_place {
+                for (class, value) in from.iter().enumerate() {
+                    x.plane(class)[row] = *value;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+// The call block has two descriptions, one in Rust and one in TypeScript; these tests read the Rust sources and compare.
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { callFields } from "../ts/call.ts";
+import { dtypes } from "../ts/dtypes.ts";
+import { choices } from "../ts/options.ts";
+
+const source = (name: string): string => readFileSync(new URL(`../crate/js/${name}`, import.meta.url), "utf8");
+
+test("both lists of words are the same", () => {
+  const body = /^fields! \{([^}]*)\}/m.exec(source("fields.rs"))?.[1] ?? "";
+  const words = body.split(",").map((word) => word.trim()).filter((word) => word !== ""); // prettier-ignore
+  expect(words).toEqual([...callFields]);
+});
+
+test("a label type has the same number on both sides", () => {
+  const rows = [...source("call.rs").matchAll(/(\d+) => self\.slice\(at, rows\)\.map\(Labels::(\w+)\)/g)];
+  const labels = Object.fromEntries(rows.map(([, code, name]) => [String(name).toLowerCase(), Number(code)]));
+  expect(Object.keys(labels)).toHaveLength(10);
+  for (const [name, code] of Object.entries(labels)) expect(dtypes[name as keyof typeof dtypes].code).toBe(code);
+});
+
+test("a logits type has the same number on both sides", () => {
+  const rows = [...source("call.rs").matchAll(/\((\d), _\) => self\.call::<(\w+), \2>/g)];
+  const logits = Object.fromEntries(rows.map(([, code, name]) => [String(name), Number(code)]));
+  expect(logits).toEqual({ f32: dtypes.f32.code, f64: dtypes.f64.code, f16: dtypes.f16.code, bf16: dtypes.bf16.code });
+});
+
+describe("a choice has the same number on both sides", () => {
+  const lists: Record<Exclude<keyof typeof choices, "outputs">, string> = {
+    reduction: "Reduction",
+    denominator: "Denominator",
+    invalidLabel: "InvalidLabel",
+    smoothingWeights: "SmoothingWeights",
+    emptyMean: "EmptyMean",
+    input: "Input",
+    probsNormalize: "ProbsNormalize",
+  };
+  test.each(Object.entries(lists))("%s", (name, type) => {
+    const list = new RegExp(`\\[(${type}::\\w+(?:,\\s*(?:${type}::)?\\w+)*)\\]`).exec(source("call.rs"))?.[1] ?? "";
+    const variants = list.split(",").map((variant) => variant.trim().replace(`${type}::`, "").toLowerCase());
+    // The number that `denominator` may also be follows its words.
+    const numbered = name === "denominator" ? ["count"] : [];
+    expect(variants).toEqual([...choices[name as keyof typeof lists].map((word) => word.toLowerCase()), ...numbered]);
+  });
+});

@@ -1,0 +1,76 @@
+// What the tests of the engine share: an engine per file, exact comparison, and errors as values. Imports the package by its name, so that
+// the tests run against the files that ship.
+import { isSparseXentError, load, type Engine, type LoadOptions, type SparseXentError } from "sparse-xent";
+import { afterAll, beforeAll, expect } from "vitest";
+
+/** Numbers, nested as deeply as a tensor is. */
+export type Nested = number | readonly Nested[];
+
+/** The numbers of a nested list in row-major order. */
+export function flat(numbers: Nested): number[] {
+  return typeof numbers === "number" ? [numbers] : numbers.flatMap(flat);
+}
+
+/** The dimensions of a nested list. */
+export function shapeOf(numbers: Nested): number[] {
+  return typeof numbers === "number" ? [] : [numbers.length, ...shapeOf(numbers[0] ?? 0).slice(0, numbers.length === 0 ? 0 : undefined)];
+}
+
+/** Nested numbers as f64 logits. */
+export function f64(numbers: Nested): { data: Float64Array; shape: number[] } {
+  return { data: Float64Array.from(flat(numbers)), shape: shapeOf(numbers) };
+}
+
+/** An engine for all tests of a file. */
+export function useEngine(options?: LoadOptions): { readonly xent: Engine } {
+  let engine: Engine | undefined;
+  beforeAll(async () => {
+    engine = await load(options);
+  });
+  afterAll(() => engine?.dispose());
+  return {
+    get xent() {
+      if (engine === undefined) throw new Error("no engine before the tests begin");
+      return engine;
+    },
+  };
+}
+
+/** Compares numbers to a relative tolerance; zeros (as +0), infinities and NaN exactly. */
+export function expectClose(actual: number | ArrayLike<number>, expected: Nested, relative = 1e-11): void {
+  const got = typeof actual === "number" ? [actual] : Array.from(actual);
+  const wanted = flat(expected);
+  const agree = got.length === wanted.length && wanted.every((want, index) => isClose(got[index] ?? Number.NaN, want, relative));
+  // On failure both lists are shown whole.
+  if (!agree) expect({ relative, numbers: got }).toEqual({ relative, numbers: wanted });
+  expect(agree).toBe(true);
+}
+
+function isClose(got: number, want: number, relative: number): boolean {
+  if (want === 0 || !Number.isFinite(want)) return Object.is(got, want);
+  return Math.abs(got - want) <= relative * Math.abs(want);
+}
+
+/** The error that a function throws. */
+export function errorOf(run: () => unknown): SparseXentError {
+  try {
+    run();
+  } catch (error) {
+    return checked(error);
+  }
+  throw new Error("nothing was thrown");
+}
+
+/** The error that a promise rejects with. */
+export async function rejectionOf(promise: Promise<unknown>): Promise<SparseXentError> {
+  const outcome = await promise.then(
+    () => ({ error: new Error("nothing was rejected") }),
+    (error: unknown) => ({ error }),
+  );
+  return checked(outcome.error);
+}
+
+function checked(error: unknown): SparseXentError {
+  if (!isSparseXentError(error)) throw error;
+  return error;
+}

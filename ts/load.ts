@@ -1,3 +1,4 @@
+/// <reference path="./pool/glue.d.ts" />
 // load(): features -> build -> instance -> pool -> Engine. Together with pool/ the only code that knows wasm modules and workers.
 import { initial, maximum } from "#memory-limits";
 import workerText from "#worker";

@@ -1,3 +1,4 @@
+/// <reference path="./glue.d.ts" />
 // One instance of the wasm in this thread: the memory, the glue over it, the poison word in it. May import the glue and errors.
 // Guarantees: every instance over one memory sees the same poison.
 import { createGlue } from "#glue";

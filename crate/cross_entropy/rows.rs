@@ -185,9 +185,11 @@ impl<'a> Rules<'a> {
         mut access: Access<'_, E, G>,
         scratch: &mut [f32],
     ) -> RowValues {
-        gather(access.logits(), self.plan.kept.as_ref(), scratch);
-        let values = self.sweep::<I, _>(row, upstream, InPlace(&mut *scratch), |cells| Some(cells.0));
-        access.put(&scratch[..self.plan.classes()], self.plan.kept.as_ref(), self.accumulate);
+        // The last vector of the row must be the last of the slice.
+        let cells = &mut scratch[..self.plan.classes().max(I::LANES)];
+        gather(access.logits(), self.plan.kept.as_ref(), cells);
+        let values = self.sweep::<I, _>(row, upstream, InPlace(&mut *cells), |cells| Some(cells.0));
+        access.put(&cells[..self.plan.classes()], self.plan.kept.as_ref(), self.accumulate);
         values
     }
 

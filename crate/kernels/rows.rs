@@ -35,7 +35,7 @@ const FLUSH: usize = 256;
 
 /// Where a row's logits are read and its exponentials kept.
 pub(crate) trait Cells<I: Isa> {
-    /// The logits, at least `LANES` of them.
+    /// The logits: those of the row and no more, but padded to `LANES`.
     fn logits(&self) -> &[f32];
     /// Maps each of the vectors in `range`, with its number, and keeps the results.
     fn sweep(&mut self, range: Range<usize>, f: impl FnMut(usize, I::V) -> I::V);

@@ -15,6 +15,7 @@ const checks = [
   { name: "clippy, no threads", program: "cargo", args: ["clippy", "--locked", "--no-default-features", "--", "-D", "warnings"] },
   { name: "rustdoc", program: "cargo", args: ["doc", "--locked", "--no-deps"], env: { ...process.env, RUSTDOCFLAGS: "-D warnings" } },
   { name: "tsc", program: process.execPath, args: [inModules("typescript/bin/tsc"), "-p", root] },
+  { name: "tsc, build scripts", program: process.execPath, args: [inModules("typescript/bin/tsc"), "-p", `${root}/ts/build`] },
   { name: "publint", program: process.execPath, args: [inModules("publint/src/cli.js"), "run", root, "--strict"] },
   { name: "layers", program: process.execPath, args: [inModules("vitest/vitest.mjs"), "run", "--project=node", "test/layers.test.ts"] },
 ];

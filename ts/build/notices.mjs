@@ -1,12 +1,13 @@
 // dist/THIRD-PARTY.txt: name, version and licence text of what is compiled or bundled into the package, as those licences ask.
-import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { paths, root } from "./project.mjs";
 import { run } from "./report.mjs";
 
 /** @typedef {import("./toolchain.mjs").Toolchain} Toolchain */
 /** @typedef {{ title: string, text: string }} Notice */
 
-const rustNotices = `${paths.target}/rust-notices.json`;
+/** The crates inside the wasm files, written when those are built. */
+export const rustNotices = `${paths.target}/rust-notices.json`;
 
 /** The text of the licence that asks least, where a package offers several. @param {string} folder */
 function licenceIn(folder) {
@@ -26,10 +27,11 @@ const standardLibrary = {
  * @param {Toolchain} toolchain @param {NodeJS.ProcessEnv} env
  */
 export async function writeRustNotices(toolchain, env) {
-  const args = ["tree", "--locked", "--no-default-features", "--features=js", "--target=wasm32-unknown-unknown", "--edges=normal,no-proc-macro"];
+  const features = ["--locked", "--no-default-features", "--features=js"];
+  const args = ["tree", ...features, "--target=wasm32-unknown-unknown", "--edges=normal,no-proc-macro"];
   const listing = await run(toolchain.cargo, [...args, "--prefix=none", "--format={p}"], { env, name: "cargo tree" });
   const used = new Set([...listing.matchAll(/^(\S+) v(\S+)/gm)].map(([, name, version]) => `${name} ${version}`));
-  const metadata = await run(toolchain.cargo, ["metadata", "--locked", "--format-version=1"], { env, name: "cargo metadata" });
+  const metadata = await run(toolchain.cargo, ["metadata", ...features, "--format-version=1"], { env, name: "cargo metadata" });
   /** @type {{ packages: { name: string, version: string, license: string, source: string | null, manifest_path: string }[] }} */
   const { packages } = JSON.parse(metadata.slice(metadata.indexOf('{"packages"')));
   const notices = packages
@@ -53,7 +55,7 @@ function npmNotices(inputs) {
 /** @param {readonly string[]} inputs the files of the bundles, relative to the project */
 export function writeNotices(inputs) {
   /** @type {Notice[]} */
-  const rust = existsSync(rustNotices) ? JSON.parse(readFileSync(rustNotices, "utf8")) : [];
+  const rust = JSON.parse(readFileSync(rustNotices, "utf8"));
   /** @type {Map<string, string[]>} */
   const titles = new Map();
   for (const { title, text } of [...rust, ...npmNotices(inputs)]) titles.set(text, [...(titles.get(text) ?? []), title]);

@@ -3,6 +3,7 @@
 import { mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import process from "node:process";
 import { forget, isFresh, keyOf, remember } from "./fresh.mjs";
+import { rustNotices, writeRustNotices } from "./notices.mjs";
 import { builds, packageOf, paths, root, wasmOf } from "./project.mjs";
 import { StepFailed, run, step } from "./report.mjs";
 import { toolchain as findToolchain } from "./toolchain.mjs";
@@ -80,14 +81,14 @@ function compareGlue() {
 
 /** @returns {string} the key of everything the wasm files are made from */
 export const wasmKey = () =>
-  keyOf(["crate", "Cargo.toml", "Cargo.lock", "ts/build/wasm.mjs", "ts/build/tools.mjs", "ts/build/project.mjs"], binaryenVersion());
+  keyOf(["crate", "Cargo.toml", "Cargo.lock", "ts/build/wasm.mjs", "ts/build/tools.mjs", "ts/build/project.mjs", "ts/build/notices.mjs"], binaryenVersion());
 
 const binaryenVersion = () => JSON.parse(readFileSync(`${root}/package.json`, "utf8")).devDependencies.binaryen;
 
 /** @returns {Promise<string>} the key of the wasm files that are there afterwards */
 export async function buildWasm() {
   const key = wasmKey();
-  const outputs = builds.flatMap(({ name }) => [wasmOf(name), `${packageOf(name)}/sparse_xent.js`]);
+  const outputs = builds.flatMap(({ name }) => [wasmOf(name), `${packageOf(name)}/sparse_xent.js`]).concat(rustNotices);
   if (isFresh("wasm", key, outputs)) return key;
   forget("wasm");
   const toolchain = await findToolchain();
@@ -98,6 +99,7 @@ export async function buildWasm() {
     await step(`wasm-opt ${build.name}`, () => optimise(build), () => `${statSync(wasmOf(build.name)).size} bytes`);
   }
   compareGlue();
+  await writeRustNotices(toolchain, environment(toolchain));
   remember("wasm", key);
   return key;
 }

@@ -21,8 +21,9 @@ const generated = {
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^#glue$/ }, () => ({ path: `${paths.glue}/glue.js` }));
     onResolve({ filter: /^#memory-limits$/ }, () => ({ path: `${paths.glue}/memory-limits.js` }));
-    onResolve({ filter: /^#worker$/ }, () => ({ path: worker, namespace: "text" }));
-    onLoad({ filter: /.*/, namespace: "text" }, ({ path }) => ({ contents: readFileSync(path, "utf8"), loader: "text" }));
+    // A name and not the path: the bundle repeats it in a comment, and that must not name a folder of this machine.
+    onResolve({ filter: /^#worker$/ }, () => ({ path: "worker.js", namespace: "text" }));
+    onLoad({ filter: /.*/, namespace: "text" }, () => ({ contents: readFileSync(worker, "utf8"), loader: "text" }));
   },
 };
 

@@ -1,7 +1,7 @@
 // dist/THIRD-PARTY.txt: name, version and licence text of what is compiled or bundled into the package, as those licences ask.
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { paths, root } from "./project.mjs";
-import { run } from "./report.mjs";
+import { StepFailed, run } from "./report.mjs";
 
 /** @typedef {import("./toolchain.mjs").Toolchain} Toolchain */
 /** @typedef {{ title: string, text: string }} Notice */
@@ -9,17 +9,27 @@ import { run } from "./report.mjs";
 /** The crates inside the wasm files, written when those are built. */
 export const rustNotices = `${paths.target}/rust-notices.json`;
 
-/** The text of the licence that asks least, where a package offers several. @param {string} folder */
-function licenceIn(folder) {
-  const names = readdirSync(folder).filter((name) => /^(licen[cs]e|copying)/i.test(name)).sort();
-  const name = names.find((candidate) => /mit/i.test(candidate)) ?? names[0];
-  return name === undefined ? "(no licence file in the package)" : readFileSync(`${folder}/${name}`, "utf8").trim();
+const permission = readFileSync(`${root}/LICENSE-MIT`, "utf8").split("\n").slice(4).join("\n").trim();
+
+/** The MIT licence, for those who offer it without a copy of its text. @param {string} owner */
+const mit = (owner) => `Copyright (c) ${owner}\n\n${permission}`;
+
+/**
+ * The text of the licence that asks least, where a package offers several.
+ * @param {string} name @param {string} licence @param {string} folder
+ */
+function licenceOf(name, licence, folder) {
+  const names = readdirSync(folder).filter((entry) => /^(licen[cs]e|copying)/i.test(entry)).sort();
+  const file = names.find((candidate) => /mit/i.test(candidate)) ?? names[0];
+  if (file !== undefined) return readFileSync(`${folder}/${file}`, "utf8").trim();
+  if (!/\bMIT\b/.test(licence)) throw new StepFailed(`${name} (${licence}) has no licence file to pass on`);
+  return mit(`the authors of ${name}`);
 }
 
 // The standard library is compiled into the wasm too; its sources come without a file of their own for this.
 const standardLibrary = {
   title: "Rust standard library (MIT OR Apache-2.0)",
-  text: `Copyright (c) The Rust Project Contributors\n\n${readFileSync(`${root}/LICENSE-MIT`, "utf8").split("\n").slice(4).join("\n").trim()}`,
+  text: mit("The Rust Project Contributors"),
 };
 
 /**
@@ -38,7 +48,7 @@ export async function writeRustNotices(toolchain, env) {
     .filter(({ name, version, source }) => source !== null && used.has(`${name} ${version}`))
     .map(({ name, version, license, manifest_path }) => ({
       title: `${name} ${version} (${license})`,
-      text: licenceIn(manifest_path.replace(/\/Cargo\.toml$/, "")),
+      text: licenceOf(name, license, manifest_path.replace(/\/Cargo\.toml$/, "")),
     }));
   writeFileSync(rustNotices, JSON.stringify([standardLibrary, ...notices]));
 }
@@ -48,7 +58,7 @@ function npmNotices(inputs) {
   const folders = inputs.map((input) => /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1]).filter((folder) => folder !== undefined);
   return [...new Set(folders)].sort().map((folder) => {
     const { name, version, license } = JSON.parse(readFileSync(`${root}/${folder}/package.json`, "utf8"));
-    return { title: `${name} ${version} (${license})`, text: licenceIn(`${root}/${folder}`) };
+    return { title: `${name} ${version} (${license})`, text: licenceOf(name, license, `${root}/${folder}`) };
   });
 }
 

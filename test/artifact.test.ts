@@ -1,0 +1,113 @@
+// The files that ship, looked at from outside: what they export, which instructions they hold, what they do not give away, how large they are.
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { beforeAll, describe, expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const builds = ["simd", "relaxed"] as const;
+type Build = (typeof builds)[number];
+const wasmOf = (build: Build): string => `${root}dist/sparse-xent.${build}.wasm`;
+
+/** Exports that TypeScript calls, then those that the generated JavaScript needs. */
+const exported = [
+  "alloc", "build_name", "control", "free", "initThreadPool", "inject_fault", "is_fused", "run", "used_bytes", "version", "wbg_rayon_start_worker",
+  "__abort_handler", "__externref_table_alloc", "__instance_terminated", "__stack_alloc", "__tls_base", "__wbg_wbg_rayon_poolbuilder_free",
+  "__wbindgen_externrefs", "__wbindgen_free", "__wbindgen_start", "__wbindgen_thread_destroy", "memory", "wbg_rayon_poolbuilder_build",
+  "wbg_rayon_poolbuilder_numThreads", "wbg_rayon_poolbuilder_receiver",
+].sort();
+
+/** Largest gzipped size in bytes; the build prints the sizes. A row that needs more says in its commit what the bytes buy. */
+const budgets: Record<string, number> = {
+  "sparse-xent.simd.wasm": 115_000,
+  "sparse-xent.relaxed.wasm": 115_000,
+  "index.js": 30_000,
+  "index.cjs": 30_000,
+  "worker.js": 3_500,
+  "cli.js": 70_000,
+};
+
+/** The text of each wasm file, without its data. */
+const text = {} as Record<Build, string>;
+
+beforeAll(() => {
+  for (const build of builds) {
+    const disassembler = `${root}node_modules/binaryen/bin/wasm-dis`;
+    text[build] = execFileSync(process.execPath, [disassembler, wasmOf(build)], { encoding: "utf8", maxBuffer: 2 ** 28, stdio: ["ignore", "pipe", "ignore"] });
+  }
+}, 120_000);
+
+describe.each(builds)("%s", (build) => {
+  test("exports exactly what is called", () => {
+    const names = [...text[build].matchAll(/^ \(export "([^"]+)"/gm)].map(([, name]) => name);
+    expect(names.sort()).toEqual(exported);
+  });
+
+  test("imports its memory, shared and growable to 4 GiB", () => {
+    expect(text[build]).toMatch(/\(import "[^"]+" "memory" \(memory \S+ \d+ 65536 shared\)\)/);
+  });
+
+  test("imports nothing but memory and what the generated JavaScript gives", () => {
+    const names = [...text[build].matchAll(/^ \(import "[^"]+" "([^"]+)"/gm)].map(([, name]) => name ?? "");
+    expect(names.filter((name) => name !== "memory" && !name.startsWith("__wb"))).toEqual([]);
+  });
+
+  test("computes with vectors and atomics", () => {
+    expect(text[build]).toMatch(/f32x4\.mul/);
+    expect(text[build]).toMatch(/memory\.atomic\.wait32/);
+  });
+});
+
+test("relaxed instructions are in relaxed only, where there are multiply-adds", () => {
+  expect(text.simd).not.toMatch(/relaxed/);
+  expect(text.relaxed).toMatch(/f32x4\.relaxed_madd/);
+});
+
+test("one generated JavaScript serves both builds", () => {
+  const glue = (build: Build): string => readFileSync(`${root}target/pkg-${build}/sparse_xent.js`, "utf8");
+  expect(glue("relaxed")).toBe(glue("simd"));
+});
+
+test("the pages in the JavaScript are those of the module", () => {
+  const initial = Number(/"memory" \(memory \S+ (\d+)/.exec(text.simd)?.[1]);
+  expect(readFileSync(`${root}target/glue/memory-limits.js`, "utf8")).toBe(`export const initial = ${initial};\nexport const maximum = 65536;\n`);
+});
+
+describe("gives nothing away", () => {
+  const shipped = readdirSync(`${root}dist`, { recursive: true, encoding: "utf8" }).filter((name) => /\.(wasm|c?js|ts|json)$/.test(name));
+
+  test.each(shipped)("%s names no folder of the machine that built it", (name) => {
+    // As bytes: paths may lie in a wasm's data.
+    const content = readFileSync(`${root}dist/${name}`, "latin1").replace(/^#!.*$/m, "");
+    const found = content.match(/(\/(root|home|Users|tmp|usr|opt|rustc|work|build)\/|[A-Z]:\\\\)[\w./\\-]*|\.cargo\b|\.rustup\b/g) ?? [];
+    expect(found).toEqual([]);
+    expect(content).not.toContain(root);
+  });
+
+  test.each(shipped)("%s names no address on the net", (name) => {
+    expect(readFileSync(`${root}dist/${name}`, "latin1").match(/\b(https?|wss?):\/\/[\w.-]+/g) ?? []).toEqual([]);
+  });
+
+  test.each(["package-lock.json", "test/nodes/package-lock.json"])("%s names no download address", (name) => {
+    expect(readFileSync(`${root}${name}`, "utf8").match(/"resolved"|\.tgz/g) ?? []).toEqual([]);
+  });
+});
+
+describe("size", () => {
+  test.each(Object.entries(budgets))("%s gzipped is at most %i bytes", (name, most) => {
+    expect(gzipSync(readFileSync(`${root}dist/${name}`), { level: 9 }).length).toBeLessThanOrEqual(most);
+  });
+});
+
+test("the crate and the package have one version", () => {
+  const crate = /^version = "([^"]+)"/m.exec(readFileSync(`${root}Cargo.toml`, "utf8"))?.[1];
+  expect((JSON.parse(readFileSync(`${root}package.json`, "utf8")) as { version: string }).version).toBe(crate);
+});
+
+test("the licences of what is compiled in are there", () => {
+  const notices = readFileSync(`${root}dist/THIRD-PARTY.txt`, "utf8");
+  const titles = [...notices.matchAll(/^(\S.*?)(?: [\d.]+)? \(.*(?:MIT|Apache)/gm)].map(([, title]) => title);
+  expect(titles).toEqual(expect.arrayContaining(["Rust standard library", "rayon", "wasm-bindgen", "wasm-bindgen-rayon", "half", "libm", "commander"]));
+  for (const name of ["LICENSE-MIT", "LICENSE-APACHE"]) expect(existsSync(`${root}${name}`)).toBe(true);
+});

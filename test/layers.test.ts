@@ -1,0 +1,166 @@
+// Holds the sources to the layers they claim: who may import whom, and which files may touch the things that are dangerous or tied to one host.
+// The tables here are the rule; a source that has a good reason to break one changes the table, and says why.
+import { readFileSync, readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** Source files under a folder, as paths relative to the project; what is built or generated for tests is not among them. */
+function sources(folder: string, extension: string): string[] {
+  return readdirSync(`${root}${folder}`, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(extension))
+    .map((name) => `${folder}/${name}`)
+    .sort();
+}
+
+/** Code without comments: a rule is about what runs, not about what is explained. Both languages write comments alike. */
+const code = (file: string): string =>
+  readFileSync(`${root}${file}`, "utf8").replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|[^:"'`])\/\/.*$/gm, "$1");
+
+const rust = sources("crate", ".rs");
+const typescript = sources("ts", ".ts");
+const library = typescript.filter((file) => !file.startsWith("ts/cli/"));
+
+/** Files of `among` that contain `pattern`, other than those under one of the `homes`. */
+const strangers = (among: readonly string[], pattern: RegExp, homes: readonly string[]): string[] =>
+  among.filter((file) => pattern.test(code(file)) && !homes.some((home) => file === home || file.startsWith(home)));
+
+const homes = [
+  { what: "unsafe code", among: rust, pattern: /\bunsafe\b(?!_)/, homes: ["crate/js/", "crate/parallel.rs", "crate/parallel/"] },
+  // The guard in js refuses a build without atomics; parallel waits with the wasm's own instruction.
+  {
+    what: "instruction sets",
+    among: rust,
+    pattern: /core::arch|std::arch|target_feature/,
+    homes: ["crate/simd/", "crate/js/mod.rs", "crate/parallel/pool.rs"],
+  },
+  { what: "rayon", among: rust, pattern: /\brayon::/, homes: ["crate/parallel/"] },
+  { what: "wasm-bindgen", among: rust, pattern: /\bwasm_bindgen/, homes: ["crate/js/"] },
+  { what: "the reference implementation", among: rust, pattern: /\b(crate|super)::reference\b/, homes: [] },
+  { what: "the boundary to JavaScript", among: rust, pattern: /\b(crate|super)::js\b/, homes: [] },
+  { what: "compiling or instantiating wasm", among: library, pattern: /WebAssembly\.(compile|instantiate)|new WebAssembly\./, homes: ["ts/load.ts", "ts/pool/"] },
+  { what: "validating wasm", among: library, pattern: /WebAssembly\.validate/, homes: ["ts/features.ts"] },
+  { what: "the generated glue", among: library, pattern: /"#(glue|worker|memory-limits)"/, homes: ["ts/load.ts", "ts/pool/"] },
+  { what: "the memory's buffer", among: library, pattern: /memory\.buffer/, homes: ["ts/memory.ts", "ts/pool/instance.ts"] },
+  { what: "workers", among: library, pattern: /new Worker\(|\bpostMessage\(/, homes: ["ts/pool/", "ts/features.ts"] },
+  { what: "atomics", among: library, pattern: /\bAtomics\.\w+\(/, homes: ["ts/pool/", "ts/features.ts"] },
+  { what: "Node built-ins", among: library, pattern: /"node:/, homes: ["ts/pool/"] },
+  // A static import would make a browser's bundler look for it.
+  { what: "importing Node built-ins", among: library, pattern: /(from|import\(?)\s*"node:/, homes: [] },
+  { what: "imports of packages", among: library, pattern: /from "[^.#]/, homes: [] },
+];
+
+describe("stays where it belongs", () => {
+  for (const { what, among, pattern, homes: allowed } of homes) {
+    test(what, () => expect(strangers(among, pattern, allowed)).toEqual([]));
+    // A home nobody lives in is a rule that has outlived its reason.
+    if (allowed.length > 0) {
+      test(`${what}: every home is lived in`, () => {
+        expect(allowed.filter((home) => !among.some((file) => file.startsWith(home) && pattern.test(code(file))))).toEqual([]);
+      });
+    }
+  }
+});
+
+/** What each module of the crate may import, besides itself; `Error` and `Shape` are named by all. */
+const crate: Record<string, readonly string[]> = {
+  js: ["cross_entropy", "sigmoid", "options", "labels", "element", "parallel", "simd"],
+  sigmoid: ["cross_entropy", "options", "element", "parallel"],
+  cross_entropy: ["options", "labels", "element", "parallel", "kernels", "objective", "simd"],
+  kernels: ["options", "objective", "element", "math", "simd"],
+  options: ["parallel", "simd"],
+  labels: [],
+  parallel: [],
+  objective: [],
+  element: [],
+  math: ["simd"],
+  simd: [],
+  shape: [],
+  error: [],
+  reference: [],
+};
+
+/** Names that lib.rs re-exports, and the module each comes from. */
+const reexports: Record<string, string> = { Element: "element", GradElement: "element", bf16: "element", f16: "element", Labels: "labels", Kernel: "simd",
+  Executor: "parallel", WeightedSigmoid: "sigmoid", CrossEntropy: "options" };
+
+const moduleOf = (file: string): string => file.split("/")[1]?.replace(".rs", "") ?? "";
+
+function rustImports(file: string): string[] {
+  const text = code(file);
+  const single = [...text.matchAll(/\bcrate::(\w+)/g)].map(([, name]) => name ?? "");
+  const grouped = [...text.matchAll(/\bcrate::\{([^}]*)\}/g)].flatMap(([, names]) => (names ?? "").split(",").map((name) => name.trim().split("::")[0] ?? ""));
+  return [...single, ...grouped].filter((name) => name !== "").map((name) => reexports[name] ?? name);
+}
+
+describe("the crate's layers", () => {
+  for (const [name, allowed] of Object.entries(crate)) {
+    test(`${name} imports ${allowed.length === 0 ? "nothing above it" : allowed.join(", ")}`, () => {
+      const files = rust.filter((file) => moduleOf(file) === name);
+      expect(files).not.toEqual([]);
+      const imports = new Set(files.flatMap(rustImports));
+      expect([...imports].filter((used) => ![name, "Error", "Shape", ...allowed].includes(used))).toEqual([]);
+    });
+  }
+
+  test("every module is in the table", () => {
+    expect([...new Set(rust.map(moduleOf))].filter((name) => name !== "lib" && crate[name] === undefined)).toEqual([]);
+  });
+
+  test("no circle", () => expectNoCircle(crate));
+});
+
+/** The TypeScript layers, top to bottom: a file imports only from groups below its own, or from its own. */
+const layers: readonly (readonly string[])[] = [
+  ["index"],
+  ["load"],
+  ["engine"],
+  ["result", "call"],
+  ["arguments"],
+  ["options", "tensor", "presets"],
+  ["layout"],
+  ["memory", "features"],
+  ["pool"],
+  ["dtypes", "errors", "symbols"],
+];
+
+describe("the package's layers", () => {
+  const layerOf = (name: string): number => layers.findIndex((names) => names.includes(name));
+  const nameOf = (file: string): string => file.split("/")[1]?.replace(/\.ts$/, "") ?? "";
+
+  for (const file of library) {
+    test(`${file} imports downwards`, () => {
+      const own = layerOf(nameOf(file));
+      expect(own, `${file} is in no layer`).toBeGreaterThanOrEqual(0);
+      const folder = file.slice(0, file.lastIndexOf("/"));
+      // Types alone tie nothing together when the program runs.
+      const imports = [...code(file).matchAll(/^(?:import|export)\s+(?!type\b)[^;]*?from "(\.[^"]+)"/gm)].map(([, path]) => new URL(path ?? "", `file:///${folder}/`).pathname.slice(1));
+      expect(imports.filter((path) => layerOf(nameOf(path.replace(/\.js$/, ".ts"))) < own)).toEqual([]);
+    });
+  }
+
+  test("the command line knows the library by its public surface only", () => {
+    const insiders = typescript
+      .filter((file) => file.startsWith("ts/cli/"))
+      .filter((file) => [...code(file).matchAll(/from "(\.\.\/[^"]+)"/g)].some(([, path]) => path !== "../index.js"));
+    expect(insiders).toEqual([]);
+  });
+});
+
+function expectNoCircle(graph: Record<string, readonly string[]>): void {
+  const visit = (name: string, path: readonly string[]): void => {
+    expect(path, `a circle: ${[...path, name].join(" -> ")}`).not.toContain(name);
+    for (const next of graph[name] ?? []) visit(next, [...path, name]);
+  };
+  for (const name of Object.keys(graph)) visit(name, []);
+}
+
+describe("size", () => {
+  const most = 400;
+  test(`no source file over ${most} lines`, () => {
+    const scripts = sources("ts/build", ".mjs");
+    const lines = (file: string): number => readFileSync(`${root}${file}`, "utf8").trimEnd().split("\n").length;
+    expect([...rust, ...typescript, ...scripts].filter((file) => lines(file) > most)).toEqual([]);
+  });
+});

@@ -17,7 +17,7 @@ const checks = [
   { name: "tsc", program: process.execPath, args: [inModules("typescript/bin/tsc"), "-p", root] },
   { name: "tsc, build scripts", program: process.execPath, args: [inModules("typescript/bin/tsc"), "-p", `${root}/ts/build`] },
   { name: "publint", program: process.execPath, args: [inModules("publint/src/cli.js"), "run", root, "--strict"] },
-  { name: "layers", program: process.execPath, args: [inModules("vitest/vitest.mjs"), "run", "--project=node", "test/layers.test.ts"] },
+  { name: "layers", program: process.execPath, args: [inModules("vitest/vitest.mjs"), "run", "--project=node", "--reporter=dot", "test/layers.test.ts"] },
 ];
 
 /** @returns {Promise<number>} the exit code */

@@ -4,7 +4,7 @@ export { Engine, type EngineInfo } from "./engine.js";
 export { Tensor } from "./tensor.js";
 export { presets } from "./presets.js";
 export { isSparseXentError, SparseXentError, type ErrorCode, type ErrorParts } from "./errors.js";
-export type { Copies, Dtype, LabelsDtype, LogitsDtype, TypedArray, Views, WeightsDtype } from "./dtypes.js";
+export type { Copies, Dtype, Float16ArrayLike, LabelsDtype, LogitsDtype, TypedArray, Views, WeightsDtype } from "./dtypes.js";
 export type {
   CrossEntropyAsyncOptions,
   CrossEntropyOptions,

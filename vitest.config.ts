@@ -10,8 +10,8 @@ import { defineConfig } from "vitest/config";
 const engineOnly = process.env["SPARSE_XENT_TESTS"] === "engine";
 const hasRelaxed = Number(process.versions.node.split(".")[0]) >= 22;
 
-// Not about the engine: the artifacts, the package, the sources, the command line.
-const once = ["test/{artifact,packed,layers,readme}.test.ts", "test/cli/**"];
+// Not about the engine (the artifacts, the package, the sources, the command line), or starting every Node by themselves.
+const once = ["test/{artifact,packed,layers,readme,faults,lifecycle}.test.ts", "test/cli/**"];
 const browser = "test/**/*.browser.test.ts";
 const never = ["**/node_modules/**", browser];
 

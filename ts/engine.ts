@@ -122,7 +122,7 @@ export class Engine {
     labels: LabelsInput,
     options?: Exactly<O, CrossEntropyOptions>,
   ): CrossEntropyResult<O, L> {
-    const args = readArguments(this.#memory, logits, labels, options ?? {}, false);
+    const args = readArguments(this.#memory, logits, labels, options === undefined ? {} : options, false);
     const call = new Call(this.#memory, args, this.#runtime.syncThreads);
     try {
       return this.#conclude(call, args, this.#runtime.run(call.address), undefined) as CrossEntropyResult<O, L>;
@@ -152,7 +152,7 @@ export class Engine {
     labels: LabelsInput,
     options?: Exactly<O, CrossEntropyAsyncOptions>,
   ): Promise<CrossEntropyResult<O, L>> {
-    const args = readArguments(this.#memory, logits, labels, options ?? {}, true);
+    const args = readArguments(this.#memory, logits, labels, options === undefined ? {} : options, true);
     const signal = options?.signal;
     if (signal?.aborted === true) {
       throw new SparseXentError({ code: "ABORTED", message: "the call was aborted by its signal", cause: signal.reason });

@@ -3,8 +3,8 @@
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { load, type CrossEntropyOptions, type Engine, type Tensor } from "sparse-xent";
-import { describe, expect, test } from "vitest";
-import { useEngine } from "./support.js";
+import { describe, expect, test, vi } from "vitest";
+import { rejectionOf, useEngine } from "./support.js";
 
 /** Numbers that look random, the same in every run, so that blocks which change places change the result. */
 function paint(array: { length: number; [index: number]: number }, seed: number, value: (unit: number) => number): void {
@@ -56,11 +56,18 @@ async function digest(engine: Engine, which: Case, how: "sync" | "async"): Promi
 }
 
 /** Digests of all cases by name. */
-async function digests(threads: number, how: "sync" | "async"): Promise<Record<string, string>> {
-  const engine = await load({ threads });
+async function digestsOf(engine: Engine, how: "sync" | "async"): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
   for (const which of cases) found[which.name] = await digest(engine, which, how);
-  expect(engine.info).toMatchObject({ threads, usedBytes: 0 });
+  expect(engine.info.usedBytes).toBe(0);
+  return found;
+}
+
+/** The same for a fresh engine. */
+async function digests(threads: number, how: "sync" | "async"): Promise<Record<string, string>> {
+  const engine = await load({ threads });
+  expect(engine.info.threads).toBe(threads);
+  const found = await digestsOf(engine, how);
   await engine.dispose();
   return found;
 }
@@ -123,5 +130,47 @@ describe("at work", () => {
     const alone = await Promise.all(sizes.map((which) => digest(given.xent, which, "async")));
     const mixed = await Promise.all([...sizes, ...sizes].map((which, index) => digest(given.xent, which, index % 2 === 0 ? "async" : "sync")));
     expect(mixed).toEqual([...alone, ...alone]);
+  });
+});
+
+// What a browser's main thread and a page without isolation are like; Node is made to answer the questions as they do.
+describe("elsewhere", () => {
+  const inject = Symbol.for("sparse-xent.injectFault");
+
+  async function loadWhereWaitingIsForbidden(): Promise<Engine> {
+    const wait = vi.spyOn(Atomics, "wait").mockImplementation(() => {
+      throw new TypeError("Atomics.wait cannot be called in this context");
+    });
+    try {
+      return await load({ threads: 3 });
+    } finally {
+      wait.mockRestore();
+    }
+  }
+
+  test("where waiting is forbidden a worker builds the pool and runs the asynchronous calls", async () => {
+    const engine = await loadWhereWaitingIsForbidden();
+    expect(engine.info).toMatchObject({ threads: 3, isolated: true, canBlock: false });
+    const alone = await digests(1, "sync");
+    expect(await digestsOf(engine, "async")).toEqual(alone);
+    expect(await digestsOf(engine, "sync")).toEqual(alone);
+    await engine.dispose();
+  });
+
+  test("dead_worker_rejects where waiting is forbidden", async () => {
+    const engine = (await loadWhereWaitingIsForbidden()) as Engine & Record<typeof inject, (kind: number, how: string) => Promise<number>>;
+    expect(await engine[inject](0, "async")).toBe(0);
+    expect((await rejectionOf(engine[inject](1, "async"))).code).toBe("ENGINE_LOST");
+    await engine.dispose();
+  });
+
+  test("where memory cannot be shared there is one thread, and the same bits", async () => {
+    vi.stubGlobal("crossOriginIsolated", false);
+    const engine = await load({ threads: 3 }).finally(() => vi.unstubAllGlobals());
+    expect(engine.info).toMatchObject({ threads: 1, isolated: false });
+    const alone = await digests(1, "sync");
+    expect(await digestsOf(engine, "async")).toEqual(alone);
+    expect(await digestsOf(engine, "sync")).toEqual(alone);
+    await engine.dispose();
   });
 });

@@ -1,9 +1,9 @@
 // Finds the Rust toolchain that can build the wasm files: rustc with the sources of its standard library (the wasm needs it rebuilt with atomics), its
 // cargo, and a wasm linker. Installs one when there is none, and never changes which toolchain is the user's default.
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { dirname } from "node:path";
 import process from "node:process";
-import { StepFailed, attempt, run, say, step } from "./report.mjs";
+import { StepFailed, attempt, step } from "./report.mjs";
 
 /**
  * @typedef {object} Toolchain
@@ -117,6 +117,12 @@ async function debianPackages() {
   return undefined;
 }
 
+/** The line of a program's output that says why it failed. @param {string} output */
+function reasonIn(output) {
+  const lines = output.trim().split("\n");
+  return lines.findLast((line) => /^(E|error|info): /i.test(line)) ?? lines.at(-1) ?? "";
+}
+
 /** @returns {Promise<string | undefined>} why not, or nothing */
 async function installFromDebian() {
   if (!debian) return "no apt-get here";
@@ -129,7 +135,7 @@ async function installFromDebian() {
   // --no-remove: these packages conflict with Debian's own rustc and rustup, which are the user's.
   const args = ["install", "-y", "-qq", "--no-install-recommends", "--no-remove", ...wanted];
   const { code, output } = await attempt("apt-get", args, { env, name: "apt-get install" });
-  return code === 0 ? undefined : `apt-get ${args.join(" ")}: ${output.trim().split("\n").at(-1)}`;
+  return code === 0 ? undefined : `apt-get ${args.join(" ")}: ${reasonIn(output)}`;
 }
 
 const rustupArgs = ["toolchain", "install", rustupVersion, "--profile", "minimal", "--component", "rust-src", "--no-self-update"];
@@ -140,7 +146,7 @@ async function installWithRustup() {
   const rustup = onPath("rustup")[0];
   if (rustup === undefined) return "no rustup here";
   const { code, output } = await attempt(rustup, rustupArgs, { name: "rustup", timeoutMs: rustupLimitMs });
-  return code === 0 ? undefined : `rustup ${rustupArgs.join(" ")}: ${output.trim().split("\n").at(-1)}`;
+  return code === 0 ? undefined : `rustup ${rustupArgs.join(" ")}: ${reasonIn(output)}`;
 }
 
 /** @param {readonly string[]} missing @param {readonly string[]} tried */

@@ -67,6 +67,10 @@ pub(crate) enum Stopped {
 
 impl Executor {
     /// How many workers a run of `units` units uses; worker indices are below it. At least 1.
+    #[cfg_attr(
+        not(feature = "threads"),
+        expect(unused_variables, reason = "the caller alone, whatever the units")
+    )]
     pub(crate) fn workers(self, units: usize) -> usize {
         match self {
             Executor::Serial => 1,

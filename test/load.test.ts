@@ -1,0 +1,108 @@
+// What load() accepts, refuses and reports.
+import { readFileSync } from "node:fs";
+import { isSparseXentError, load, type Engine, type LoadOptions } from "sparse-xent";
+import { afterEach, describe, expect, test } from "vitest";
+import { rejectionOf } from "./support.ts";
+
+const file = (name: string): URL => new URL(`../dist/${name}`, import.meta.url);
+const simd = readFileSync(file("sparse-xent.simd.wasm"));
+// -ln(1 / 4)
+const LN_4 = Math.log(4);
+
+const engines: Engine[] = [];
+async function loaded(options?: LoadOptions): Promise<Engine> {
+  const engine = await load(options);
+  engines.push(engine);
+  return engine;
+}
+afterEach(async () => void (await Promise.all(engines.splice(0).map((engine) => engine.dispose()))));
+
+const lossOf = (engine: Engine): number => engine.crossEntropy({ data: new Float32Array(8), shape: [2, 4] }, [0, 3]).loss;
+
+describe("refused options", () => {
+  const rows: [name: string, options: unknown, message: string][] = [
+    ["threads 0", { threads: 0 }, 'threads got 0, expected an integer 1..256 or "auto"'],
+    ["threads 257", { threads: 257 }, 'threads got 257, expected an integer 1..256 or "auto"'],
+    ["threads 1.5", { threads: 1.5 }, 'threads got 1.5, expected an integer 1..256 or "auto"'],
+    ["threads as text", { threads: "2" }, 'threads got "2", expected an integer 1..256 or "auto"'],
+    ["build unknown", { build: "fast" }, 'build got "fast", expected "auto", "relaxed" or "simd"'],
+    ["wasm as text", { wasm: "x.wasm" }, 'wasm got "x.wasm", expected a URL, Response, BufferSource or WebAssembly.Module'],
+    ["workerUrl as number", { workerUrl: 1 }, "workerUrl got 1, expected a URL or its text"],
+    ["maximumPages 1", { maximumPages: 1 }, "maximumPages got 1, expected an integer"],
+    ["maximumPages 65537", { maximumPages: 65_537 }, "maximumPages got 65537, expected an integer"],
+    ["an unknown name", { thread: 1 }, 'options got "thread", expected only threads, build, wasm, workerUrl, maximumPages'],
+    ["null", null, "options got null, expected an object"],
+  ];
+  test.each(rows)("%s", async (_name, options, message) => {
+    const error = await rejectionOf(load(options as LoadOptions));
+    expect(error.code).toBe("OPTION_RANGE");
+    expect(error.message).toContain(message);
+  });
+});
+
+describe("wasm may be", () => {
+  const rows: [name: string, wasm: () => NonNullable<LoadOptions["wasm"]> | Promise<WebAssembly.Module>][] = [
+    ["a URL", () => file("sparse-xent.simd.wasm")],
+    ["a data URL", () => new URL(`data:application/wasm;base64,${simd.toString("base64")}`)],
+    ["a Response", () => new Response(simd)],
+    ["a Uint8Array", () => new Uint8Array(simd)],
+    ["an ArrayBuffer", () => new Uint8Array(simd).buffer],
+    ["a Module", () => WebAssembly.compile(new Uint8Array(simd))],
+  ];
+  test.each(rows)("%s", async (_name, wasm) => {
+    const engine = await loaded({ wasm: await wasm(), threads: 2 });
+    expect(engine.info.build).toBe("simd");
+    expect(lossOf(engine)).toBeCloseTo(LN_4, 6);
+  });
+});
+
+describe("what cannot be loaded is LOAD_FAILED", () => {
+  const rows: [name: string, options: LoadOptions, message: RegExp][] = [
+    ["a file that is not there", { wasm: file("absent.wasm") }, /the given wasm could not be read or compiled: .*ENOENT/],
+    ["an answer that is an error", { wasm: new Response("no", { status: 404 }) }, /answered 404/],
+    ["bytes that are no wasm", { wasm: new Uint8Array(8) }, /the given wasm could not be read or compiled: CompileError/],
+    ["another wasm", { wasm: Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0) }, /could not be instantiated/],
+    ["a worker file that is not there", { workerUrl: file("absent.js"), threads: 3 }, /a helper worker could not be started: .*absent\.js/],
+  ];
+  test.each(rows)("%s", async (_name, options, message) => {
+    const error = await rejectionOf(load(options));
+    expect(error.code).toBe("LOAD_FAILED");
+    expect(error.message).toMatch(message);
+    expect(error.cause).toBeDefined();
+  });
+});
+
+test("a wasm of another build than the wished one is a conflict", async () => {
+  const wasm = new Uint8Array(readFileSync(file("sparse-xent.simd.wasm")));
+  const error = await rejectionOf(load({ wasm, build: "relaxed" }).catch((thrown: unknown) => {
+    // A host without relaxed SIMD says so before it looks at the file.
+    if (isSparseXentError(thrown, "LOAD_FAILED")) expect(thrown.message).toContain("without relaxed SIMD");
+    throw thrown;
+  }));
+  expect(["OPTION_CONFLICT", "LOAD_FAILED"]).toContain(error.code);
+});
+
+test("the shipped worker file serves as workerUrl", async () => {
+  for (const workerUrl of [file("worker.js"), file("worker.js").href]) {
+    const engine = await loaded({ workerUrl, threads: 3 });
+    expect(lossOf(engine)).toBeCloseTo(LN_4, 6);
+    const { loss } = await engine.crossEntropyAsync({ data: new Float32Array(8), shape: [2, 4] }, [0, 3]);
+    expect(loss).toBeCloseTo(LN_4, 6);
+  }
+});
+
+test("maximumPages bounds the memory, and refusal leaves the engine usable", async () => {
+  const engine = await loaded({ maximumPages: 256, threads: 2 });
+  const error = await rejectionOf(Promise.resolve().then(() => engine.tensor("u8", [15_900_000])));
+  expect(error.code).toBe("OUT_OF_MEMORY");
+  expect(lossOf(engine)).toBeCloseTo(LN_4, 6);
+  expect(engine.info.memoryBytes).toBeLessThanOrEqual(256 * 65_536);
+});
+
+test("info tells threads, isolation and build", async () => {
+  const one = await loaded({ threads: 1, build: "simd" });
+  expect(one.info).toMatchObject({ build: "simd", threads: 1, isolated: true, canBlock: true });
+  const auto = await loaded();
+  expect(auto.info.threads).toBeGreaterThanOrEqual(1);
+  expect(auto.info.threads).toBeLessThanOrEqual(16);
+});

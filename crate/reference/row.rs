@@ -1,0 +1,167 @@
+//! One row: its statistics, then its loss and gradient.
+
+use super::{Input, Normalize, Options, SmoothingWeights};
+
+/// Statistics of a row; vectors have one element per class and are only meaningful at kept classes.
+#[derive(Clone, Debug)]
+pub struct RowStats {
+    /// Largest kept logit, unscaled.
+    pub max: f64,
+    /// ln of the sum of exp(scale (x - max)).
+    pub ln_sum: f64,
+    /// scale (largest other logit - logit of the label).
+    pub lead: f64,
+    /// -ln p of every class.
+    pub surprise: Vec<f64>,
+    /// Probability of every class.
+    pub p: Vec<f64>,
+    /// 1 - p of the label, without the subtraction.
+    pub rest: f64,
+}
+
+impl RowStats {
+    /// Passes one and two. `None` if the row is NaN: a NaN, a +inf, or nothing but -inf.
+    pub fn of(x: &[f64], label: usize, scale: f64, keeps: impl Fn(usize) -> bool) -> Option<RowStats> {
+        let kept = || (0..x.len()).filter(|k| keeps(*k));
+        if kept().any(|k| x[k].is_nan() || x[k] == f64::INFINITY) {
+            return None;
+        }
+        // Pass one: the largest logit and where it is, and the largest of the classes other than the label.
+        let top = kept().reduce(|best, k| if x[k] > x[best] { k } else { best })?;
+        let max = x[top];
+        if max == f64::NEG_INFINITY {
+            return None;
+        }
+        let others = || kept().filter(|k| *k != label);
+        let other_max = others().map(|k| x[k]).fold(f64::NEG_INFINITY, f64::max);
+        // Pass two: sums of exponentials. The largest term is 1 and stays out, so that ln_1p sees the small rest.
+        let ln_sum = sum(kept().filter(|k| *k != top).map(|k| (scale * (x[k] - max)).exp())).ln_1p();
+        let lead = if other_max == f64::NEG_INFINITY { other_max } else { scale * (other_max - x[label]) };
+        // delta: ln of the odds against the label.
+        let other_sum = sum(others().map(|k| (scale * (x[k] - other_max)).exp()));
+        let delta = if lead.is_infinite() { lead } else { lead + other_sum.ln() };
+        let mut surprise: Vec<f64> = x.iter().map(|x| ln_sum - scale * (x - max)).collect();
+        surprise[label] = if delta <= 0.0 { delta.exp().ln_1p() } else { delta + (-delta).exp().ln_1p() };
+        let mut p: Vec<f64> = x.iter().map(|x| (scale * (x - max)).exp() / ln_sum.exp()).collect();
+        p[label] = logistic(-delta);
+        Some(RowStats { max, ln_sum, lead, surprise, p, rest: logistic(delta) })
+    }
+
+    /// The statistics as `Input::LogProbs` has them: nothing is normalised.
+    pub(super) fn of_log_probs(x: &[f64], label: usize) -> Option<RowStats> {
+        let surprise: Vec<f64> = x.iter().map(|x| -x).collect();
+        let p = x.iter().map(|x| x.exp()).collect();
+        let rest = -x[label].exp_m1();
+        (!x[label].is_nan()).then_some(RowStats { max: 0.0, ln_sum: 0.0, lead: 0.0, surprise, p, rest })
+    }
+}
+
+/// 1 / (1 + exp(-x)), full relative accuracy on both sides.
+fn logistic(x: f64) -> f64 {
+    if x > 0.0 { 1.0 / (1.0 + (-x).exp()) } else { x.exp() / (1.0 + x.exp()) }
+}
+
+/// Compensated sum (Neumaier): the definition should not be what limits a comparison.
+fn sum(terms: impl Iterator<Item = f64>) -> f64 {
+    let (mut total, mut lost) = (0.0_f64, 0.0);
+    for term in terms {
+        let next = total + term;
+        lost += if total.abs() >= term.abs() { (total - next) + term } else { (term - next) + total };
+        total = next;
+    }
+    if total.is_finite() { total + lost } else { total }
+}
+
+/// `factor * value`, where a factor of 0 switches the term off even if the value is infinite.
+fn term(factor: f64, value: f64) -> f64 {
+    if factor == 0.0 { 0.0 } else { factor * value }
+}
+
+/// Weighted loss of one row and its gradient, upstream and denominator left out.
+pub(super) struct Row {
+    pub(super) loss: f64,
+    pub(super) grad: Vec<f64>,
+}
+
+impl Row {
+    pub(super) fn times(self, weight: f64) -> Row {
+        Row { loss: weight * self.loss, grad: self.grad.iter().map(|grad| weight * grad).collect() }
+    }
+}
+
+/// Pass three of an active row: the loss and `a * p + b + c [k = label]` from the statistics.
+pub(super) fn finish(stats: &RowStats, label: usize, sample: f64, o: &Options<'_>) -> Row {
+    let classes = stats.p.len();
+    let kept = || (0..classes).filter(|k| o.keeps(*k));
+    let count = kept().count() as f64;
+    let (weight, scale, epsilon) = (o.class_weight_of(label) * sample, o.logit_scale, o.label_smoothing);
+    let lse = scale * stats.max + stats.ln_sum;
+
+    // The weight of -ln p_k in the loss, apart from the target term. `a` is the sum of all weights.
+    let spread: Vec<f64> = (0..classes)
+        .map(|k| match (o.label_matrix, o.smoothing_weights) {
+            _ if !o.keeps(k) => 0.0,
+            (Some(matrix), _) => sample * matrix[label * classes + k],
+            (None, SmoothingWeights::Class) => epsilon * sample * o.class_weight_of(k) / count,
+            (None, SmoothingWeights::Row) => epsilon * weight / count,
+        })
+        .collect();
+    let target = if o.label_matrix.is_some() { 0.0 } else { (1.0 - epsilon) * weight };
+
+    let (loss, slope) = modulate(stats, label, o.focal_gamma, o.poly1_epsilon);
+    let spread_loss = sum(kept().map(|k| term(spread[k], stats.surprise[k])));
+    let h = term(target, loss) + spread_loss + term(o.z_loss * weight, lse * lse);
+
+    let normalised = o.input == Input::Logits;
+    let tilt = term(2.0 * o.z_loss * weight, lse);
+    let c = -target * slope;
+    let a = if normalised { -c + sum(spread.iter().copied()) + tilt } else { 0.0 };
+    let mut grad: Vec<f64> = (0..classes).map(|k| a * stats.p[k] - spread[k]).collect();
+    grad[label] = if normalised && stats.rest < 0.5 {
+        // a + b + c without the cancellation, less a * rest.
+        let others = sum((0..classes).filter(|k| *k != label).map(|k| spread[k]));
+        others + tilt - a * stats.rest
+    } else {
+        grad[label] + c
+    };
+    // d z / d x is the scale; classes that are not kept are not read either.
+    let grad = (0..classes).map(|k| if o.keeps(k) { scale * grad[k] } else { 0.0 }).collect();
+    Row { loss: h, grad }
+}
+
+/// Focal and poly-1: `f = rest^gamma (loss + pi rest)` and df / d loss.
+fn modulate(stats: &RowStats, label: usize, gamma: f64, pi: f64) -> (f64, f64) {
+    let (loss, rest, q) = (stats.surprise[label], stats.rest, stats.p[label]);
+    if gamma == 0.0 && pi == 0.0 {
+        return (loss, 1.0);
+    }
+    let factor = if gamma == 0.0 { 1.0 } else { rest.powf(gamma) };
+    let rho = if rest == 0.0 { 1.0 } else { loss / rest };
+    let slope = factor * (1.0 + pi * q + gamma * q * (rho + pi));
+    (factor * (loss + pi * rest), if loss == f64::INFINITY { 1.0 } else { slope })
+}
+
+/// `Input::Probs`: loss and gradient for weight 1.
+pub(super) fn probs(x: &[f64], label: usize, normalize: Normalize, epsilon: f64) -> Row {
+    let clip = |n: f64| if n.is_nan() { n } else { n.clamp(epsilon, 1.0 - epsilon) };
+    let inside = |n: f64| (epsilon..=1.0 - epsilon).contains(&n);
+    let hit = |k: usize| if k == label { 1.0 } else { 0.0 };
+    let classes = 0..x.len();
+    match normalize {
+        Normalize::Before => {
+            let total = sum(x.iter().copied());
+            let n = x[label] / total;
+            let grad = |k| if inside(n) { 1.0 / total - hit(k) / x[label] } else { 0.0 };
+            Row { loss: -clip(n).ln(), grad: classes.map(grad).collect() }
+        }
+        Normalize::After => {
+            let total = sum(x.iter().map(|x| clip(*x)));
+            let grad = |k: usize| if inside(x[k]) { 1.0 / total - hit(k) / x[k] } else { 0.0 };
+            Row { loss: total.ln() - clip(x[label]).ln(), grad: classes.map(grad).collect() }
+        }
+        Normalize::Never => {
+            let grad = |k: usize| if inside(x[k]) { -hit(k) / x[k] } else { 0.0 };
+            Row { loss: -clip(x[label]).ln(), grad: classes.map(grad).collect() }
+        }
+    }
+}

@@ -26,6 +26,7 @@ use core::sync::atomic::AtomicI32;
 use plan::Plan;
 
 /// Below this many logits a call stays on the calling thread, and each further thread needs as many again.
+#[cfg(feature = "threads")]
 const ELEMENTS_PER_THREAD: usize = 131_072;
 
 /// Logits to read, with their shape.
@@ -303,6 +304,10 @@ impl CrossEntropy<'_> {
 
 impl Executor {
     /// The executor for a call of this size: threads only where each has enough to do.
+    #[cfg_attr(
+        not(feature = "threads"),
+        expect(unused_variables, reason = "a serial call is serial at any size")
+    )]
     fn for_elements(self, elements: usize) -> Self {
         match self {
             Executor::Serial => Executor::Serial,

@@ -5,7 +5,7 @@ import { arrayHolds, dtypeNamed, dtypeOfArray, dtypes, isTypedArray, type Dtype,
 import { mismatch, show, SparseXentError } from "./errors.js";
 import { broadcastTarget, checkBytes, checkSizes, forLogits, layoutOf, product, readShape, sameShape, type Layout } from "./layout.js";
 import { isDetached, type Memory } from "./memory.js";
-import { accepted, conflict, readOptions, type CrossEntropyAsyncOptions, type Settings } from "./options.js";
+import { accepted, conflict, optionNames, readOptions, type CrossEntropyAsyncOptions, type Settings } from "./options.js";
 import { Tensor } from "./tensor.js";
 
 /** An array argument whose element type is known. */
@@ -21,8 +21,12 @@ export interface Operand {
   readonly source: Tensor | TypedArray | readonly number[];
 }
 
+/** What a call computes. */
+export type Operation = "crossEntropy" | "weightedSigmoid";
+
 /** A call's arguments, checked. */
 export interface Arguments {
+  readonly operation: Operation;
   readonly layout: Layout;
   readonly logits: Operand & { readonly dtype: LogitsDtype };
   readonly labels: Operand;
@@ -69,14 +73,19 @@ export function readArguments(memory: Memory, logits: unknown, labels: unknown, 
   checkByteCounts(layout, read, options.grad === true, memory.maximumBytes);
 
   const classWeight = classMap === undefined ? read.classWeight : expandClasses(classMap, layout.classes);
-  const settings = readOptions(options, isAsync);
+  const settings = readOptions(options, isAsync ? [...optionNames, "signal"] : optionNames);
   const grad = readGrad(options.grad);
-  if (typeof read.upstream !== "number" && settings.reduction !== "none") throw conflict("upstream per row", 'a number unless reduction is "none"');
+  checkGradConflicts(read, grad, settings, "row");
+  checkAliases(grad, { ...read, classWeight });
+  return { operation: "crossEntropy", ...read, layout, classWeight, grad, settings };
+}
+
+/** OPTION_CONFLICT of upstream and grad. */
+export function checkGradConflicts(read: ReadArrays, grad: boolean | Tensor, settings: Settings, unit: string): void {
+  if (typeof read.upstream !== "number" && settings.reduction !== "none") throw conflict(`upstream per ${unit}`, 'a number unless reduction is "none"');
   if (settings.accumulate && !(grad instanceof Tensor && grad !== read.logits.source)) {
     throw conflict("accumulate", "a grad tensor other than the logits");
   }
-  checkAliases(grad, { ...read, classWeight });
-  return { ...read, layout, classWeight, grad, settings };
 }
 
 /** The options that can hold arrays. */
@@ -86,7 +95,7 @@ function arrayOptions(options: CrossEntropyAsyncOptions): Record<string, unknown
 }
 
 /** DISPOSED and WRONG_ENGINE. */
-function assertUsable(memory: Memory, values: Readonly<Record<string, unknown>>): void {
+export function assertUsable(memory: Memory, values: Readonly<Record<string, unknown>>): void {
   memory.assertOpen();
   for (const [name, value] of Object.entries(values)) {
     if (value instanceof Tensor) {
@@ -109,16 +118,16 @@ function isShaped(value: unknown): value is Readonly<Record<"data" | "shape" | "
 }
 
 /** An argument of which the elements are known and the shape is not yet checked. */
-type Found = Omit<Operand, "shape"> & { readonly shape: unknown; readonly isBare: boolean };
+export type Found = Omit<Operand, "shape"> & { readonly shape: unknown; readonly isBare: boolean };
 
 /** An option that can be left out or, for two of them, be a number. */
-function readOptional(name: keyof typeof accepted, value: unknown): Found | undefined {
-  const isNumber = typeof value === "number" && (name === "sampleWeight" || name === "upstream");
+export function readOptional(name: keyof typeof accepted, value: unknown): Found | undefined {
+  const isNumber = typeof value === "number" && (name === "sampleWeight" || name === "upstream" || name === "posWeight");
   return value === undefined || isNumber ? undefined : readArray(name, value);
 }
 
 /** DTYPE: what an argument's elements are. */
-function readArray(name: keyof typeof accepted, value: unknown, dtypeOption?: unknown): Found {
+export function readArray(name: keyof typeof accepted, value: unknown, dtypeOption?: unknown): Found {
   if (value instanceof Tensor) {
     assertAccepted(name, value.dtype, false);
     if (dtypeOption !== undefined && dtypeNamed(dtypeOption) !== value.dtype) {
@@ -146,7 +155,7 @@ function readArray(name: keyof typeof accepted, value: unknown, dtypeOption?: un
 }
 
 /** SHAPE: the argument with its dimensions, if it should have any. */
-function shaped({ isBare, ...found }: Found): Operand {
+export function shaped({ isBare, ...found }: Found): Operand {
   if (!isBare && found.shape === undefined) throw mismatch("SHAPE", `${found.name} shape`, undefined, "shape or dims beside data", { shown: "none" });
   return { ...found, shape: isBare ? undefined : readShape(found.name, found.shape) };
 }
@@ -160,7 +169,7 @@ function dtypeOf(name: keyof typeof accepted, array: TypedArray, named: unknown)
   }
   const dtype = dtypeNamed(named);
   if (dtype === undefined) throw mismatch("DTYPE", `${name} dtype`, named, `one of ${accepted[name].join(", ")}`, { shown: String(named) });
-  const held = dtype === "bool" && (name === "sampleWeight" || name === "classMask") ? "u8" : dtype;
+  const held = dtype === "bool" && (name === "sampleWeight" || name === "classMask" || name === "targets") ? "u8" : dtype;
   assertAccepted(name, held, false);
   if (!arrayHolds(array, dtype)) throw mismatch("DTYPE", `${name} dtype`, dtype, `${own} for a ${array[Symbol.toStringTag]}`, { shown: dtype });
   return held as Dtype;
@@ -180,7 +189,7 @@ function assertNumbers(name: string, array: readonly unknown[]): void {
   }
 }
 
-function checkGradDtype(grad: Tensor, logits: LogitsDtype): void {
+export function checkGradDtype(grad: Tensor, logits: LogitsDtype): void {
   const allowed: readonly Dtype[] = logits === "f16" || logits === "bf16" ? [logits, "f32"] : [logits];
   if (!allowed.includes(grad.dtype)) throw mismatch("DTYPE", "grad dtype", grad.dtype, `${allowed.join(" or ")} for ${logits} logits`, { shown: grad.dtype });
 }
@@ -217,7 +226,7 @@ function expandClasses(map: object, classes: number): Operand {
   return { name: "classWeight", dtype: "f64", shape: undefined, length: classes, source: weights };
 }
 
-function logitsShape(logits: Operand, option: unknown): readonly number[] {
+export function logitsShape(logits: Operand, option: unknown): readonly number[] {
   if (option === undefined) {
     if (logits.shape === undefined) throw mismatch("SHAPE", "logits shape", undefined, "shape in the options for a bare array", { shown: "none" });
     return logits.shape;
@@ -227,11 +236,13 @@ function logitsShape(logits: Operand, option: unknown): readonly number[] {
   return shape;
 }
 
-type ReadArrays = Pick<Arguments, "logits" | "labels" | "classWeight" | "sampleWeight" | "upstream" | "classMask" | "labelMatrix">;
+/** The arrays of a call. */
+export type ReadArrays = Pick<Arguments, "logits" | "labels" | "classWeight" | "sampleWeight" | "upstream" | "classMask" | "labelMatrix">;
 
 /** SHAPE of everything but the logits. */
-function checkShapes(layout: Layout, read: ReadArrays, grad: unknown): void {
-  const perRow = [layout.rowShape, layout.keptShape];
+export function checkShapes(layout: Layout, read: ReadArrays, grad: unknown): void {
+  // Of an element-wise operation there is one shape, which both names stand for.
+  const perRow = sameShape(layout.rowShape, layout.keptShape) ? [layout.rowShape] : [layout.rowShape, layout.keptShape];
   const check = (operand: Operand | number | undefined, allowed: readonly (readonly number[])[]): void => {
     if (typeof operand !== "object" || operand.shape === undefined) return;
     const { name, shape } = operand;
@@ -252,26 +263,26 @@ function checkShapes(layout: Layout, read: ReadArrays, grad: unknown): void {
 }
 
 /** LENGTH: a bare array has as many elements as it stands for, a shaped one as many as its shape says. */
-function checkLengths(layout: Layout, read: ReadArrays): void {
-  const check = (operand: Operand | number | undefined, count: number, unit: string): void => {
+export function checkLengths(layout: Layout, read: ReadArrays, unit = "rows"): void {
+  const check = (operand: Operand | number | undefined, count: number, of: string): void => {
     if (typeof operand !== "object") return;
     const shape = operand.name === "logits" ? layout.dims : operand.shape;
     const expected = shape === undefined ? count : product(shape);
     if (operand.length === expected) return;
-    const why = shape === undefined ? unit : `shape ${show(shape)}`;
+    const why = shape === undefined ? of : `shape ${show(shape)}`;
     throw mismatch("LENGTH", `${operand.name} length`, operand.length, `${expected} (${why})`);
   };
   check(read.logits, layout.elements, "logits");
-  check(read.labels, layout.rows, "rows");
+  check(read.labels, layout.rows, unit);
   check(read.classWeight, layout.classes, "classes");
-  check(read.sampleWeight, layout.rows, "rows");
-  check(read.upstream, layout.rows, "rows");
+  check(read.sampleWeight, layout.rows, unit);
+  check(read.upstream, layout.rows, unit);
   check(read.classMask, layout.classes, "classes");
   check(read.labelMatrix, layout.classes ** 2, "classes x classes");
 }
 
 /** SIZE: what has to be copied in or made must fit the memory at its largest. */
-function checkByteCounts(layout: Layout, read: ReadArrays, makesGrad: boolean, maximum: number): void {
+export function checkByteCounts(layout: Layout, read: ReadArrays, makesGrad: boolean, maximum: number): void {
   const { logits, ...rest } = read;
   if (makesGrad || !(logits.source instanceof Tensor)) checkBytes(logits.source instanceof Tensor ? "grad" : "logits", layout.elements * dtypes[logits.dtype].bytes, maximum);
   for (const operand of Object.values(rest)) {
@@ -279,14 +290,14 @@ function checkByteCounts(layout: Layout, read: ReadArrays, makesGrad: boolean, m
   }
 }
 
-function readGrad(grad: unknown): boolean | Tensor {
+export function readGrad(grad: unknown): boolean | Tensor {
   if (grad === undefined) return false;
   if (typeof grad === "boolean" || grad instanceof Tensor) return grad;
   throw mismatch("OPTION_RANGE", "grad", grad, "true, false or a tensor of this engine");
 }
 
 /** ALIAS: a given grad shares no byte with anything that is read, unless it is exactly the logits. */
-function checkAliases(grad: boolean | Tensor, read: ReadArrays): void {
+export function checkAliases(grad: boolean | Tensor, read: ReadArrays): void {
   if (!(grad instanceof Tensor)) return;
   for (const operand of Object.values(read)) {
     if (typeof operand !== "object" || !(operand.source instanceof Tensor)) continue;

@@ -1,6 +1,6 @@
 // One call as a block of 64-bit float words in shared memory: the mirror of crate/js/call.rs. May import arguments, layout, memory and below.
 // Guarantees: whatever a call took from the memory is given back when it closes, its results excepted, and those too when it fails.
-import type { Arguments, Operand } from "./arguments.js";
+import type { Arguments, Operand, Operation } from "./arguments.js";
 import { dtypes, type Dtype } from "./dtypes.js";
 import { broadcastIndex, broadcastTarget, product, sameShape } from "./layout.js";
 import type { Allocation, Memory } from "./memory.js";
@@ -22,8 +22,7 @@ export const callFields = [
 /** The name of a word. */
 export type CallField = (typeof callFields)[number];
 
-/** Which operation the block is for: 1 is cross-entropy. */
-const CROSS_ENTROPY = 1;
+const operations = { crossEntropy: 1, weightedSigmoid: 2 } as const satisfies Record<Operation, number>;
 const WORD_BYTES = 8;
 const gradModes = { none: 0, write: 1, inPlace: 2, accumulate: 3 } as const;
 /** `denominator` when it is a number: one past the words. */
@@ -136,8 +135,9 @@ export class Call {
   }
 
   #shapeWords(threads: number): Partial<Record<CallField, number>> {
-    const { outer, classes, inner } = this.#arguments.layout;
-    return { operation: CROSS_ENTROPY, threads, outer, classes, inner };
+    const { operation, layout } = this.#arguments;
+    const { outer, classes, inner } = layout;
+    return { operation: operations[operation], threads, outer, classes, inner };
   }
 
   #inputWords(): Partial<Record<CallField, number>> {

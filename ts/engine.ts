@@ -1,4 +1,4 @@
-// Engine: one loaded instance, its memory and its threads. May import arguments, call, result, tensor, memory and below.
+// Engine: one loaded instance, its memory and its threads. May import arguments, sigmoid, call, result, tensor, memory and below.
 // Guarantees: a call that fails wrote nothing and left nothing allocated; after dispose() everything of the engine throws DISPOSED.
 import { readArguments, type Arguments } from "./arguments.js";
 import { Call } from "./call.js";
@@ -6,9 +6,10 @@ import { dtypes, isDtype, type Dtype } from "./dtypes.js";
 import { isSparseXentError, mismatch, SparseXentError } from "./errors.js";
 import { checkBytes, product, readShape } from "./layout.js";
 import { Memory } from "./memory.js";
-import type { CrossEntropyAsyncOptions, CrossEntropyOptions, LabelsInput, LogitsInput } from "./options.js";
+import type { CrossEntropyAsyncOptions, CrossEntropyOptions, LabelsInput, LogitsInput, WeightsInput } from "./options.js";
 import type { Runtime } from "./pool/runtime.js";
-import { readError, readResult, type AnyResult, type CrossEntropyResult } from "./result.js";
+import { readError, readResult, type AnyResult, type CrossEntropyResult, type WeightedSigmoidResult } from "./result.js";
+import { readSigmoidArguments, type WeightedSigmoidAsyncOptions, type WeightedSigmoidOptions } from "./sigmoid.js";
 import { asyncDisposeSymbol, disposeSymbol } from "./symbols.js";
 import { Tensor } from "./tensor.js";
 
@@ -122,16 +123,7 @@ export class Engine {
     labels: LabelsInput,
     options?: Exactly<O, CrossEntropyOptions>,
   ): CrossEntropyResult<O, L> {
-    const args = readArguments(this.#memory, logits, labels, options === undefined ? {} : options, false);
-    const call = new Call(this.#memory, args, this.#runtime.syncThreads);
-    try {
-      return this.#conclude(call, args, this.#runtime.run(call.address), undefined) as CrossEntropyResult<O, L>;
-    } catch (error) {
-      this.#fail(call, error);
-      throw error;
-    } finally {
-      call.finish();
-    }
+    return this.#run(readArguments(this.#memory, logits, labels, options === undefined ? {} : options, false)) as CrossEntropyResult<O, L>;
   }
 
   /**
@@ -153,23 +145,47 @@ export class Engine {
     options?: Exactly<O, CrossEntropyAsyncOptions>,
   ): Promise<CrossEntropyResult<O, L>> {
     const args = readArguments(this.#memory, logits, labels, options === undefined ? {} : options, true);
-    const signal = options?.signal;
-    if (signal?.aborted === true) {
-      throw new SparseXentError({ code: "ABORTED", message: "the call was aborted by its signal", cause: signal.reason });
-    }
-    const call = new Call(this.#memory, args, this.#runtime.info.threads);
-    const cancel = (): void => call.cancel();
-    signal?.addEventListener("abort", cancel, { once: true });
-    try {
-      const code = await this.#runtime.runAsync(call.address);
-      return this.#conclude(call, args, code, signal?.reason) as CrossEntropyResult<O, L>;
-    } catch (error) {
-      this.#fail(call, error);
-      throw error;
-    } finally {
-      signal?.removeEventListener("abort", cancel);
-      call.finish();
-    }
+    return (await this.#runAsync(args, options?.signal)) as CrossEntropyResult<O, L>;
+  }
+
+  /**
+   * Element-wise sigmoid cross-entropy with a weight on the positive term, and its gradient if `grad` is given; on the calling thread.
+   *
+   * ```text
+   * per element with logit x, target t, positive weight k, sample weight w:
+   *   loss = w · ((1 - t) · softplus(x) + k · t · softplus(-x))        grad = g · w · ((1 - t) · sigmoid(x) - k · t · sigmoid(-x))
+   * reduction, denominator and g as in crossEntropy, over elements in place of rows
+   * ```
+   *
+   * For several labels per position; the same as TensorFlow's `weighted_cross_entropy_with_logits`. A term whose factor is 0 is not
+   * evaluated: a target of 1 at +inf has loss 0. Elements of weight 0 are not read.
+   *
+   * @param logits as for `crossEntropy`; any shape
+   * @param targets f32, f64 or bytes, usually from 0 to 1, of the logits' shape; a bare array needs one per element
+   * @throws {@link SparseXentError} as `crossEntropy`; there are no labels to be wrong
+   * @example
+   * ```ts
+   * const { loss } = xent.weightedSigmoidCrossEntropy(Float32Array.of(2, 2, -1, 0.5), [1, 0, 1, 0.25], { shape: [4], posWeight: 3 });
+   * console.log(loss.toFixed(4)); // 1.8834
+   * ```
+   */
+  weightedSigmoidCrossEntropy<L extends LogitsInput, const O extends WeightedSigmoidOptions = Record<never, never>>(
+    logits: L,
+    targets: WeightsInput,
+    options?: Exactly<O, WeightedSigmoidOptions>,
+  ): WeightedSigmoidResult<O, L> {
+    const args = readSigmoidArguments(this.#memory, logits, targets, options === undefined ? {} : options, false);
+    return this.#run(args) as WeightedSigmoidResult<O, L>;
+  }
+
+  /** As {@link weightedSigmoidCrossEntropy}, on all threads everywhere, with the promises of {@link crossEntropyAsync}. */
+  async weightedSigmoidCrossEntropyAsync<L extends LogitsInput, const O extends WeightedSigmoidAsyncOptions = Record<never, never>>(
+    logits: L,
+    targets: WeightsInput,
+    options?: Exactly<O, WeightedSigmoidAsyncOptions>,
+  ): Promise<WeightedSigmoidResult<O, L>> {
+    const args = readSigmoidArguments(this.#memory, logits, targets, options === undefined ? {} : options, true);
+    return (await this.#runAsync(args, options?.signal)) as WeightedSigmoidResult<O, L>;
   }
 
   /**
@@ -192,6 +208,38 @@ export class Engine {
   /** `dispose()`, for `await using`. */
   [asyncDisposeSymbol](): Promise<void> {
     return this.dispose();
+  }
+
+  /** Runs a call on this thread. What comes back follows from the options, which only the public signatures spell out. */
+  #run(args: Arguments): unknown {
+    const call = new Call(this.#memory, args, this.#runtime.syncThreads);
+    try {
+      return this.#conclude(call, args, this.#runtime.run(call.address), undefined);
+    } catch (error) {
+      this.#fail(call, error);
+      throw error;
+    } finally {
+      call.finish();
+    }
+  }
+
+  /** As `#run`, without holding up this thread. */
+  async #runAsync(args: Arguments, signal: AbortSignal | undefined): Promise<unknown> {
+    if (signal?.aborted === true) {
+      throw new SparseXentError({ code: "ABORTED", message: "the call was aborted by its signal", cause: signal.reason });
+    }
+    const call = new Call(this.#memory, args, this.#runtime.info.threads);
+    const cancel = (): void => call.cancel();
+    signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      return this.#conclude(call, args, await this.#runtime.runAsync(call.address), signal?.reason);
+    } catch (error) {
+      this.#fail(call, error);
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+      call.finish();
+    }
   }
 
   /** What a call that ended with this code gives back, or its error. */

@@ -16,4 +16,5 @@ export type {
   ShapedArray,
   WeightsInput,
 } from "./options.js";
-export type { CrossEntropyResult, OutputResults, PerClass, Totals } from "./result.js";
+export type { CrossEntropyResult, OutputResults, PerClass, Totals, WeightedSigmoidResult } from "./result.js";
+export type { WeightedSigmoidAsyncOptions, WeightedSigmoidOptions } from "./sigmoid.js";

@@ -186,9 +186,8 @@ export const optionNames = [
 
 const MOST_IGNORED = 16;
 
-/** Checks ranges, then exclusions, of everything that is not an array, and fills in the defaults. */
-export function readOptions(options: CrossEntropyAsyncOptions, isAsync: boolean): Settings {
-  const known: readonly string[] = isAsync ? [...optionNames, "signal"] : optionNames;
+/** Checks ranges, then exclusions, of everything that is not an array, and fills in the defaults. `known`: the keys there may be. */
+export function readOptions(options: CrossEntropyAsyncOptions, known: readonly string[]): Settings {
   for (const key of Object.keys(options)) {
     if (!known.includes(key)) throw mismatch("OPTION_RANGE", "options", key, `keys among ${known.join(", ")}`);
   }
@@ -318,4 +317,6 @@ export const accepted = {
   upstream: ["f32", "f64"],
   classMask: ["u8"],
   labelMatrix: ["f32", "f64"],
+  targets: ["f32", "f64", "u8"],
+  posWeight: ["f32", "f64"],
 } as const satisfies Record<string, readonly Dtype[]>;

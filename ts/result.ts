@@ -6,6 +6,7 @@ import { mismatch, SparseXentError, type ErrorCode } from "./errors.js";
 import { broadcastIndex, broadcastTarget } from "./layout.js";
 import { copyOf, elementsOf, outOfMemory, type Memory } from "./memory.js";
 import type { CrossEntropyOptions, LogitsInput, OutputName, Reduction } from "./options.js";
+import type { WeightedSigmoidOptions } from "./sigmoid.js";
 import { Tensor } from "./tensor.js";
 
 /** Loss, weight and counts by label, over valid rows whose label is a class: four columns of C numbers each, in ordinary arrays. */
@@ -98,8 +99,17 @@ export type CrossEntropyResult<O = CrossEntropyOptions, L = LogitsInput> = Total
 } & GradPart<Chosen<O, "grad", false>, DtypeOf<L>> &
   OutputPart<Extract<Chosen<O, "outputs", readonly []>, readonly unknown[]>, DtypeOf<L>>;
 
+/**
+ * What {@link Engine.weightedSigmoidCrossEntropy} gives back: `loss` is a tensor of the logits' shape under `reduction: "none"`, otherwise a
+ * number (f64); `grad` is there if it was asked for. Tensors that the call made belong to the caller.
+ */
+export type WeightedSigmoidResult<O = WeightedSigmoidOptions, L = LogitsInput> = Pick<Totals, "lossSum" | "weightSum" | "nonFiniteCount" | "denominator"> & {
+  /** The loss: a number, or one per element. */
+  readonly loss: LossOf<Chosen<O, "reduction", "mean">, DtypeOf<L>>;
+} & GradPart<Chosen<O, "grad", false>, DtypeOf<L>>;
+
 /** Every result that any call can give. */
-export type AnyResult = Totals & { readonly loss: number | Tensor } & { readonly grad?: Tensor } & Partial<OutputResults>;
+export type AnyResult = Totals & { readonly loss: number | Tensor<"f32" | "f64">; readonly grad?: Tensor } & Partial<OutputResults>;
 
 /** The results of a call that went well; the tensors it made pass to the caller. */
 export function readResult(memory: Memory, call: Call, args: Arguments): AnyResult {
@@ -107,26 +117,27 @@ export function readResult(memory: Memory, call: Call, args: Arguments): AnyResu
     const made = call.made(name);
     return made && new Tensor(memory, made.allocation, made.dtype, made.shape);
   };
-  const optional = <Name extends string, Value>(name: Name, value: Value | undefined): { [Key in Name]?: Value } =>
-    value === undefined ? {} : ({ [name]: value } as { [Key in Name]: Value });
-  const grad = args.grad instanceof Tensor ? args.grad : tensor("grad");
-  const predictions = tensor("predictions") as Tensor<"i32"> | undefined;
-  return {
+  const predictions = tensor("predictions");
+  const results = {
     loss: tensor("loss") ?? call.read("loss"),
-    ...optional("grad", grad),
+    grad: args.grad instanceof Tensor ? args.grad : tensor("grad"),
     lossSum: call.read("lossSum"),
     weightSum: call.read("weightSum"),
-    validCount: call.read("validCount"),
-    invalidCount: call.read("invalidCount"),
-    rowCount: call.read("rowCount"),
     nonFiniteCount: call.read("nonFiniteCount"),
     denominator: call.read("denominatorUsed"),
-    ...optional("logSumExp", tensor("logSumExp") as Tensor<"f32" | "f64"> | undefined),
-    ...optional("targetLogProb", tensor("targetLogProb") as Tensor<"f32" | "f64"> | undefined),
-    ...optional("predictions", predictions),
-    ...optional("correctCount", predictions && call.read("correctCount")),
-    ...optional("perClass", readPerClass(memory, call, args.layout.classes)),
-  } as AnyResult;
+    ...(args.operation === "crossEntropy" && {
+      validCount: call.read("validCount"),
+      invalidCount: call.read("invalidCount"),
+      rowCount: call.read("rowCount"),
+      logSumExp: tensor("logSumExp"),
+      targetLogProb: tensor("targetLogProb"),
+      predictions,
+      correctCount: predictions && call.read("correctCount"),
+      perClass: readPerClass(memory, call, args.layout.classes),
+    }),
+  };
+  // What was not asked for is not there at all, so that printing and comparing results shows what they hold.
+  return Object.fromEntries(Object.entries(results).filter(([, value]) => value !== undefined)) as unknown as AnyResult;
 }
 
 function readPerClass(memory: Memory, call: Call, classes: number): PerClass | undefined {
@@ -206,7 +217,8 @@ function labelAt(args: Arguments, index: number, word: number): number | bigint 
 }
 
 function weightError(args: Arguments, name: (typeof weightNames)[number], row: number, got: number): SparseXentError {
-  const weight = name === "posWeight" ? undefined : args[name];
+  // The positive weights travel as class weights.
+  const weight = args[name === "posWeight" ? "classWeight" : name];
   if (typeof weight !== "object") return mismatch("WEIGHT_VALUE", name, got, "a finite number");
   const target = weight.shape && name === "sampleWeight" ? broadcastTarget(args.layout, weight.shape) : undefined;
   const index = weight.shape && target ? broadcastIndex(weight.shape, target)(row) : row;

@@ -117,6 +117,7 @@ const layers: readonly (readonly string[])[] = [
   ["load"],
   ["engine"],
   ["result", "call"],
+  ["sigmoid"],
   ["arguments"],
   ["options", "tensor", "presets"],
   ["layout"],

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach } from "vitest";
+import { afterAll } from "vitest";
 import { encodeHeader, parseHeader } from "../../ts/cli/npy.js";
 
 export const cliPath = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
@@ -35,14 +35,14 @@ export function cli(args: readonly string[], cwd?: string): Promise<Outcome> {
 
 const folders: string[] = [];
 
-/** A new folder, removed after the test. */
+/** A new folder, removed when the file's tests are done. */
 export function folder(): string {
   const path = mkdtempSync(join(tmpdir(), "sparse-xent-cli-"));
   folders.push(path);
   return path;
 }
 
-afterEach(() => {
+afterAll(() => {
   for (const path of folders.splice(0)) rmSync(path, { recursive: true, force: true });
 });
 

@@ -58,19 +58,19 @@ async function compareDigits(engine: Engine): Promise<string> {
   const labels = await loadTensor(engine, "digits-labels.npy", "u1");
   const expected = await loadTensor(engine, "digits-grad.npy", "f4");
   const { loss, grad } = engine.crossEntropy(logits, labels, { grad: true });
-  const ours = (grad as Tensor<"f32">).view;
-  const theirs = expected.view as Float32Array;
+  const ours = grad.view;
+  const theirs = expected.view;
   let worst = 0;
   for (let i = 0; i < theirs.length; i++) worst = Math.max(worst, Math.abs((ours[i] as number) - (theirs[i] as number)));
   const torchLoss = record.cases.plain.meanLoss;
-  const lossError = Math.abs((loss as number) - torchLoss);
-  for (const tensor of [logits, labels, expected, grad as Tensor]) tensor.dispose();
+  const lossError = Math.abs(loss - torchLoss);
+  for (const tensor of [logits, labels, expected, grad]) tensor.dispose();
   // Written so that NaN fails too.
   if (!(lossError <= tolerance && worst <= tolerance)) {
     throw new Failure("demo", `loss and gradient differ from PyTorch's by ${lossError} and ${worst}, expected at most ${tolerance}`);
   }
   return [
-    `mean loss ${(loss as number).toPrecision(10)}, PyTorch ${record.versions.torch.replace(/\+.*/, "")} ${torchLoss.toPrecision(10)}: equal to PyTorch's within ${lossError.toExponential(1)}`,
+    `mean loss ${loss.toPrecision(10)}, PyTorch ${record.versions.torch.replace(/\+.*/, "")} ${torchLoss.toPrecision(10)}: equal to PyTorch's within ${lossError.toExponential(1)}`,
     `gradient, ${theirs.length} elements: equal to PyTorch's within ${worst.toExponential(1)}`,
     "",
   ].join("\n");
@@ -93,7 +93,7 @@ function scoreMaps(batch: number, engine: Engine): string {
     const grown = engine.info.memoryBytes - memoryBefore;
     const exact = (count: number): string => `${count.toLocaleString("en-US").padStart(13)} bytes`;
     return [
-      `mean loss      ${(result.loss as number).toPrecision(7)} over ${result.validCount} pixels, ${result.rowCount - result.validCount} ignored`,
+      `mean loss      ${result.loss.toPrecision(7)} over ${result.validCount} pixels, ${result.rowCount - result.validCount} ignored`,
       `time           ${time(ms)} for loss and gradient, ${short((elements * 1000) / ms)} logits per second, ${engine.info.build} build, ${engine.info.threads} threads`,
       "",
       `logits         ${exact(logits.byteLength)}   f32; the gradient takes their place`,
@@ -111,10 +111,10 @@ function scoreMaps(batch: number, engine: Engine): string {
 
 const fileDtypes = { f4: "f32", u1: "u8" } as const;
 
-async function loadTensor(engine: Engine, name: string, dtype: keyof typeof fileDtypes): Promise<Tensor> {
+async function loadTensor<D extends keyof typeof fileDtypes>(engine: Engine, name: string, dtype: D): Promise<Tensor<(typeof fileDtypes)[D]>> {
   const file = await NpyFile.open(dataPath(name), [dtype]);
   try {
-    const tensor = engine.tensor(fileDtypes[dtype], file.shape);
+    const tensor = engine.tensor<(typeof fileDtypes)[D]>(fileDtypes[dtype], file.shape);
     await file.read(0, file.count, tensor.view);
     return tensor;
   } finally {

@@ -22,6 +22,7 @@ const reasons: Readonly<Record<string, string>> = {
   EPERM: "operation not permitted",
   EISDIR: "is a directory",
   ENOSPC: "no space left on the device",
+  EFBIG: "the file would be larger than allowed",
   EROFS: "the file system is read-only",
   EMFILE: "too many open files",
   ENAMETOOLONG: "the name is too long",

@@ -30,28 +30,32 @@ interface DemoOptions extends EngineOptions {
 const defaultChunkBytes = 128 * 2 ** 20;
 
 const scoreExamples = `
-LOGITS.npy holds scores with the classes on the last axis, (N, C) or (B, T, C) or (B, H, W, C): float32, float16 or
-float64. LABELS.npy holds one integer per row, the logits' shape without the last axis: 8 to 64 bits, signed or not.
-Both are read row by row: files may be larger than memory. Arrays are as np.save writes them (C order, little-endian).
+LOGITS.npy holds scores with the classes on the last axis, (N, C) or (B, T, C)
+or (B, H, W, C): float32, float16 or float64. LABELS.npy holds one integer per
+row, in the logits' shape without the last axis: 8 to 64 bits, signed or not.
+Arrays are as np.save writes them (C order, little-endian). They are read row by
+row: files may be larger than memory.
 
-Weights must be finite and at least 0; those of ignored rows are not looked at. The mean divides by the sum of
-class weight * sample weight over the rows that are not ignored. --grad writes the gradient of the reduced loss
-(float32, or float64 for float64 logits), --loss the weighted row losses; an output appears whole or not at all.
+Weights must be finite and at least 0; those of ignored rows are not looked at.
+The mean divides by the sum of class weight * sample weight over the rows that
+are not ignored. --grad writes the gradient of the reduced loss (float32, or
+float64 for float64 logits), --loss the weighted row losses; an output appears
+whole or not at all.
+
+Exit code: 0 done; 1 a file or its data is at fault; 2 the call is.
 
 Examples:
   $ sparse-xent score logits.npy labels.npy
-  $ sparse-xent score logits.npy labels.npy --ignore-index -100 --label-smoothing 0.1
-  $ sparse-xent score logits.npy maps.npy --ignore-index 255 --class-weight balanced --grad grad.npy
-  $ sparse-xent score logits.npy labels.npy --json | jq .perplexity
-`;
+  $ sparse-xent score logits.npy labels.npy --ignore-index -100
+  $ sparse-xent score logits.npy maps.npy --class-weight balanced --grad g.npy
+  $ sparse-xent score logits.npy labels.npy --json | jq .perplexity`;
 
 const mainExamples = `
 Examples:
   $ sparse-xent score logits.npy labels.npy
   $ sparse-xent info
   $ sparse-xent demo
-  $ sparse-xent help score
-`;
+  $ sparse-xent help score`;
 
 /** Runs one command line; returns the exit code. Never rejects. */
 async function run(args: readonly string[]): Promise<number> {
@@ -200,7 +204,10 @@ function positiveInteger(text: string): number {
 }
 
 function threadCount(text: string): number | "auto" {
-  return text === "auto" ? text : positiveInteger(text);
+  if (text === "auto") return text;
+  const value = positiveInteger(text);
+  if (value > 256) throw new InvalidArgumentError("Expected auto or a whole number from 1 to 256.");
+  return value;
 }
 
 function batchSize(text: string): number {

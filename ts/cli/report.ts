@@ -13,6 +13,9 @@ export interface Run {
 
 // A longer table scrolls away what stands above it.
 const tableClasses = 40;
+// Below this the time is that of waking threads and compiling, not of computing.
+const warmElements = 4e6;
+const dtypeNames = { f2: "float16", f4: "float32", f8: "float64" } as const;
 
 /** The JSON report: numbers that are not finite are null, as JSON has no word for them. */
 export function jsonReport(request: ScoreRequest, score: Score, run: Run): Record<string, unknown> {
@@ -59,10 +62,10 @@ export function textReport(request: ScoreRequest, score: Score, run: Run): strin
     ["accuracy", `${percent(score.correctCount / score.validCount)} (${score.correctCount} of ${score.validCount})`],
     ["gradient norm", `${number(score.gradNorm)} (L2, of the mean loss)`],
     ["rows", `${score.rows}${ignored === 0 ? "" : `, ${ignored} of them ignored`}`],
-    ["logits", `${score.shape.join(" x ")}, ${score.dtype}`],
+    ["logits", `${score.shape.join(" x ")}, ${dtypeNames[score.dtype]}`],
     ["engine", `${run.build} build, ${run.threads} thread${run.threads === 1 ? "" : "s"}`],
     ["time", `${time(score.engineMs)} for loss and gradient, ${time(run.totalMs)} with files and start`],
-    ["speed", `${short(elementsPerSecond(score))} logits per second`],
+    ["speed", `${short(elementsPerSecond(score))} logits per second${score.rows * score.classes < warmElements ? " (too few to say much: the first call is slow)" : ""}`],
     ...(request.grad === undefined ? [] : [["gradient in", request.grad]]),
     ...(request.loss === undefined || request.reduction === "none" ? [] : [["row losses in", request.loss]]),
   ];

@@ -128,13 +128,13 @@ class Chunk {
   readonly rows: number;
   readonly #engine: Engine;
   readonly #inputs: Inputs;
-  readonly #logits: Tensor;
-  readonly #grad: Tensor;
-  readonly #labels: Tensor;
-  readonly #sampleWeights: Tensor | undefined;
+  readonly #logits: Tensor<"f16" | "f32" | "f64">;
+  readonly #grad: Tensor<"f32" | "f64">;
+  readonly #labels: Tensor<"i32">;
+  readonly #sampleWeights: Tensor<"f64"> | undefined;
   readonly classWeights: Float64Array | undefined;
-  #loss: Tensor | undefined;
-  #predictions: Tensor | undefined;
+  #loss: Tensor<"f32" | "f64"> | undefined;
+  #predictions: Tensor<"i32"> | undefined;
 
   constructor(engine: Engine, inputs: Inputs, rows: number, classWeights: Float64Array | undefined) {
     const { logits, grad } = engineDtypes[inputs.logits.dtype];
@@ -142,22 +142,23 @@ class Chunk {
     this.#engine = engine;
     this.#inputs = inputs;
     this.classWeights = classWeights;
-    this.#logits = engine.tensor(logits, [rows, inputs.classes]);
-    this.#grad = grad === logits ? this.#logits : engine.tensor(grad, [rows, inputs.classes]);
+    const shape = [rows, inputs.classes];
+    this.#logits = engine.tensor(logits, shape);
+    this.#grad = logits === grad ? (this.#logits as Tensor<"f32" | "f64">) : engine.tensor(grad, shape);
     this.#labels = engine.tensor("i32", [rows]);
     this.#sampleWeights = inputs.sampleWeights === undefined ? undefined : engine.tensor("f64", [rows]);
   }
 
   get labels(): Int32Array {
-    return this.#labels.view as Int32Array;
+    return this.#labels.view;
   }
 
   get sampleWeights(): Float64Array | undefined {
-    return this.#sampleWeights?.view as Float64Array | undefined;
+    return this.#sampleWeights?.view;
   }
 
   get grad(): Float32Array | Float64Array {
-    return this.#grad.view as Float32Array | Float64Array;
+    return this.#grad.view;
   }
 
   /** Row losses, once `run`. */
@@ -194,8 +195,8 @@ class Chunk {
       ...(this.#sampleWeights === undefined ? {} : { sampleWeight: this.#sampleWeights }),
     });
     const ms = performance.now() - before;
-    this.#loss = result.loss as Tensor;
-    this.#predictions = result.predictions as Tensor;
+    this.#loss = result.loss;
+    this.#predictions = result.predictions;
     return ms;
   }
 

@@ -4,7 +4,7 @@
 import process from "node:process";
 import { StepFailed, say } from "./report.mjs";
 
-const verbs = /** @type {const} */ (["build", "start", "test", "check"]);
+const verbs = /** @type {const} */ (["build", "start", "test", "check", "bench"]);
 const usage = `usage: node ts/build/run.mjs ${verbs.join(" | ")} [arguments]`;
 
 /** @param {readonly string[]} argv */
@@ -22,6 +22,8 @@ async function main([verb, ...rest]) {
       return (await import("./start.mjs")).start(rest);
     case "test":
       return (await import("./test.mjs")).test(rest);
+    case "bench":
+      return (await import("./bench.mjs")).bench(rest);
     case "check":
       return (await import("./check.mjs")).check();
     default:

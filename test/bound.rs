@@ -1,0 +1,257 @@
+//! How far a result may be from the definition, and the comparison that every other test goes through.
+//!
+//! The bound on a plain row, with m the distance of the label's logit to the largest other one and
+//! T = C^2 2^-124 (2^-1020 for f64), the licence to treat tiny exponentials as 0:
+//!
+//! ```text
+//! loss, 1 - p_y:  U (32 + m) |value| + T          p_i:  U (32 + 2 m + s (max - x_i)) p_i + T
+//! ```
+//!
+//! With options on: the same on the sum of the magnitudes of the terms, times 2 + gamma, and T^gamma for gamma below 1.
+#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test uses its part of this module")]
+
+use crate::support::Case;
+use sparse_xent::reference::{kind_of, Answer, Input, InvalidLabel, Kind, Options, Problem, RowStats, SmoothingWeights};
+use sparse_xent::Element;
+
+/// What a number type allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Precision {
+    /// Unit roundoff of the type that is computed in.
+    unit: f64,
+    /// The exponent of T without C^2.
+    tiny: i32,
+    /// Largest finite value of the type that is computed in.
+    largest: f64,
+    /// Unit roundoff and half the smallest step of the type the gradient is stored in, where that is narrower.
+    store: (f64, f64),
+}
+
+impl Precision {
+    /// Of logits `E` and a gradient stored as `G`.
+    pub fn of<E: Element, G: Element>() -> Self {
+        let store = match G::NAME {
+            "f16" => (2_f64.powi(-11), 2_f64.powi(-25)),
+            "bf16" => (2_f64.powi(-8), 2_f64.powi(-134)),
+            _ => (0.0, 0.0),
+        };
+        if E::NAME == "f64" {
+            Precision { unit: 2_f64.powi(-53), tiny: -1020, largest: f64::MAX, store }
+        } else {
+            Precision { unit: 2_f64.powi(-24), tiny: -124, largest: f64::from(f32::MAX), store }
+        }
+    }
+
+    fn tiny(&self, classes: usize) -> f64 {
+        (classes as f64).powi(2) * 2_f64.powi(self.tiny)
+    }
+}
+
+/// The allowed error of every row loss and gradient element.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    pub losses: Vec<f64>,
+    pub grad: Vec<f64>,
+}
+
+/// Bounds of all rows. `answer` gives the denominator.
+pub fn bounds(case: &Case, answer: &Answer, precision: Precision) -> Bounds {
+    let (problem, options) = (case.problem(), case.set.reference());
+    let mut bounds = Bounds { losses: vec![0.0; case.rows()], grad: vec![0.0; case.logits.len()] };
+    for row in 0..case.rows() {
+        if kind_of(&problem, &options, row) != Kind::Active {
+            continue;
+        }
+        let Some((loss, grad)) = row_bounds(&problem, &options, row, precision) else { continue };
+        bounds.losses[row] = loss;
+        let factor = match options.upstream {
+            sparse_xent::reference::PerRow::Same(upstream) => upstream,
+            sparse_xent::reference::PerRow::Each(upstream) => upstream[row],
+        } / answer.denominator;
+        for (class, bound) in grad.into_iter().enumerate() {
+            let place = case.place(row, class);
+            let stored = answer.grad[place].abs() * precision.store.0 + precision.store.1;
+            bounds.grad[place] = bound * factor.abs() + precision.tiny(problem.classes) + stored;
+        }
+    }
+    bounds
+}
+
+/// Magnitudes of the terms of a row: what rounding errors are relative to.
+struct Terms {
+    /// m.
+    margin: f64,
+    /// |-ln p_k| as the sum of its two parts.
+    surprise: Vec<f64>,
+    /// s (max - x_k).
+    depth: Vec<f64>,
+    /// |s max| + ln S.
+    lse: f64,
+    p: Vec<f64>,
+    loss: f64,
+    rest: f64,
+}
+
+fn terms(x: &[f64], label: usize, options: &Options<'_>) -> Option<Terms> {
+    let finite_or = |x: f64| if x.is_finite() { x } else { 0.0 };
+    if options.input == Input::LogProbs {
+        return Some(Terms {
+            margin: 0.0,
+            surprise: x.iter().map(|x| finite_or(x.abs())).collect(),
+            depth: vec![0.0; x.len()],
+            lse: 0.0,
+            p: x.iter().map(|x| x.exp()).collect(),
+            loss: finite_or(x[label].abs()),
+            rest: -x[label].exp_m1(),
+        });
+    }
+    let scale = options.logit_scale;
+    let keeps = |class: usize| options.class_mask.is_none_or(|mask| mask[class] != 0);
+    let stats = RowStats::of(x, label, scale, keeps)?;
+    let depth: Vec<f64> = x.iter().map(|x| finite_or(scale * (stats.max - x))).collect();
+    Some(Terms {
+        margin: finite_or(stats.lead.abs()),
+        surprise: depth.iter().map(|depth| stats.ln_sum + depth).collect(),
+        depth,
+        lse: (scale * stats.max).abs() + stats.ln_sum,
+        loss: finite_or(stats.surprise[label]),
+        rest: stats.rest,
+        p: stats.p,
+    })
+}
+
+/// Bounds of one active row before upstream and denominator; `None` where the row is NaN.
+fn row_bounds(
+    problem: &Problem<'_>,
+    options: &Options<'_>,
+    row: usize,
+    precision: Precision,
+) -> Option<(f64, Vec<f64>)> {
+    let x = problem.row(row);
+    let label = usize::try_from(problem.labels[row]).expect("an active row has a class");
+    if let Input::Probs(..) = options.input {
+        return Some(probs_bounds(&x, label, options, row, precision));
+    }
+    let t = terms(&x, label, options)?;
+    let classes = x.len();
+    let keeps = |class: usize| options.class_mask.is_none_or(|mask| mask[class] != 0);
+    let class_weight = |class: usize| options.class_weight.map_or(1.0, |weights| weights[class]);
+    let kept = (0..classes).filter(|class| keeps(*class)).count() as f64;
+    let sample = sample_weight(options, row);
+    let (gamma, pi) = (options.focal_gamma, options.poly1_epsilon.abs());
+    let weight = (class_weight(label) * sample).abs();
+    let is_plain =
+        options.label_smoothing == 0.0 && options.z_loss == 0.0 && gamma == 0.0 && pi == 0.0 && options.label_matrix.is_none();
+
+    let spread: Vec<f64> = (0..classes)
+        .map(|class| match (options.label_matrix, options.smoothing_weights) {
+            _ if !keeps(class) => 0.0,
+            (Some(matrix), _) => (sample * matrix[label * classes + class]).abs(),
+            (None, SmoothingWeights::Class) => options.label_smoothing * (sample * class_weight(class)).abs() / kept,
+            (None, SmoothingWeights::Row) => options.label_smoothing * weight / kept,
+        })
+        .collect();
+    let target = if options.label_matrix.is_some() { 0.0 } else { (1.0 - options.label_smoothing) * weight };
+    let q = t.p[label];
+    let power = if gamma == 0.0 { 1.0 } else { t.rest.powf(gamma) };
+    let rho = if t.rest == 0.0 { 1.0 } else { t.loss / t.rest };
+    let slope = if is_plain { 1.0 } else { power * (1.0 + pi * q + gamma * q * (rho + pi)) };
+    let tilt = 2.0 * options.z_loss * weight * t.lse;
+    let all_spread: f64 = spread.iter().sum();
+
+    let unit = precision.unit * if is_plain { 1.0 } else { 2.0 + gamma };
+    let tiny = precision.tiny(classes);
+    let tiny = if gamma > 0.0 && gamma < 1.0 { tiny.powf(gamma) } else { tiny };
+    let tiny = tiny * (target * (1.0 + gamma) * (1.0 + pi) + all_spread + tilt).max(1.0);
+
+    let spread_loss: f64 = spread.iter().zip(&t.surprise).map(|(spread, surprise)| spread * surprise).sum();
+    let loss_terms = target * power * (t.loss + pi * t.rest) + spread_loss + options.z_loss * weight * t.lse * t.lse;
+    let loss = unit * (32.0 + t.margin) * loss_terms + tiny;
+
+    let a = if options.input == Input::Logits { target * slope + all_spread + tilt } else { 0.0 };
+    let mut grad: Vec<f64> = (0..classes)
+        .map(|k| unit * (32.0 + 2.0 * t.margin + t.depth[k]) * (a * t.p[k] + spread[k]) + tiny)
+        .collect();
+    grad[label] = tiny
+        + if t.rest < 0.5 || is_plain {
+            unit * (32.0 + t.margin) * (all_spread - spread[label] + tilt + a * t.rest)
+        } else {
+            let depth = t.depth[label];
+            unit * (32.0 + 2.0 * t.margin + depth) * (a * q + spread[label] + target * slope)
+        };
+    if a == 0.0 {
+        grad[label] += unit * (32.0 + t.margin) * target * slope;
+    }
+    Some((loss, grad.into_iter().map(|bound| bound * options.logit_scale).collect()))
+}
+
+fn sample_weight(options: &Options<'_>, row: usize) -> f64 {
+    match options.sample_weight {
+        sparse_xent::reference::PerRow::Same(weight) => weight,
+        sparse_xent::reference::PerRow::Each(weights) => weights[row],
+    }
+}
+
+/// Probabilities have no exponentials: a few roundings of each term.
+fn probs_bounds(x: &[f64], label: usize, options: &Options<'_>, row: usize, precision: Precision) -> (f64, Vec<f64>) {
+    let weight = (sample_weight(options, row) * options.class_weight.map_or(1.0, |weights| weights[label])).abs();
+    let total: f64 = x.iter().sum();
+    let unit = 32.0 * precision.unit * weight;
+    let loss = unit * (1.0 + (x[label] / total).ln().abs());
+    let grad = (0..x.len()).map(|k| unit * (1.0 / total + if k == label { 1.0 / x[label] } else { 0.0 })).collect();
+    (loss, grad)
+}
+
+/// Whether `got` is `want` within `bound`: NaN for NaN, the same infinity, and infinity where `want` is beyond `largest`.
+pub fn agrees(got: f64, want: f64, bound: f64, largest: f64) -> bool {
+    if want.is_nan() || got.is_nan() {
+        return want.is_nan() && got.is_nan();
+    }
+    if want.abs() + bound >= largest {
+        return got == want || (got.is_infinite() && got.signum() == want.signum()) || (got - want).abs() <= bound;
+    }
+    (got - want).abs() <= bound
+}
+
+/// Compares row losses and gradient with the definition; the message says where and by how many bounds they differ.
+///
+/// `losses` may be empty where a reduction keeps them back. Rows that are not active and classes that are masked must
+/// be exactly +0.
+pub fn compare(case: &Case, losses: &[f64], grad: &[f64], precision: Precision) -> Result<(), String> {
+    let answer = case.reference().map_err(|bad| format!("{}: {bad:?}", case.name))?;
+    let bounds = bounds(case, &answer, precision);
+    let far = |got: f64, want: f64, bound: f64| {
+        (!agrees(got, want, bound, precision.largest))
+            .then(|| format!("got {got:e}, expected {want:e} +- {bound:e} ({} bounds)", (got - want).abs() / bound))
+    };
+    let (problem, options) = (case.problem(), case.set.reference());
+    for row in 0..case.rows() {
+        let kind = kind_of(&problem, &options, row);
+        let is_zero = match kind {
+            Kind::Ignored => true,
+            Kind::Inactive => !answer.grad[case.place(row, 0)].is_nan(),
+            Kind::Invalid => options.invalid_label == InvalidLabel::Ignore,
+            Kind::Active => false,
+        };
+        if let Some(got) = losses.get(row) {
+            if let Some(far) = far(*got, answer.losses[row], bounds.losses[row]) {
+                return Err(format!("{}: loss of row {row}: {far}", case.name));
+            }
+            if is_zero && got.to_bits() != 0 {
+                return Err(format!("{}: loss of row {row} ({kind:?}) is {got:e}, expected +0", case.name));
+            }
+        }
+        for class in 0..problem.classes {
+            let place = case.place(row, class);
+            let (got, want) = (grad[place], answer.grad[place]);
+            if let Some(far) = far(got, want, bounds.grad[place]) {
+                return Err(format!("{}: grad of row {row}, class {class}: {far}", case.name));
+            }
+            let is_masked = options.class_mask.is_some_and(|mask| mask[class] == 0);
+            if (is_zero || is_masked) && got.to_bits() != 0 {
+                return Err(format!("{}: grad of row {row} ({kind:?}), class {class} is {got:e}, expected +0", case.name));
+            }
+        }
+    }
+    Ok(())
+}

@@ -114,7 +114,7 @@ impl Objective {
         let hit = own / total;
         let step = upstream * self.scale;
         if self.matrix {
-            return self.matrix_row(stats, weights, step, (total, ln_total, nll, log_sum_exp));
+            return self.matrix_row(stats, weights, step, (total, miss, ln_total, nll, log_sum_exp));
         }
 
         let (value, slope) = self.modulated(nll, miss, hit);
@@ -182,17 +182,20 @@ impl Objective {
         stats: &RowStats,
         weights: &RowWeights,
         step: f64,
-        (total, ln_total, nll, log_sum_exp): (f64, f64, f64, f64),
+        (total, miss, ln_total, nll, log_sum_exp): (f64, f64, f64, f64, f64),
     ) -> RowResult {
         let pull = self.z_loss * weights.sample;
         let squared = if pull == 0.0 { 0.0 } else { pull * log_sum_exp * log_sum_exp };
-        let a =
-            weights.sample * weights.moment_total + if pull == 0.0 { 0.0 } else { 2.0 * pull * log_sum_exp };
+        let tilt = if pull == 0.0 { 0.0 } else { 2.0 * pull * log_sum_exp };
+        let a = weights.sample * weights.moment_total + tilt;
+        // a + bias without its cancellation, so that a confident row keeps its digits.
+        let closed = weights.sample * (weights.moment_total - weights.class) + tilt;
+        let target = (miss < 0.5).then_some(step * (closed - a * miss) + 0.0);
         RowResult {
             loss: weights.sample * (weights.moment_total * ln_total - stats.moment) + squared + 0.0,
             log_prob: -nll,
             log_sum_exp,
-            gradient: Coefficients { scale: step * a / total, bias: -step * weights.sample, target: None },
+            gradient: Coefficients { scale: step * a / total, bias: -step * weights.sample, target },
         }
     }
 }

@@ -216,7 +216,12 @@ impl<'a> Plan<'a> {
             Some(matrix) => matrix.totals[class],
             None => self.smoothing_total,
         };
-        Fate::Row(RowPlan { class, label, weights: RowWeights { row, sample, class: weight, moment_total } })
+        // What the label's own share is weighed by.
+        let own = match self.options.label_matrix {
+            Some(matrix) => matrix.get(class * self.shape.classes() + class),
+            None => weight,
+        };
+        Fate::Row(RowPlan { class, label, weights: RowWeights { row, sample, class: own, moment_total } })
     }
 }
 

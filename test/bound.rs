@@ -170,7 +170,7 @@ fn row_bounds(
 
     let a = if options.input == Input::Logits { target * slope + all_spread + tilt } else { 0.0 };
     let mut grad: Vec<f64> = (0..classes)
-        .map(|k| unit * (32.0 + 2.0 * t.margin + t.depth[k]) * (a * t.p[k] + spread[k]) + tiny)
+        .map(|k| if keeps(k) { unit * (32.0 + 2.0 * t.margin + t.depth[k]) * (a * t.p[k] + spread[k]) + tiny } else { 0.0 })
         .collect();
     grad[label] = tiny
         + if t.rest < 0.5 || is_plain {

@@ -304,10 +304,13 @@ pub fn cross_entropy(problem: &Problem<'_>, options: &Options<'_>) -> Result<Ans
         per_class: vec![[0.0; 4]; problem.classes],
     };
     for row in valid() {
-        let factor = match denominator {
-            0.0 if options.empty_mean == EmptyMean::Zero => 0.0,
-            0.0 => f64::NAN,
-            divisor => options.upstream.at(row) / divisor,
+        let factor = options.upstream.at(row) / denominator;
+        let element = |grad: f64| match (denominator == 0.0, options.empty_mean, kinds[row]) {
+            (true, EmptyMean::Zero, _) => 0.0,
+            (true, EmptyMean::Nan, _) | (_, _, Kind::Invalid) => f64::NAN,
+            // A factor of 0 is no part of the loss: 0, however infinite the gradient.
+            (_, _, Kind::Active) if factor != 0.0 => factor * grad,
+            _ => 0.0,
         };
         let x = problem.row(row);
         let (loss, grad) = match kinds[row] {
@@ -317,9 +320,7 @@ pub fn cross_entropy(problem: &Problem<'_>, options: &Options<'_>) -> Result<Ans
         };
         answer.losses[row] = loss;
         for (class, grad) in grad.into_iter().enumerate() {
-            // A masked class and a row that counts nothing have gradient 0 whatever else is NaN.
-            let counts = options.keeps(class) && factor != 0.0;
-            answer.grad[problem.place(row, class)] = if counts { factor * grad } else { 0.0 };
+            answer.grad[problem.place(row, class)] = if options.keeps(class) { element(grad) } else { 0.0 };
         }
         if kinds[row] != Kind::Invalid {
             outputs(&mut answer, row, &x, label_of(row), weight_of(row), options);

@@ -40,24 +40,8 @@ macro_rules! lanes4 {
             const LANES: usize = 4;
             const FUSED: bool = $fused;
             type V = V;
-            type Chunk = [f32; 4];
+            chunks_of_four!();
 
-            #[inline(always)]
-            fn chunks(x: &[f32]) -> &[[f32; 4]] {
-                x.as_chunks().0
-            }
-            #[inline(always)]
-            fn chunks_mut(x: &mut [f32]) -> &mut [[f32; 4]] {
-                x.as_chunks_mut().0
-            }
-            #[inline(always)]
-            fn last(x: &[f32]) -> &[f32; 4] {
-                x.last_chunk().expect("at least four floats")
-            }
-            #[inline(always)]
-            fn last_mut(x: &mut [f32]) -> &mut [f32; 4] {
-                x.last_chunk_mut().expect("at least four floats")
-            }
             #[inline(always)]
             fn load(chunk: &[f32; 4]) -> V {
                 *chunk
@@ -65,10 +49,6 @@ macro_rules! lanes4 {
             #[inline(always)]
             fn store(chunk: &mut [f32; 4], v: V) {
                 *chunk = v;
-            }
-            #[inline(always)]
-            fn empty() -> [f32; 4] {
-                [0.0; 4]
             }
             #[inline(always)]
             fn splat(x: f32) -> V {

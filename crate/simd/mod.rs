@@ -18,6 +18,34 @@
 //! NaN included, so [`Lanes4`] natively gives the bits that [`wasm::Simd128`] gives in a browser.
 #![forbid(unsafe_code)]
 
+/// Memory in chunks of four floats, as every implementation with four lanes has it.
+macro_rules! chunks_of_four {
+    () => {
+        type Chunk = [f32; 4];
+
+        #[inline(always)]
+        fn chunks(x: &[f32]) -> &[[f32; 4]] {
+            x.as_chunks().0
+        }
+        #[inline(always)]
+        fn chunks_mut(x: &mut [f32]) -> &mut [[f32; 4]] {
+            x.as_chunks_mut().0
+        }
+        #[inline(always)]
+        fn last(x: &[f32]) -> &[f32; 4] {
+            x.last_chunk().expect("at least four floats")
+        }
+        #[inline(always)]
+        fn last_mut(x: &mut [f32]) -> &mut [f32; 4] {
+            x.last_chunk_mut().expect("at least four floats")
+        }
+        #[inline(always)]
+        fn empty() -> [f32; 4] {
+            [0.0; 4]
+        }
+    };
+}
+
 #[cfg(not(target_arch = "wasm32"))]
 mod lanes4;
 #[cfg(target_arch = "wasm32")]

@@ -28,24 +28,8 @@ macro_rules! simd128 {
             const LANES: usize = 4;
             const FUSED: bool = $fused;
             type V = v128;
-            type Chunk = [f32; 4];
+            chunks_of_four!();
 
-            #[inline(always)]
-            fn chunks(x: &[f32]) -> &[[f32; 4]] {
-                x.as_chunks().0
-            }
-            #[inline(always)]
-            fn chunks_mut(x: &mut [f32]) -> &mut [[f32; 4]] {
-                x.as_chunks_mut().0
-            }
-            #[inline(always)]
-            fn last(x: &[f32]) -> &[f32; 4] {
-                x.last_chunk().expect("at least four floats")
-            }
-            #[inline(always)]
-            fn last_mut(x: &mut [f32]) -> &mut [f32; 4] {
-                x.last_chunk_mut().expect("at least four floats")
-            }
             #[inline(always)]
             fn load(chunk: &[f32; 4]) -> v128 {
                 f32x4(chunk[0], chunk[1], chunk[2], chunk[3])
@@ -58,10 +42,6 @@ macro_rules! simd128 {
                     f32x4_extract_lane::<2>(v),
                     f32x4_extract_lane::<3>(v),
                 ];
-            }
-            #[inline(always)]
-            fn empty() -> [f32; 4] {
-                [0.0; 4]
             }
             #[inline(always)]
             fn splat(x: f32) -> v128 {

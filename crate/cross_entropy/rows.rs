@@ -102,7 +102,11 @@ impl<'a> Rules<'a> {
                 RowValues::unread(0.0)
             }
             Fate::Nan => {
-                access.set_nan(plan.kept.as_ref(), self.accumulate);
+                if self.upstream.is_empty_zero() {
+                    access.set_zero(self.accumulate);
+                } else {
+                    access.set_nan(plan.kept.as_ref(), self.accumulate);
+                }
                 RowValues::unread(f64::NAN)
             }
             Fate::Inactive(label) => {
@@ -113,9 +117,10 @@ impl<'a> Rules<'a> {
                     values = self.compute::<I, E, G>(&row, 0.0, looked, scratch);
                     values.loss = 0.0;
                 }
-                match self.upstream {
-                    Upstream::Nan => access.set_nan(plan.kept.as_ref(), self.accumulate),
-                    Upstream::Row(..) => access.set_zero(self.accumulate),
+                if self.upstream.is_empty_nan() {
+                    access.set_nan(plan.kept.as_ref(), self.accumulate);
+                } else {
+                    access.set_zero(self.accumulate);
                 }
                 values
             }

@@ -139,16 +139,26 @@ fn judge(plan: &Plan<'_>, labels: &Labels<'_>, all: &Partial) -> Result<(), Erro
 
 /// What each row's gradient is multiplied by.
 pub(super) enum Upstream<'a> {
-    /// No gradient at all but NaN in valid rows.
-    Nan,
+    /// The mean is over nothing: 0 in every row, or NaN in valid ones.
+    Empty(f64),
     Row(RowValues<'a>, f64),
 }
 
 impl Upstream<'_> {
+    /// Whether every gradient is 0, even that of a row whose loss is NaN.
+    pub(super) fn is_empty_zero(&self) -> bool {
+        matches!(self, Upstream::Empty(0.0))
+    }
+
+    /// Whether the gradient of every valid row is NaN, even of one with weight 0.
+    pub(super) fn is_empty_nan(&self) -> bool {
+        matches!(self, Upstream::Empty(value) if value.is_nan())
+    }
+
     #[inline(always)]
     pub(super) fn of(&self, row: usize) -> f64 {
         match self {
-            Upstream::Nan => f64::NAN,
+            Upstream::Empty(value) => *value,
             Upstream::Row(values, denominator) => values.get(row) / denominator,
         }
     }
@@ -157,8 +167,8 @@ impl Upstream<'_> {
 impl Scan {
     pub(super) fn upstream<'a>(&self, plan: &Plan<'a>) -> Upstream<'a> {
         match (self.empty, plan.options.empty_mean) {
-            (true, EmptyMean::Nan) => Upstream::Nan,
-            (true, EmptyMean::Zero) => Upstream::Row(RowValues::Scalar(0.0), 1.0),
+            (true, EmptyMean::Nan) => Upstream::Empty(f64::NAN),
+            (true, EmptyMean::Zero) => Upstream::Empty(0.0),
             (false, _) => Upstream::Row(plan.options.upstream, self.denominator),
         }
     }

@@ -2,7 +2,6 @@
 
 use super::plan::{Fate, Kept};
 use super::rows::{RowValues, Rules};
-use super::scan::Upstream;
 use crate::element::{Element, GradElement};
 use crate::kernels::planes::{Line, PlainRows, Tile, WIDTH};
 use crate::objective::{RowResult, RowWeights};
@@ -109,9 +108,9 @@ impl Rules<'_> {
             columns.put(row, &values);
             let gradient = match kind {
                 Kind::Row => continue,
-                Kind::Nan => f32::NAN,
-                Kind::Inactive if matches!(self.upstream, Upstream::Nan) => f32::NAN,
-                Kind::Inactive | Kind::Ignored => 0.0,
+                Kind::Nan if !self.upstream.is_empty_zero() => f32::NAN,
+                Kind::Inactive if self.upstream.is_empty_nan() => f32::NAN,
+                Kind::Nan | Kind::Inactive | Kind::Ignored => 0.0,
             };
             (rows.scale[row], rows.target[row], state.bias[row]) = (gradient, gradient, 0.0);
         }

@@ -8,11 +8,18 @@
 //! ```
 //!
 //! With options on: the same on the sum of the magnitudes of the terms, times 2 + gamma, and T^gamma for gamma below 1.
-#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test uses its part of this module")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    reason = "each test uses its part of this module"
+)]
 
 use crate::support::Case;
-use sparse_xent::reference::{kind_of, Answer, Input, InvalidLabel, Kind, Options, Problem, RowStats, SmoothingWeights};
 use sparse_xent::Element;
+use sparse_xent::reference::{
+    Answer, Input, InvalidLabel, Kind, Options, Problem, RowStats, SmoothingWeights, kind_of,
+};
 
 /// What a number type allows.
 #[derive(Clone, Copy, Debug)]
@@ -140,14 +147,19 @@ fn row_bounds(
     let sample = sample_weight(options, row);
     let (gamma, pi) = (options.focal_gamma, options.poly1_epsilon.abs());
     let weight = (class_weight(label) * sample).abs();
-    let is_plain =
-        options.label_smoothing == 0.0 && options.z_loss == 0.0 && gamma == 0.0 && pi == 0.0 && options.label_matrix.is_none();
+    let is_plain = options.label_smoothing == 0.0
+        && options.z_loss == 0.0
+        && gamma == 0.0
+        && pi == 0.0
+        && options.label_matrix.is_none();
 
     let spread: Vec<f64> = (0..classes)
         .map(|class| match (options.label_matrix, options.smoothing_weights) {
             _ if !keeps(class) => 0.0,
             (Some(matrix), _) => (sample * matrix[label * classes + class]).abs(),
-            (None, SmoothingWeights::Class) => options.label_smoothing * (sample * class_weight(class)).abs() / kept,
+            (None, SmoothingWeights::Class) => {
+                options.label_smoothing * (sample * class_weight(class)).abs() / kept
+            }
             (None, SmoothingWeights::Row) => options.label_smoothing * weight / kept,
         })
         .collect();
@@ -165,12 +177,19 @@ fn row_bounds(
     let tiny = tiny * (target * (1.0 + gamma) * (1.0 + pi) + all_spread + tilt).max(1.0);
 
     let spread_loss: f64 = spread.iter().zip(&t.surprise).map(|(spread, surprise)| spread * surprise).sum();
-    let loss_terms = target * power * (t.loss + pi * t.rest) + spread_loss + options.z_loss * weight * t.lse * t.lse;
+    let loss_terms =
+        target * power * (t.loss + pi * t.rest) + spread_loss + options.z_loss * weight * t.lse * t.lse;
     let loss = unit * (32.0 + t.margin) * loss_terms + tiny;
 
     let a = if options.input == Input::Logits { target * slope + all_spread + tilt } else { 0.0 };
     let mut grad: Vec<f64> = (0..classes)
-        .map(|k| if keeps(k) { unit * (32.0 + 2.0 * t.margin + t.depth[k]) * (a * t.p[k] + spread[k]) + tiny } else { 0.0 })
+        .map(|k| {
+            if keeps(k) {
+                unit * (32.0 + 2.0 * t.margin + t.depth[k]) * (a * t.p[k] + spread[k]) + tiny
+            } else {
+                0.0
+            }
+        })
         .collect();
     grad[label] = tiny
         + if t.rest < 0.5 || is_plain {
@@ -193,12 +212,20 @@ fn sample_weight(options: &Options<'_>, row: usize) -> f64 {
 }
 
 /// Probabilities have no exponentials: a few roundings of each term.
-fn probs_bounds(x: &[f64], label: usize, options: &Options<'_>, row: usize, precision: Precision) -> (f64, Vec<f64>) {
-    let weight = (sample_weight(options, row) * options.class_weight.map_or(1.0, |weights| weights[label])).abs();
+fn probs_bounds(
+    x: &[f64],
+    label: usize,
+    options: &Options<'_>,
+    row: usize,
+    precision: Precision,
+) -> (f64, Vec<f64>) {
+    let weight =
+        (sample_weight(options, row) * options.class_weight.map_or(1.0, |weights| weights[label])).abs();
     let total: f64 = x.iter().sum();
     let unit = 32.0 * precision.unit * weight;
     let loss = unit * (1.0 + (x[label] / total).ln().abs());
-    let grad = (0..x.len()).map(|k| unit * (1.0 / total + if k == label { 1.0 / x[label] } else { 0.0 })).collect();
+    let grad =
+        (0..x.len()).map(|k| unit * (1.0 / total + if k == label { 1.0 / x[label] } else { 0.0 })).collect();
     (loss, grad)
 }
 
@@ -208,7 +235,9 @@ pub fn agrees(got: f64, want: f64, bound: f64, largest: f64) -> bool {
         return want.is_nan() && got.is_nan();
     }
     if want.abs() + bound >= largest {
-        return got == want || (got.is_infinite() && got.signum() == want.signum()) || (got - want).abs() <= bound;
+        return got == want
+            || (got.is_infinite() && got.signum() == want.signum())
+            || (got - want).abs() <= bound;
     }
     (got - want).abs() <= bound
 }
@@ -221,8 +250,9 @@ pub fn compare(case: &Case, losses: &[f64], grad: &[f64], precision: Precision) 
     let answer = case.reference().map_err(|bad| format!("{}: {bad:?}", case.name))?;
     let bounds = bounds(case, &answer, precision);
     let far = |got: f64, want: f64, bound: f64| {
-        (!agrees(got, want, bound, precision.largest))
-            .then(|| format!("got {got:e}, expected {want:e} +- {bound:e} ({} bounds)", (got - want).abs() / bound))
+        (!agrees(got, want, bound, precision.largest)).then(|| {
+            format!("got {got:e}, expected {want:e} +- {bound:e} ({} bounds)", (got - want).abs() / bound)
+        })
     };
     let (problem, options) = (case.problem(), case.set.reference());
     for row in 0..case.rows() {
@@ -249,7 +279,10 @@ pub fn compare(case: &Case, losses: &[f64], grad: &[f64], precision: Precision) 
             }
             let is_masked = options.class_mask.is_some_and(|mask| mask[class] == 0);
             if (is_zero || is_masked) && got.to_bits() != 0 {
-                return Err(format!("{}: grad of row {row} ({kind:?}), class {class} is {got:e}, expected +0", case.name));
+                return Err(format!(
+                    "{}: grad of row {row} ({kind:?}), class {class} is {got:e}, expected +0",
+                    case.name
+                ));
             }
         }
     }

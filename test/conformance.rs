@@ -95,14 +95,24 @@ fn reductions_are_the_sums_of_the_rows() {
         for kernel in TWINS {
             let got = run::<f32, f32>(&case, How::with(kernel)).expect(&case.name);
             let want = case.reference().expect("valid labels");
-            let by_row = Case { set: support::Settings { reduction: Reduction::None, ..case.set.clone() }, ..case.clone() };
-            let by_row = Case { set: support::Settings { upstream: support::Upstream::One(1.0), ..by_row.set }, ..by_row };
+            let by_row = Case {
+                set: support::Settings { reduction: Reduction::None, ..case.set.clone() },
+                ..case.clone()
+            };
+            let by_row = Case {
+                set: support::Settings { upstream: support::Upstream::One(1.0), ..by_row.set },
+                ..by_row
+            };
             let rows = run_loss::<f32>(&by_row, How::with(kernel)).expect(&case.name);
             let sum: f64 = widened(&rows.losses).iter().sum();
             let magnitude: f64 = widened(&rows.losses).iter().map(|loss| loss.abs()).sum();
             let name = format!("round {round} {}", case.name);
             if sum.is_finite() {
-                assert!((got.out.loss_sum - sum).abs() <= 1e-13 * magnitude, "{name}: sum {} {sum}", got.out.loss_sum);
+                assert!(
+                    (got.out.loss_sum - sum).abs() <= 1e-13 * magnitude,
+                    "{name}: sum {} {sum}",
+                    got.out.loss_sum
+                );
             }
             let weights: f64 = 1e-12 * case.rows() as f64 * 4.0;
             assert!((got.out.weight_sum - want.weight_sum).abs() <= weights, "{name}: weight sum");

@@ -36,18 +36,46 @@ fn refused(op: &CrossEntropy<'_>, labels: &[i64]) -> String {
 fn calls_that_are_refused_write_nothing() {
     let op = CrossEntropy::new;
     for (op, labels, want) in [
-        (op(), &[0, 3][..], "labels[1] got 3, expected 0..2; 1 such labels of 2; set ignore_index: 3 to skip them"),
-        (op(), &[-1, -1], "labels[0] got -1, expected 0..2; 2 such labels of 2; set ignore_index: -1 to skip them"),
-        (op(), &[1 << 32, 0], "labels[0] got 4294967296, expected 0..2; 1 such labels of 2; set ignore_index: 4294967296 to skip them"),
+        (
+            op(),
+            &[0, 3][..],
+            "labels[1] got 3, expected 0..2; 1 such labels of 2; set ignore_index: 3 to skip them",
+        ),
+        (
+            op(),
+            &[-1, -1],
+            "labels[0] got -1, expected 0..2; 2 such labels of 2; set ignore_index: -1 to skip them",
+        ),
+        (
+            op(),
+            &[1 << 32, 0],
+            "labels[0] got 4294967296, expected 0..2; 1 such labels of 2; set ignore_index: 4294967296 to skip them",
+        ),
         (op(), &[0], "labels length got 1, expected 2"),
         (op().class_weight(&[1.0; 2]), &[0, 1], "classWeight length got 2, expected 3"),
         (op().sample_weight(&[1.0; 3]), &[0, 1], "sampleWeight length got 3, expected 2"),
         (op().class_mask(&[1; 2]), &[0, 1], "classMask length got 2, expected 3"),
         (op().class_mask(&[1, 0, 1]), &[0, 1], "labels[1] got 1, expected a class kept by classMask"),
-        (op().class_weight(&[1.0, f64::NAN, 1.0]), &[0, 0], "classWeight[1] got NaN, expected a finite number"),
-        (op().sample_weight(&[1.0, f64::INFINITY]), &[0, 0], "sampleWeight[1] got inf, expected a finite number"),
-        (op().z_loss(0.1).input(Input::LogProbs), &[0, 0], "zLoss got a value, expected none with input logProbs"),
-        (op().upstream(&[1.0, 1.0]), &[0, 0], "upstream per row got a value, expected none with a reduction other than none"),
+        (
+            op().class_weight(&[1.0, f64::NAN, 1.0]),
+            &[0, 0],
+            "classWeight[1] got NaN, expected a finite number",
+        ),
+        (
+            op().sample_weight(&[1.0, f64::INFINITY]),
+            &[0, 0],
+            "sampleWeight[1] got inf, expected a finite number",
+        ),
+        (
+            op().z_loss(0.1).input(Input::LogProbs),
+            &[0, 0],
+            "zLoss got a value, expected none with input logProbs",
+        ),
+        (
+            op().upstream(&[1.0, 1.0]),
+            &[0, 0],
+            "upstream per row got a value, expected none with a reduction other than none",
+        ),
     ] {
         assert_eq!(refused(&op, labels), want);
     }

@@ -1,5 +1,10 @@
 //! Cases with random options from a fixed seed.
-#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test uses its part of this module")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    reason = "each test uses its part of this module"
+)]
 
 use crate::support::{Case, Settings, Upstream};
 use sparse_xent::{Denominator, InvalidLabel, Reduction, SmoothingWeights};

@@ -36,14 +36,44 @@ fn table() -> Vec<(Case, f64)> {
         (row("equal logits", &[7.0; 9], 4, none()), 9_f64.ln()),
         (row("subnormal logits", &[1e-40, 0.0, -1e-40], 0, none()), 3_f64.ln()),
         (row("label above, nan", &[0.0; 3], 3, Settings { invalid_label: InvalidLabel::Nan, ..none() }), NAN),
-        (row("label -1, ignore", &[0.0; 3], -1, Settings { invalid_label: InvalidLabel::Ignore, ..none() }), 0.0),
+        (
+            row(
+                "label -1, ignore",
+                &[0.0; 3],
+                -1,
+                Settings { invalid_label: InvalidLabel::Ignore, ..none() },
+            ),
+            0.0,
+        ),
         (row("ignored with NaN", &[NAN; 3], -100, Settings { ignore: vec![-100], ..none() }), 0.0),
         (row("ignored class", &[1.0; 3], 1, Settings { ignore: vec![1], ..none() }), 0.0),
         (row("weight 0 with NaN", &[NAN; 3], 1, Settings { sample_weight: Some(vec![0.0]), ..none() }), 0.0),
-        (row("class weight 0, +inf", &[INF; 2], 1, Settings { class_weight: Some(vec![1.0, 0.0]), ..none() }), 0.0),
-        (row("negative weight", &[1.0, 1.0], 1, Settings { sample_weight: Some(vec![-2.0]), ..none() }), -2.0 * 2_f64.ln()),
-        (row("class weight 0, smoothing", &[1.0, 1.0], 1, Settings { class_weight: Some(vec![1.0, 0.0]), ..smooth() }), 0.05 * 2_f64.ln()),
-        (row("masked NaN", &[NAN, 1.0, 1.0], 1, Settings { class_mask: Some(vec![0, 1, 1]), ..none() }), 2_f64.ln()),
+        (
+            row(
+                "class weight 0, +inf",
+                &[INF; 2],
+                1,
+                Settings { class_weight: Some(vec![1.0, 0.0]), ..none() },
+            ),
+            0.0,
+        ),
+        (
+            row("negative weight", &[1.0, 1.0], 1, Settings { sample_weight: Some(vec![-2.0]), ..none() }),
+            -2.0 * 2_f64.ln(),
+        ),
+        (
+            row(
+                "class weight 0, smoothing",
+                &[1.0, 1.0],
+                1,
+                Settings { class_weight: Some(vec![1.0, 0.0]), ..smooth() },
+            ),
+            0.05 * 2_f64.ln(),
+        ),
+        (
+            row("masked NaN", &[NAN, 1.0, 1.0], 1, Settings { class_mask: Some(vec![0, 1, 1]), ..none() }),
+            2_f64.ln(),
+        ),
     ]
 }
 
@@ -57,7 +87,11 @@ fn check<E: Element>() {
             let losses = widened(&got.out.losses);
             compare(&case, &losses, &widened(&got.grad), Precision::of::<E, E>()).expect(&name);
             let same = losses[0] == loss || (losses[0].is_nan() && loss.is_nan());
-            assert!(same || (losses[0] - loss).abs() <= 1e-6 * loss.abs(), "{name}: loss {} is not {loss}", losses[0]);
+            assert!(
+                same || (losses[0] - loss).abs() <= 1e-6 * loss.abs(),
+                "{name}: loss {} is not {loss}",
+                losses[0]
+            );
             assert!(loss != 0.0 || losses[0].to_bits() == 0, "{name}: loss -0");
             let over = run_in_place::<E>(&case, how).expect(&name);
             assert_eq!(bits(&over.grad), bits(&got.grad), "{name}: in place");
@@ -79,7 +113,9 @@ fn the_table_holds_in_f64() {
 fn a_nan_at_any_place_with_any_payload_makes_its_row_nan_and_no_other() {
     let payloads = [0x7fc0_0000, 0xffc0_0000, 0x7fc0_1234, 0xffff_ffff, 0x7f80_0001, 0xff80_0001_u32];
     for kernel in [Kernel::Lanes4, Kernel::Lanes4Fused] {
-        for (classes, inner) in [(1, 1), (2, 1), (3, 1), (5, 1), (16, 1), (21, 1), (33, 1), (67, 1), (133, 1), (7, 3), (5, 130)] {
+        for (classes, inner) in
+            [(1, 1), (2, 1), (3, 1), (5, 1), (16, 1), (21, 1), (33, 1), (67, 1), (133, 1), (7, 3), (5, 130)]
+        {
             for place in 0..classes {
                 let rows = 3 * inner;
                 let mut logits = vec![0.5_f32; rows * classes];
@@ -92,11 +128,19 @@ fn a_nan_at_any_place_with_any_payload_makes_its_row_nan_and_no_other() {
                 let op = Settings::none();
                 let out = op.operation(kernel).forward_backward(&logits, &labels, &mut grad).expect("valid");
                 for (row, loss) in out.losses.iter().enumerate() {
-                    assert_eq!(loss.is_nan(), row == bad_row, "loss of row {row}, {classes} x {inner}, NaN at {place}");
+                    assert_eq!(
+                        loss.is_nan(),
+                        row == bad_row,
+                        "loss of row {row}, {classes} x {inner}, NaN at {place}"
+                    );
                 }
                 for (index, grad) in grad.iter().enumerate() {
                     let row = index / (classes * inner) * inner + index % inner;
-                    assert_eq!(grad.is_nan(), row == bad_row, "grad {index}, {classes} x {inner}, NaN at {place}");
+                    assert_eq!(
+                        grad.is_nan(),
+                        row == bad_row,
+                        "grad {index}, {classes} x {inner}, NaN at {place}"
+                    );
                 }
                 assert_eq!(out.non_finite_count, 1, "rows that are not finite");
             }
@@ -110,7 +154,8 @@ fn ignored_rows_are_never_read() {
         for (classes, inner) in [(1, 1), (4, 1), (33, 1), (70, 1), (1025, 1), (5, 130)] {
             let labels: Vec<i64> = (0..12 * inner).map(|row| if row % 3 == 1 { -100 } else { 0 }).collect();
             let set = Settings { ignore: vec![-100], ..Settings::default() };
-            let mut case = Case::new("clean", [12, classes, inner], &vec![0.25; 12 * inner * classes], &labels, set);
+            let mut case =
+                Case::new("clean", [12, classes, inner], &vec![0.25; 12 * inner * classes], &labels, set);
             let clean = run::<f32, f32>(&case, How::with(kernel)).expect("valid");
             for row in (0..case.rows()).filter(|row| row % 3 == 1) {
                 for class in 0..classes {

@@ -1,10 +1,15 @@
 //! A case (shape, logits, labels, options) and the two ways to run it: by the definition and by the operation.
-#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test uses its part of this module")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    reason = "each test uses its part of this module"
+)]
 
 use sparse_xent::reference::{self, Answer, BadLabel, Options, PerRow, Problem};
 use sparse_xent::{
-    CrossEntropy, Denominator, Element, EmptyMean, Error, Executor, GradElement, Input, InvalidLabel, Kernel, Logits,
-    LogitsMut, Output, ProbsNormalize, Reduction, Shape, SmoothingWeights,
+    CrossEntropy, Denominator, Element, EmptyMean, Error, Executor, GradElement, Input, InvalidLabel, Kernel,
+    Logits, LogitsMut, Output, ProbsNormalize, Reduction, Shape, SmoothingWeights,
 };
 
 /// Upstream gradient: one number, or one per row.

@@ -74,7 +74,7 @@ pub fn labels_everywhere(classes: usize) -> Vec<i64> {
         ]
     };
     labels.push(last / 3);
-    labels.into_iter().map(|label| signed(label)).collect()
+    labels.into_iter().map(signed).collect()
 }
 
 /// Rows with classes side by side, a label at every place.

@@ -6,7 +6,7 @@ mod support;
 
 use bound::{Precision, compare};
 use random::Draw;
-use sparse_xent::Kernel;
+use sparse_xent::{Element, Kernel};
 use support::{Case, How, Settings, run, widened};
 
 /// Rows of 37 classes (a tail of one after whole vectors); row 1 is ignored.
@@ -63,7 +63,7 @@ fn a_label_subtracted_late_is_caught() {
     confident.logits[3] = 30.0;
     confident = confident.rounded::<f32>();
     let mut textbook = right(&confident);
-    let sum: f32 = confident.logits[..37].iter().map(|x| (*x as f32 - 30.0).exp()).sum();
+    let sum: f32 = confident.logits[..37].iter().map(|x| (f32::from_f64(*x) - 30.0).exp()).sum();
     textbook.losses[0] = f64::from(sum.ln());
     textbook.grad[3] = f64::from(1.0 / sum - 1.0);
     caught("loss and gradient rounded to 0 by the 1 of the label", &confident, &textbook);

@@ -89,7 +89,10 @@ impl Draw {
             set.invalid_label = self.pick(&[InvalidLabel::Nan, InvalidLabel::Ignore]);
             for label in &mut labels {
                 if self.chance(6) {
-                    *label = self.pick(&[-1, classes as i64, classes as i64 + 7]);
+                    *label = {
+                        let beyond = i64::try_from(classes).expect("few classes");
+                        self.pick(&[-1, beyond, beyond + 7])
+                    };
                 }
             }
         }
@@ -119,7 +122,7 @@ impl Draw {
     }
 
     fn label(&mut self, classes: usize) -> i64 {
-        self.below(classes) as i64
+        i64::try_from(self.below(classes)).expect("few classes")
     }
 
     /// Makes the case a sum or mean with a denominator.

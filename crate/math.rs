@@ -36,9 +36,9 @@ pub(crate) const FLOOR: f32 = 2.6e-38;
 
 const MAGIC: f32 = 12_582_912.0; // 1.5 * 2^23: the sum's unit in the last place is 1
 
-/// The largest bits of `n` for an argument of at most 0. Above are positive arguments, +inf, and every NaN of either sign
-/// and any payload.
-pub(crate) const GUARD_BITS: u32 = MAGIC.to_bits();
+/// The largest bits of an argument's magnitude, which is that of -inf; above is every NaN, whatever its sign and payload.
+/// The result itself does not show a NaN everywhere: relaxed SIMD may drop it where the argument is clamped.
+pub(crate) const GUARD_BITS: u32 = f32::INFINITY.to_bits();
 
 struct Table {
     cut: f32,
@@ -102,9 +102,10 @@ impl<I: Isa> Exp<I> {
         }
     }
 
-    /// `exp(d)`, and the rounded quotient whose bits tell whether to trust it (see [`GUARD_BITS`]).
+    /// `exp(d)`, and the magnitude of `d`, whose bits tell whether to trust it (see [`GUARD_BITS`]).
     #[inline(always)]
     pub(crate) fn exp(&self, d: I::V) -> (I::V, I::V) {
+        let magnitude = I::abs(d);
         let d = I::pmax(d, self.cut);
         let n = I::mul_add(d, self.log2e, self.magic);
         let f = I::sub(n, self.magic);
@@ -117,7 +118,7 @@ impl<I: Isa> Exp<I> {
         p = I::mul_add(p, t, self.c[1]);
         p = I::mul_add(p, t, self.c[0]);
         p = I::mul_add(p, t, self.one);
-        (I::scale_by_exponent(p, n), n)
+        (I::scale_by_exponent(p, n), magnitude)
     }
 }
 
@@ -209,8 +210,8 @@ mod tests {
     }
 
     #[test]
-    fn exp_shows_nan_and_infinity_in_its_quotient() {
-        for bits in [0x7fc0_0000, 0xffc0_0001, 0x7f80_0001, 0x7fff_ffff, f32::INFINITY.to_bits()] {
+    fn exp_shows_nan_in_the_magnitude() {
+        for bits in [0x7fc0_0000, 0xffc0_0001, 0x7f80_0001, 0x7fff_ffff] {
             let (_, n) = Exp::<Lanes4>::new().exp(Lanes4::splat(f32::from_bits(bits)));
             assert!(Lanes4::largest_bits(n) > GUARD_BITS, "{bits:#x} must show");
         }

@@ -216,9 +216,10 @@ impl<'a> Rules<'a> {
             None => RowResult::NAN,
         };
         if let Some(e) = gradient(cells) {
-            if stats.is_some() {
+            let scale = f32::from_f64(result.gradient.scale);
+            // One canonical NaN, whatever makes the row NaN: which NaN a product is depends on the engine.
+            if !scale.is_nan() {
                 let target = result.gradient.target.map(|target| (row.label, f32::from_f64(target)));
-                let scale = f32::from_f64(result.gradient.scale);
                 rows::write_grad::<I>(e, classes, scale, self.plan.bias(&result.gradient, row.class), target);
             } else {
                 e[..classes].fill(f32::NAN);
@@ -254,7 +255,7 @@ impl<'a> Rules<'a> {
         } else {
             double::log_probs(x, row.label, objective, &row.weights, upstream, wanted.then_some(share))
         };
-        if result.loss.is_nan() && result.log_prob.is_nan() {
+        if result.gradient.scale.is_nan() {
             x.fill(f64::NAN);
         } else {
             double::write_grad(x, &result.gradient, row.label, share);

@@ -119,7 +119,8 @@ impl Rules<'_> {
             tile.write_grad::<I>(&rows.scale, biased.then_some(&state.bias), plan.smoothing_vector());
             for (row, label) in state.label.iter().enumerate() {
                 if let Ok(label) = usize::try_from(*label) {
-                    tile.lines[label][row] = rows.target[row];
+                    tile.lines[label][row] =
+                        if rows.scale[row].is_nan() { f32::NAN } else { rows.target[row] };
                 }
             }
             site.store::<I>(kept, tile.lines, self.accumulate.then_some(&rows.scale));

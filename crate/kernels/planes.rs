@@ -9,8 +9,8 @@
 //!  3. The label's logit is replaced by -inf after the maximum is known. Its exponential is then the smallest that `exp`
 //!     gives, 2.5e-38, which is subtracted from the sum: it is left out of `rest` without a comparison in the loop, and
 //!     no digit of `rest` is lost to it. Where a moment is wanted it is swept before.
-//!  4. A vector of rows goes down all classes before the next one: shift, sum and largest quotient stay in registers.
-//!  5. The largest quotient bits are kept per row, so that a NaN row does not touch its neighbours.
+//!  4. A vector of rows goes down all classes before the next one: shift, sum and largest magnitude stay in registers.
+//!  5. The bits of the largest magnitude are kept per row, so that a NaN row does not touch its neighbours.
 //!
 //! What this costs: a copy in and a copy out, and strided runs of [`WIDTH`] floats of memory.
 use super::{MomentOf, without_floor, zero_threshold};
@@ -203,7 +203,8 @@ impl<'a> Tile<'a> {
     }
 
     /// Turns the exponentials into the gradient, `scale e + bias` (times the class's entry of `weights`), row by row. A
-    /// scale of 0 gives the bias alone, even of a row with NaN.
+    /// scale of 0 gives the bias alone, even of a row with NaN; a scale of NaN gives the one canonical NaN, since which NaN
+    /// a product of two is depends on the engine's mood.
     pub(crate) fn write_grad<I: Isa>(
         &mut self,
         scales: &Line,
@@ -225,6 +226,9 @@ impl<'a> Tile<'a> {
                 }
                 I::store(e, p);
             }
+        }
+        for (row, _) in scales.iter().enumerate().filter(|(_, scale)| scale.is_nan()) {
+            self.lines.iter_mut().for_each(|line| line[row] = f32::NAN);
         }
     }
 }

@@ -21,7 +21,7 @@
 //!  4. The last vector is the row's last `LANES` floats, overlapping the one before; a mask counts each class once. It
 //!     is loaded before the sweep, which in place overwrites part of it, and stored after it.
 //!  5. Sums move to f64 every `FLUSH` vectors. Their order is a function of `K` alone.
-//!  6. The largest bit pattern of the rounded quotients of `exp` shows +inf and NaN of either sign and any payload.
+//!  6. The largest bits of the arguments' magnitudes show a NaN of either sign and any payload.
 //!
 //! What this costs: rows shorter than a vector go through a padded copy, and a row is one thread's work.
 use super::{Bias, MomentOf, without_floor, zero_threshold};

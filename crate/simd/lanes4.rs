@@ -96,6 +96,10 @@ macro_rules! lanes4 {
                 bits(a, b, |a, b| a | b)
             }
             #[inline(always)]
+            fn abs(a: V) -> V {
+                a.map(f32::abs)
+            }
+            #[inline(always)]
             fn max_bits(a: V, b: V) -> V {
                 bits(a, b, Ord::max)
             }

@@ -6,16 +6,17 @@
 //! | `load`, `store` | a chunk of memory, any alignment | `v128.load`, `v128.store` |
 //! | `add`, `sub`, `mul`, `div` | IEEE single | `f32x4.add`, `.sub`, `.mul`, `.div` |
 //! | `mul_add(a, b, c)` | `a * b + c`; one rounding where `FUSED`, else two | `f32x4.relaxed_madd` or mul, add |
-//! | `pmax(a, b)` | `a < b ? b : a`: keeps a NaN in `a`, drops one in `b` | `f32x4.pmax` |
+//! | `pmax(a, b)` | `a < b ? b : a` of numbers; either of the two where one is NaN | `f32x4.pmax`, `.relaxed_max` |
 //! | `le`, `eq` | all ones where true (false for NaN) | `f32x4.le`, `.eq` |
 //! | `and`, `or`, `and_not(a, b)` | bits, `a & b`, `a \| b`, `a & !b` | `v128.and`, `.or`, `.andnot` |
+//! | `abs` | the sign bit cleared | `f32x4.abs` |
 //! | `max_bits` | the larger of the two bit patterns as u32 | `i32x4.max_u` |
 //! | `split(x)` | k and m with `x = m 2^k` | integer `add`, `shr`, `sub`, `f32x4.convert_i32x4` |
 //! | `transpose` | a 4x4 block | `i8x16.shuffle` |
 //! | `scale_by_exponent(p, n)` | bits of `p` plus bits of `n` shifted left by 23 | `i32x4.shl`, `.add` |
 //!
-//! Only `mul_add` may round in two ways, and only between implementations. Everything else means the same in each,
-//! NaN included, so [`Lanes4`] natively gives the bits that [`wasm::Simd128`] gives in a browser.
+//! Only `mul_add` may round in two ways, and only between implementations; and the compiler turns `pmax` into an
+//! instruction that may drop a NaN where relaxed SIMD is on. Everything else means the same in each, NaN included, so [`Lanes4`] natively gives the bits that [`wasm::Simd128`] gives in a browser.
 #![forbid(unsafe_code)]
 
 /// Memory in chunks of four floats, as every implementation with four lanes has it.
@@ -114,6 +115,7 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
         Self::or(Self::and(a, mask), Self::and_not(b, mask))
     }
     fn or(a: Self::V, b: Self::V) -> Self::V;
+    fn abs(a: Self::V) -> Self::V;
     fn max_bits(a: Self::V, b: Self::V) -> Self::V;
     fn scale_by_exponent(p: Self::V, n: Self::V) -> Self::V;
 

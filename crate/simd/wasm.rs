@@ -88,6 +88,10 @@ macro_rules! simd128 {
                 v128_or(a, b)
             }
             #[inline(always)]
+            fn abs(a: v128) -> v128 {
+                f32x4_abs(a)
+            }
+            #[inline(always)]
             fn max_bits(a: v128, b: v128) -> v128 {
                 u32x4_max(a, b)
             }

@@ -7,9 +7,13 @@ use sparse_xent::{
 };
 
 /// Files and the number of cases in each, so that none can go missing unseen.
-const FILES: [(&str, &str, usize); 2] = [
+const FILES: [(&str, &str, usize); 6] = [
     ("torch.json", include_str!("golden/torch.json"), 260),
     ("tensorflow.json", include_str!("golden/tensorflow.json"), 57),
+    ("keras.json", include_str!("golden/keras.json"), 101),
+    ("onnx.json", include_str!("golden/onnx.json"), 52),
+    ("optax.json", include_str!("golden/optax.json"), 68),
+    ("mpmath.json", include_str!("golden/mpmath.json"), 73),
 ];
 
 fn number(value: &Value) -> f64 {

@@ -248,7 +248,7 @@ def cross_entropy(logits, labels, options):
     for index, row in enumerate(rows):
         if empty:
             grads[index] = math.nan if o["emptyMean"] == "nan" and row.kind != "ignored" else 0.0
-        elif row.grad is not None and upstream[index] != 0:
+        elif row.kind == "invalid" or (row.grad is not None and upstream[index] != 0):
             grads[index] = upstream[index] / d * row.grad + 0.0
     grad = np.moveaxis(grads.reshape(*label_shape, classes), -1, axis)
     return {
@@ -270,7 +270,7 @@ def decide(x, y, omega, v, kept, ignore, matrix, o):
             return Row("ignored", is_bad_label=True)
         if o["invalidLabel"] == "throw":
             raise ValueError(f"label {y} is not a class, and the case expects no error")
-        return Row("invalid", is_bad_label=True, weight=omega, loss=math.nan, grad=np.full(classes, math.nan))
+        return Row("invalid", is_bad_label=True, weight=omega, loss=math.nan, grad=np.where(kept, math.nan, 0.0))
     w = float(v[y]) * omega
     smooth_class = o["labelSmoothing"] > 0 and o["smoothingWeights"] == "class"
     inactive = omega == 0 or (w == 0 and not smooth_class)

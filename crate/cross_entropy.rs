@@ -308,7 +308,7 @@ impl Executor {
         not(feature = "threads"),
         expect(unused_variables, reason = "a serial call is serial at any size")
     )]
-    fn for_elements(self, elements: usize) -> Self {
+    pub(crate) fn for_elements(self, elements: usize) -> Self {
         match self {
             Executor::Serial => Executor::Serial,
             #[cfg(feature = "threads")]
@@ -345,10 +345,9 @@ impl Call<'_> {
     ) -> Result<Summary, Error> {
         if self.plan.shape.rows() > 0 {
             let shape = self.plan.shape;
-            let by_tile = !E::DOUBLE && self.plan.fits_tiles();
             if shape.inner() > 1 {
                 self.strided::<I, E, G>(access, &mut results)?;
-            } else if by_tile && shape.classes() <= narrow::NARROW {
+            } else if shape.classes() <= narrow::NARROW && self.plan.fits_tiles::<E>() {
                 self.narrow::<I, E, G>(access, &mut results)?;
             } else {
                 self.rows::<I, E, G>(access, &mut results)?;

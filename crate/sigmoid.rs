@@ -206,13 +206,10 @@ impl<'a> WeightedSigmoid<'a> {
 
         let units = elements.div_ceil(UNIT);
         let mut partials = zeros::<Partial>(units)?;
-        let (logits, grad, in_place) = match access {
-            Access::Loss(x) => (x, None, None),
-            Access::Apart(x, grad) => (x, Some(Rows::new(grad, 1, UNIT)), None),
-            Access::InPlace(x) => (&[][..], None, Some(Rows::new(x, 1, UNIT))),
-        };
-        let outputs = (grad, in_place, Rows::new(losses, 1, UNIT), Rows::new(&mut partials, 1, 1));
-        self.executor.run(units, cancel, outputs, |_, unit, (mut grad, mut in_place, losses, partial)| {
+        let (logits, gradient) = access.by_rows(1, UNIT);
+        let outputs = (gradient, Rows::new(losses, 1, UNIT), Rows::new(&mut partials, 1, 1));
+        let executor = self.executor.for_elements(elements);
+        executor.run(units, cancel, outputs, |_, unit, ((mut grad, mut in_place), losses, partial)| {
             for (offset, loss) in losses.iter_mut().enumerate() {
                 let element = unit * UNIT + offset;
                 let x = in_place.as_ref().map_or_else(|| logits[element], |x| x[offset]);

@@ -1,8 +1,56 @@
 //! Between the caller's arrays and the kernels' scratch: gather a row's kept classes, hand its gradient back.
 
-use super::Access;
 use super::plan::Kept;
+use super::{Access, Results};
 use crate::element::{Element, GradElement};
+use crate::parallel::Rows;
+use core::ops::Range;
+
+/// The buffers that a call's gradient may go to, cut by units: one of its own, or the logits.
+pub(crate) type GradientRows<'a, E, G> = (Option<Rows<'a, G>>, Option<Rows<'a, E>>);
+
+/// What one unit has of [`GradientRows`].
+pub(super) type GradientPart<'a, E, G> = (Option<&'a mut [G]>, Option<&'a mut [E]>);
+
+/// The per-row results cut by units: losses, log-sum-exp, label log-probabilities, predictions.
+type ResultRows<'a, L> = (Rows<'a, L>, Option<Rows<'a, L>>, Option<Rows<'a, L>>, Option<Rows<'a, i32>>);
+
+impl<'a, E: Element, G: GradElement<E>> Access<'a, E, G> {
+    /// The logits, where they are not replaced, and the gradient's buffers in rows of `width` elements.
+    pub(crate) fn by_rows(self, width: usize, per_unit: usize) -> (&'a [E], GradientRows<'a, E, G>) {
+        match self {
+            Access::Loss(x) => (x, (None, None)),
+            Access::Apart(x, grad) => (x, (Some(Rows::new(grad, width, per_unit)), None)),
+            Access::InPlace(x) => (&[], (None, Some(Rows::new(x, width, per_unit)))),
+        }
+    }
+
+    /// The access to the elements `cells` of a unit, the first of which is element `first` of the call.
+    pub(super) fn in_unit(
+        logits: &'a [E],
+        part: &'a mut GradientPart<'_, E, G>,
+        first: usize,
+        cells: Range<usize>,
+    ) -> Self {
+        match part {
+            (_, Some(x)) => Access::InPlace(&mut x[cells]),
+            (Some(grad), None) => Access::Apart(&logits[first..][..cells.len()], &mut grad[cells]),
+            (None, None) => Access::Loss(&logits[first..][..cells.len()]),
+        }
+    }
+}
+
+impl<L: Element> Results<'_, L> {
+    /// The results that have an entry per row, cut by units.
+    pub(super) fn by_rows(&mut self, per_unit: usize) -> ResultRows<'_, L> {
+        (
+            Rows::new(self.losses, 1, per_unit),
+            self.log_sum_exp.as_deref_mut().map(|slice| Rows::new(slice, 1, per_unit)),
+            self.target_log_prob.as_deref_mut().map(|slice| Rows::new(slice, 1, per_unit)),
+            self.predictions.as_deref_mut().map(|slice| Rows::new(slice, 1, per_unit)),
+        )
+    }
+}
 
 /// Copies the kept classes of a row to scratch of the compute type.
 pub(super) fn gather<E: Element, S: Element>(row: &[E], kept: Option<&Kept>, scratch: &mut [S]) {

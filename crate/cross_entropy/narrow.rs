@@ -2,13 +2,13 @@
 
 use super::deliver::{gather, scatter};
 use super::plan::Kept;
-use super::rows::Rules;
-use super::tile::{Columns, Site};
+use super::rows::{Columns, Rules};
+use super::tile::Site;
 use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{Element, GradElement};
 use crate::kernels::planes::{self, Line, WIDTH};
-use crate::parallel::{PerWorker, Rows};
+use crate::parallel::PerWorker;
 use crate::simd::Isa;
 
 /// The largest number of classes that goes this way.
@@ -28,45 +28,19 @@ impl Call<'_> {
         let units = rows.div_ceil(UNIT);
         let width = planes::scratch_length(self.plan.classes());
         let mut scratch = zeros(width * self.executor.workers(units))?;
-        let (logits, grad, in_place) = match access {
-            Access::Loss(x) => (x, None, None),
-            Access::Apart(x, grad) => (x, Some(Rows::new(grad, classes, UNIT)), None),
-            Access::InPlace(x) => (&[][..], None, Some(Rows::new(x, classes, UNIT))),
-        };
-        let outputs = (
-            (grad, in_place),
-            Rows::new(results.losses, 1, UNIT),
-            results.log_sum_exp.as_deref_mut().map(|slice| Rows::new(slice, 1, UNIT)),
-            results.target_log_prob.as_deref_mut().map(|slice| Rows::new(slice, 1, UNIT)),
-            results.predictions.as_deref_mut().map(|slice| Rows::new(slice, 1, UNIT)),
-            PerWorker::new(&mut scratch, width),
-        );
-        self.executor.run(units, self.cancel, outputs, |_, unit, parts| {
-            let ((mut grad, mut in_place), losses, mut log_sum_exp, mut log_probs, mut predictions, scratch) =
-                parts;
-            for start in (0..losses.len()).step_by(WIDTH) {
-                let rows = start..losses.len().min(start + WIDTH);
+        let (logits, gradient) = access.by_rows(classes, UNIT);
+        let outputs = (gradient, results.by_rows(UNIT), PerWorker::new(&mut scratch, width));
+        self.executor.run(units, self.cancel, outputs, |_, unit, (mut gradient, columns, scratch)| {
+            let mut columns = Columns::new(columns);
+            let end = columns.losses.len();
+            for start in (0..end).step_by(WIDTH) {
+                let rows = start..end.min(start + WIDTH);
                 let cells = rows.start * classes..rows.end * classes;
                 let first_row = unit * UNIT + start;
-                let access = match (&mut in_place, &mut grad) {
-                    (Some(x), _) => Access::InPlace(&mut x[cells]),
-                    (None, grad) => {
-                        let x = &logits[first_row * classes..][..cells.len()];
-                        match grad {
-                            Some(grad) => Access::Apart(x, &mut grad[cells]),
-                            None => Access::<E, G>::Loss(x),
-                        }
-                    }
-                };
-                let mut site = Block { access, classes, accumulate: rules.accumulate };
-                let mut columns = Columns {
-                    losses: &mut losses[rows.clone()],
-                    log_sum_exp: log_sum_exp.as_deref_mut().map(|slice| &mut slice[rows.clone()]),
-                    log_probs: log_probs.as_deref_mut().map(|slice| &mut slice[rows.clone()]),
-                    predictions: predictions.as_deref_mut().map(|slice| &mut slice[rows.clone()]),
-                };
+                let access = Access::in_unit(logits, &mut gradient, first_row * classes, cells);
+                let mut site = Block { access, classes };
                 let labels = &self.scan.classes[first_row..][..rows.len()];
-                rules.tile::<I, E, G, _>(first_row, labels, &mut site, &mut columns, scratch);
+                rules.tile::<I, E, G, _>(first_row, labels, &mut site, &mut columns.rows(rows), scratch);
             }
         })?;
         Ok(())
@@ -77,7 +51,6 @@ impl Call<'_> {
 struct Block<'a, E, G> {
     access: Access<'a, E, G>,
     classes: usize,
-    accumulate: bool,
 }
 
 impl<E: Element, G: GradElement<E>> Site<E, G> for Block<'_, E, G> {
@@ -102,8 +75,8 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for Block<'_, E, G> {
     fn store<I: Isa>(&mut self, kept: Option<&Kept>, lines: &[Line], adds: Option<&Line>) {
         match &mut self.access {
             Access::Loss(_) => {}
-            Access::Apart(_, grad) => store::<I, G>(grad, self.classes, kept, lines, adds, self.accumulate),
-            Access::InPlace(x) => store::<I, E>(x, self.classes, kept, lines, None, false),
+            Access::Apart(_, grad) => store::<I, G>(grad, self.classes, kept, lines, adds),
+            Access::InPlace(x) => store::<I, E>(x, self.classes, kept, lines, None),
         }
     }
 }
@@ -114,7 +87,6 @@ fn store<I: Isa, G: Element>(
     kept: Option<&Kept>,
     lines: &[Line],
     adds: Option<&Line>,
-    accumulate: bool,
 ) {
     if let (Some(grad), None, None) = (G::as_f32_mut(grad), kept, adds) {
         return transpose_out::<I>(lines, classes, grad);
@@ -125,7 +97,7 @@ fn store<I: Isa, G: Element>(
             continue;
         }
         row.iter_mut().zip(lines).for_each(|(x, line)| *x = line[index]);
-        scatter(&row, kept, grad, accumulate);
+        scatter(&row, kept, grad, adds.is_some());
     }
 }
 

@@ -144,8 +144,8 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether the tile kernel can compute it, in single precision.
-    pub(super) fn fits_tiles(&self) -> bool {
-        self.reads_logits() && self.matrix.is_none()
+    pub(super) fn fits_tiles<E: Element>(&self) -> bool {
+        !E::DOUBLE && self.reads_logits() && self.matrix.is_none()
     }
 
     /// Whether the input is scores, not probabilities or their logarithms.

@@ -10,8 +10,9 @@ use crate::kernels::rows::{Apart, Cells, InPlace, ReadOnly, Row};
 use crate::kernels::{MomentOf, double, rows};
 use crate::objective::RowResult;
 use crate::options::Wanted;
-use crate::parallel::{PerWorker, Rows};
+use crate::parallel::PerWorker;
 use crate::simd::Isa;
+use core::ops::Range;
 
 /// Logits of a unit of work: tens of microseconds, and far below the ten milliseconds that the executor allows.
 const UNIT_ELEMENTS: usize = 1 << 16;
@@ -37,6 +38,48 @@ impl RowValues {
             log_prob: result.log_prob,
             log_sum_exp: result.log_sum_exp,
             prediction: prediction.unwrap_or(-1),
+        }
+    }
+}
+
+/// One unit's slices of the per-row results.
+type ResultPart<'a, L> = (&'a mut [L], Option<&'a mut [L]>, Option<&'a mut [L]>, Option<&'a mut [i32]>);
+
+/// What some rows give beside their gradient: a slice of each result, one entry per row.
+pub(super) struct Columns<'a, L> {
+    pub(super) losses: &'a mut [L],
+    pub(super) log_sum_exp: Option<&'a mut [L]>,
+    pub(super) log_probs: Option<&'a mut [L]>,
+    pub(super) predictions: Option<&'a mut [i32]>,
+}
+
+impl<'a, L: Element> Columns<'a, L> {
+    /// The parts of a unit, as [`Results::by_rows`] cut them.
+    pub(super) fn new((losses, log_sum_exp, log_probs, predictions): ResultPart<'a, L>) -> Self {
+        Self { losses, log_sum_exp, log_probs, predictions }
+    }
+
+    /// Some of the rows.
+    pub(super) fn rows(&mut self, range: Range<usize>) -> Columns<'_, L> {
+        Columns {
+            losses: &mut self.losses[range.clone()],
+            log_sum_exp: self.log_sum_exp.as_deref_mut().map(|slice| &mut slice[range.clone()]),
+            log_probs: self.log_probs.as_deref_mut().map(|slice| &mut slice[range.clone()]),
+            predictions: self.predictions.as_deref_mut().map(|slice| &mut slice[range]),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn put(&mut self, row: usize, values: &RowValues) {
+        self.losses[row] = L::from_f64(values.loss);
+        if let Some(slice) = &mut self.log_sum_exp {
+            slice[row] = L::from_f64(values.log_sum_exp);
+        }
+        if let Some(slice) = &mut self.log_probs {
+            slice[row] = L::from_f64(values.log_prob);
+        }
+        if let Some(slice) = &mut self.predictions {
+            slice[row] = values.prediction;
         }
     }
 }
@@ -278,45 +321,25 @@ impl Call<'_> {
         let workers = self.executor.workers(units);
         let (single, double) = rules.scratch_lengths::<E>();
         let (mut singles, mut doubles) = (zeros(single * workers)?, zeros(double * workers)?);
-        let (logits, grad, in_place) = match access {
-            Access::Loss(x) => (x, None, None),
-            Access::Apart(x, grad) => (x, Some(Rows::new(grad, classes, per_unit)), None),
-            Access::InPlace(x) => (&[][..], None, Some(Rows::new(x, classes, per_unit))),
-        };
-        let outputs = (
-            (grad, in_place),
-            Rows::new(results.losses, 1, per_unit),
-            results.log_sum_exp.as_deref_mut().map(|slice| Rows::new(slice, 1, per_unit)),
-            results.target_log_prob.as_deref_mut().map(|slice| Rows::new(slice, 1, per_unit)),
-            results.predictions.as_deref_mut().map(|slice| Rows::new(slice, 1, per_unit)),
-            (PerWorker::new(&mut singles, single), PerWorker::new(&mut doubles, double)),
-        );
-        self.executor.run(units, self.cancel, outputs, |_, unit, parts| {
-            let ((mut grad, mut in_place), losses, mut lse, mut log_probs, mut predictions, (single, double)) = parts;
-            let mut scratch = Scratch { single, double };
-            for (offset, loss) in losses.iter_mut().enumerate() {
-                let row = unit * per_unit + offset;
-                let cells = offset * classes..(offset + 1) * classes;
-                let access = match (&mut in_place, &mut grad) {
-                    (Some(x), _) => Access::InPlace(&mut x[cells]),
-                    (None, Some(grad)) => Access::Apart(&logits[row * classes..][..classes], &mut grad[cells]),
-                    (None, None) => Access::<E, G>::Loss(&logits[row * classes..][..classes]),
-                };
-                let values = rules.row::<I, E, G>(row, self.scan.classes[row], access, &mut scratch);
-                *loss = E::PerRow::from_f64(values.loss);
-                put(&mut lse, offset, values.log_sum_exp);
-                put(&mut log_probs, offset, values.log_prob);
-                if let Some(predictions) = &mut predictions {
-                    predictions[offset] = values.prediction;
+        let (logits, gradient) = access.by_rows(classes, per_unit);
+        let scratch = (PerWorker::new(&mut singles, single), PerWorker::new(&mut doubles, double));
+        let outputs = (gradient, results.by_rows(per_unit), scratch);
+        self.executor.run(
+            units,
+            self.cancel,
+            outputs,
+            |_, unit, (mut gradient, columns, (single, double))| {
+                let mut scratch = Scratch { single, double };
+                let mut columns = Columns::new(columns);
+                for offset in 0..columns.losses.len() {
+                    let row = unit * per_unit + offset;
+                    let cells = offset * classes..(offset + 1) * classes;
+                    let access = Access::in_unit(logits, &mut gradient, row * classes, cells);
+                    let values = rules.row::<I, E, G>(row, self.scan.classes[row], access, &mut scratch);
+                    columns.put(offset, &values);
                 }
-            }
-        })?;
+            },
+        )?;
         Ok(())
-    }
-}
-
-fn put<L: Element>(slice: &mut Option<&mut [L]>, offset: usize, value: f64) {
-    if let Some(slice) = slice {
-        slice[offset] = L::from_f64(value);
     }
 }

@@ -3,8 +3,8 @@
 
 use super::deliver::scatter;
 use super::plan::Kept;
-use super::rows::{Rules, Scratch};
-use super::tile::{Columns, Site};
+use super::rows::{Columns, Rules, Scratch};
+use super::tile::Site;
 use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{Element, GradElement};
@@ -86,7 +86,7 @@ impl Call<'_> {
         let tiles = Strided::<E>::tiles(inner, WIDTH);
         let units = shape.outer() * tiles;
         let workers = self.executor.workers(units);
-        let by_tile = !E::DOUBLE && self.plan.fits_tiles();
+        let by_tile = self.plan.fits_tiles::<E>();
         let column = if by_tile { 0 } else { classes };
         let (single, double) = rules.scratch_lengths::<E>();
         let single = if by_tile { planes::scratch_length(self.plan.classes()) } else { single };

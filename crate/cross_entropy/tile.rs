@@ -1,7 +1,7 @@
 //! One tile of rows through the tile kernel, whatever the layout it was copied from.
 
 use super::plan::{Fate, Kept};
-use super::rows::{RowValues, Rules};
+use super::rows::{Columns, RowValues, Rules};
 use crate::element::{Element, GradElement};
 use crate::kernels::planes::{Line, PlainRows, Tile, WIDTH};
 use crate::objective::{RowResult, RowWeights};
@@ -14,30 +14,6 @@ pub(super) trait Site<E: Element, G: GradElement<E>> {
     fn load<I: Isa>(&self, kept: Option<&Kept>, lines: &mut [Line]);
     /// Writes the lines to the gradient, or adds them where `adds` is given: those of rows whose entry is not 0.
     fn store<I: Isa>(&mut self, kept: Option<&Kept>, lines: &[Line], adds: Option<&Line>);
-}
-
-/// What the rows of a tile give beside their gradient: a slice of each result, one entry per row.
-pub(super) struct Columns<'a, L> {
-    pub(super) losses: &'a mut [L],
-    pub(super) log_sum_exp: Option<&'a mut [L]>,
-    pub(super) log_probs: Option<&'a mut [L]>,
-    pub(super) predictions: Option<&'a mut [i32]>,
-}
-
-impl<L: Element> Columns<'_, L> {
-    #[inline(always)]
-    pub(super) fn put(&mut self, row: usize, values: &RowValues) {
-        self.losses[row] = L::from_f64(values.loss);
-        if let Some(slice) = &mut self.log_sum_exp {
-            slice[row] = L::from_f64(values.log_sum_exp);
-        }
-        if let Some(slice) = &mut self.log_probs {
-            slice[row] = L::from_f64(values.log_prob);
-        }
-        if let Some(slice) = &mut self.predictions {
-            slice[row] = values.prediction;
-        }
-    }
 }
 
 /// What a row of the tile is; see [`Fate`].

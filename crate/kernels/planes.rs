@@ -13,7 +13,7 @@
 //!  5. The bits of the largest magnitude are kept per row, so that a NaN row does not touch its neighbours.
 //!
 //! What this costs: a copy in and a copy out, and strided runs of [`WIDTH`] floats of memory.
-use super::{MomentOf, without_floor, zero_threshold};
+use super::{MomentOf, zero_threshold};
 use crate::math::{Exp, FLOOR, GUARD_BITS, ln_1p};
 use crate::objective::RowStats;
 use crate::simd::Isa;
@@ -162,7 +162,7 @@ impl<'a> Tile<'a> {
         self.is_sound(row).then(|| RowStats {
             shift: f64::from(self.shift[row]),
             label: f64::from(self.label[row]),
-            rest: without_floor(f64::from(self.rest[row]), self.lines.len()),
+            rest: f64::from(self.rest[row]),
             moment: f64::from(self.moment[row]),
         })
     }

@@ -26,11 +26,7 @@ pub fn run(block: usize) -> u32 {
     // SAFETY: the last word lies behind the slice, and JavaScript stores to it atomically.
     let cancel = unsafe { AtomicI32::from_ptr(start.add(Field::cancel as usize).cast()) };
     let mut block = Block { words };
-    let result = match block.whole(Field::operation) {
-        1 => block.with_dtype(cancel),
-        2 => block.sigmoid_with_dtype(cancel),
-        _ => Err(Error::OptionRange { option: "operation", expected: "a known one" }),
-    };
+    let result = block.with_dtype(cancel);
     block.record(result)
 }
 
@@ -108,31 +104,33 @@ impl Block<'_> {
         }
     }
 
+    /// The values at an address, or the one number where there is no address.
+    fn row_values<'m>(&self, address: Field, dtype: Field, value: Field, length: usize) -> RowValues<'m> {
+        let values = self.weights(address, dtype, length);
+        values.map_or(RowValues::Scalar(self.get(value)), RowValues::PerRow)
+    }
+
     fn with_dtype(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
         match (self.whole(Field::logitsDtype), self.whole(Field::gradDtype)) {
-            (0, _) => self.call::<f32, f32>(cancel),
-            (1, _) => self.call::<f64, f64>(cancel),
-            (2, 0) => self.call::<f16, f32>(cancel),
-            (2, _) => self.call::<f16, f16>(cancel),
-            (3, 0) => self.call::<bf16, f32>(cancel),
-            (3, _) => self.call::<bf16, bf16>(cancel),
+            (0, _) => self.operation::<f32, f32>(cancel),
+            (1, _) => self.operation::<f64, f64>(cancel),
+            (2, 0) => self.operation::<f16, f32>(cancel),
+            (2, _) => self.operation::<f16, f16>(cancel),
+            (3, 0) => self.operation::<bf16, f32>(cancel),
+            (3, _) => self.operation::<bf16, bf16>(cancel),
             _ => Err(Error::OptionRange { option: "logits dtype", expected: "f32, f64, f16 or bf16" }),
         }
     }
 
-    fn sigmoid_with_dtype(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
-        match (self.whole(Field::logitsDtype), self.whole(Field::gradDtype)) {
-            (0, _) => self.sigmoid::<f32, f32>(cancel),
-            (1, _) => self.sigmoid::<f64, f64>(cancel),
-            (2, 0) => self.sigmoid::<f16, f32>(cancel),
-            (2, _) => self.sigmoid::<f16, f16>(cancel),
-            (3, 0) => self.sigmoid::<bf16, f32>(cancel),
-            (3, _) => self.sigmoid::<bf16, bf16>(cancel),
-            _ => Err(Error::OptionRange { option: "logits dtype", expected: "f32, f64, f16 or bf16" }),
+    fn operation<E: Element, G: GradElement<E>>(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
+        match self.whole(Field::operation) {
+            1 => self.cross_entropy::<E, G>(cancel),
+            2 => self.weighted_sigmoid::<E, G>(cancel),
+            _ => Err(Error::OptionRange { option: "operation", expected: "a known one" }),
         }
     }
 
-    fn call<E: Element, G: GradElement<E>>(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
+    fn cross_entropy<E: Element, G: GradElement<E>>(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
         let shape = self.shape()?;
         let (rows, elements) = (shape.rows(), shape.elements());
         let options = self.options(shape)?;
@@ -166,23 +164,23 @@ impl Block<'_> {
         })
     }
 
-    fn sigmoid<E: Element, G: GradElement<E>>(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
+    fn weighted_sigmoid<E: Element, G: GradElement<E>>(
+        &mut self,
+        cancel: &AtomicI32,
+    ) -> Result<Summary, Error> {
         let shape = self.shape()?;
         let elements = shape.elements();
         let shared = self.options(shape)?;
-        let row_values = |address, dtype, value: Field, length| {
-            let values = self.weights(address, dtype, length);
-            values.map_or(RowValues::Scalar(self.get(value)), RowValues::PerRow)
-        };
+        let row_values = |address, dtype, value| self.row_values(address, dtype, value, elements);
         let pos_weight = self.weights(Field::classWeightAddress, Field::classWeightDtype, shape.classes());
         let (sample, upstream) = (Field::sampleWeightAddress, Field::upstreamAddress);
         let options = WeightedSigmoid {
             reduction: shared.reduction,
             denominator: shared.denominator,
             pos_weight: pos_weight.map_or(RowValues::Scalar(1.0), RowValues::PerRow),
-            sample_weight: row_values(sample, Field::sampleWeightDtype, Field::sampleWeightValue, elements),
+            sample_weight: row_values(sample, Field::sampleWeightDtype, Field::sampleWeightValue),
             empty_mean: shared.empty_mean,
-            upstream: row_values(upstream, Field::upstreamDtype, Field::upstreamValue, elements),
+            upstream: row_values(upstream, Field::upstreamDtype, Field::upstreamValue),
             accumulate: shared.accumulate,
             executor: shared.executor,
         };
@@ -209,11 +207,8 @@ impl Block<'_> {
         let reductions = [Reduction::None, Reduction::Sum, Reduction::Mean];
         let normalizations = [ProbsNormalize::Before, ProbsNormalize::After, ProbsNormalize::None];
         let smoothing = [SmoothingWeights::Class, SmoothingWeights::Row];
-        let rows_or = |weights: Option<Weights<'m>>, value: Field| {
-            weights.map_or(RowValues::Scalar(self.get(value)), RowValues::PerRow)
-        };
-        let sample = self.weights(Field::sampleWeightAddress, Field::sampleWeightDtype, rows);
-        let upstream = self.weights(Field::upstreamAddress, Field::upstreamDtype, rows);
+        let row_values = |address, dtype, value| self.row_values(address, dtype, value, rows);
+        let (sample, upstream) = (Field::sampleWeightAddress, Field::upstreamAddress);
         let outputs = Wanted {
             log_sum_exp: self.whole(Field::logSumExpAddress) != 0,
             target_log_prob: self.whole(Field::targetLogProbAddress) != 0,
@@ -226,11 +221,11 @@ impl Block<'_> {
             ignore: self.ignore(),
             invalid_label: self.choose(Field::invalidLabel, "invalidLabel", &policies)?,
             class_weight: self.weights(Field::classWeightAddress, Field::classWeightDtype, classes),
-            sample_weight: rows_or(sample, Field::sampleWeightValue),
+            sample_weight: row_values(sample, Field::sampleWeightDtype, Field::sampleWeightValue),
             label_smoothing: self.get(Field::labelSmoothing),
             smoothing_weights: self.choose(Field::smoothingWeights, "smoothingWeights", &smoothing)?,
             empty_mean: self.choose(Field::emptyMean, "emptyMean", &[EmptyMean::Zero, EmptyMean::Nan])?,
-            upstream: rows_or(upstream, Field::upstreamValue),
+            upstream: row_values(upstream, Field::upstreamDtype, Field::upstreamValue),
             accumulate: self.whole(Field::gradMode) == 3,
             z_loss: self.get(Field::zLoss),
             focal_gamma: self.get(Field::focalGamma),

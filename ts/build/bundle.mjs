@@ -62,7 +62,7 @@ async function bundles() {
 
 async function declarations() {
   for (const folder of [types, typesForRequire]) rmSync(folder, { recursive: true, force: true });
-  await run(process.execPath, [`${root}/node_modules/typescript/bin/tsc`, "-p", `${root}/tsconfig.types.json`], { name: "types" });
+  await run(process.execPath, [`${root}/node_modules/typescript/bin/tsc`, "-p", `${root}/ts/build/tsconfig.types.json`], { name: "types" });
   // The same declarations once more, in a folder that says CommonJS: that is how TypeScript knows what `require` gives.
   cpSync(types, typesForRequire, { recursive: true });
   writeFileSync(`${typesForRequire}/package.json`, '{ "type": "commonjs" }\n');
@@ -70,7 +70,7 @@ async function declarations() {
 
 /** @param {string} wasmKey */
 export async function buildScripts(wasmKey) {
-  const key = keyOf(["ts", "package.json", "package-lock.json", "tsconfig.json", "tsconfig.types.json"], wasmKey);
+  const key = keyOf(["ts", "package.json", "package-lock.json", "tsconfig.json"], wasmKey);
   const outputs = ["index.js", "index.cjs", "worker.js", "cli.js", "data", "types/index.d.ts", "types-cjs/package.json", "THIRD-PARTY.txt"];
   if (isFresh("scripts", key, outputs.map((name) => `${paths.dist}/${name}`))) return false;
   forget("scripts");

@@ -21,7 +21,7 @@ test("a label type has the same number on both sides", () => {
 });
 
 test("a logits type has the same number on both sides", () => {
-  const rows = [...source("call.rs").matchAll(/\((\d), _\) => self\.call::<(\w+), \2>/g)];
+  const rows = [...source("call.rs").matchAll(/\((\d), _\) => self\.operation::<(\w+), \2>/g)];
   const logits = Object.fromEntries(rows.map(([, code, name]) => [String(name), Number(code)]));
   expect(logits).toEqual({ f32: dtypes.f32.code, f64: dtypes.f64.code, f16: dtypes.f16.code, bf16: dtypes.bf16.code });
 });

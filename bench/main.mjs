@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { load, isSparseXentError } from "../dist/index.js";
 import { exactRow, plainLoop } from "./baseline.mjs";
 import { fill, quick, shapes } from "./cases.mjs";
+import { naive } from "./naive.mjs";
 
 const usage = `usage: npm run bench -- [--quick] [--rounds N] [--record] [shape ...]
 
@@ -93,8 +94,16 @@ async function bench(shape, builds, threadCounts) {
       candidates.push({ label: label("loss"), build, threads, what: "loss", error, run: () => xent.crossEntropy(logits, labels, { axis }) });
       candidates.push({ label: label("loss+grad"), build, threads, what: "loss+grad", error, run: () => xent.crossEntropy(logits, labels, { axis, grad }) });
       candidates.push({ label: label("in place"), build, threads, what: "in place", error, run: () => xent.crossEntropy(grad, labels, { axis, grad }) });
-      if (candidates.length === 3) candidates.push({ label: `copy f32 ${shape.name}`, what: "copy", error: 0, run: () => grad.view.set(logits.view) });
     }
+    const textbook = naive(build, shape);
+    textbook.logits.set(outer.logits);
+    textbook.labels.set(outer.labels);
+    textbook.lossGrad();
+    const error = errorOf(shape, outer.logits, outer.labels, undefined, textbook.grad, rows);
+    const label = (what) => `${what} f32 ${shape.name} ${build} t1`;
+    candidates.push({ label: label("naive loss"), build, threads: 1, what: "naive loss", error, run: textbook.loss });
+    candidates.push({ label: label("naive loss+grad"), build, threads: 1, what: "naive loss+grad", error, run: textbook.lossGrad });
+    if (build === builds[0]) candidates.push({ label: `copy f32 ${shape.name}`, what: "copy", error: 0, run: textbook.copy });
   }
   const loop = () => plainLoop(shape, outer.logits, outer.labels, outer.grad);
   loop();
@@ -131,11 +140,14 @@ for (const shape of chosen.map((each) => (values.quick ? quick(each) : each))) {
   const rows = await bench(shape, builds, threadCounts);
   results.push(...rows);
   const loop = rows.find(({ what }) => what === "plain loop");
+  const copied = rows.find(({ what }) => what === "copy");
   console.log(`${shape.name} (${shape.why})`);
   for (const { what, build, threads, best, median, error } of rows) {
     const name = build === undefined ? what : `${what} ${build} t${threads}`;
     const figure = error === Infinity ? "FAIL" : `${best.toFixed(3).padStart(7)} (${(best / loop.best).toFixed(1)}x)`;
-    console.log(`  ${name.padEnd(24)} ${figure.padEnd(16)} median ${median.toFixed(3)}${build === undefined ? "" : `   error ${error.toExponential(1)}`}`);
+    const textbook = rows.find((row) => row.build === build && row.what === (what.endsWith("loss") ? "naive loss" : "naive loss+grad"));
+    const ratios = build === undefined ? "" : `   ${(best / textbook.best).toFixed(2)} of naive   ${(best / copied.best).toFixed(2)} of copy`;
+    console.log(`  ${name.padEnd(24)} ${figure.padEnd(16)} median ${median.toFixed(3)}${build === undefined ? "" : `   error ${error.toExponential(1)}`}${ratios}`);
   }
   console.log("");
 }

@@ -1,0 +1,45 @@
+// The textbook kernel that the benches compare with (bench/naive): one wasm file per build in target/naive, by the toolchain and with the optimiser of
+// the package's own. Never part of the package.
+import { mkdirSync } from "node:fs";
+import process from "node:process";
+import { forget, isFresh, keyOf, remember } from "./fresh.mjs";
+import { builds, paths, root } from "./project.mjs";
+import { run, step } from "./report.mjs";
+import { toolchain as findToolchain } from "./toolchain.mjs";
+
+const folder = `${paths.target}/naive`;
+
+/** @param {string} build */
+const naiveOf = (build) => `${folder}/naive.${build}.wasm`;
+
+// The same memory as the package's, shared, so that neither has an advantage from it.
+const linkArguments = ["--shared-memory", "--import-memory", `--max-memory=${2 ** 32}`, "--export=__heap_base"];
+
+/** @param {import("./toolchain.mjs").Toolchain} toolchain @param {(typeof builds)[number]} build */
+async function compile(toolchain, { name, features }) {
+  const target = "wasm32-unknown-unknown";
+  const rustflags = [`-Ctarget-feature=+atomics,+simd128${features === "" ? "" : `,${features}`}`, ...linkArguments.map((argument) => `-Clink-arg=${argument}`)];
+  const env = {
+    ...toolchain.env,
+    RUSTC_BOOTSTRAP: "1",
+    CARGO_TARGET_DIR: folder,
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER: toolchain.linker,
+    CARGO_ENCODED_RUSTFLAGS: rustflags.join("\x1f"),
+  };
+  const manifest = `${root}/bench/naive/Cargo.toml`;
+  const args = ["build", "--release", `--manifest-path=${manifest}`, `--target=${target}`, "-Zbuild-std=core,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"];
+  await run(toolchain.cargo, args, { env, name: `naive ${name}` });
+  const optimise = [`${root}/node_modules/binaryen/bin/wasm-opt`, "-O2", `${folder}/${target}/release/naive.wasm`, "-o", naiveOf(name)];
+  await run(process.execPath, optimise, { name: `wasm-opt naive ${name}` });
+}
+
+/** Builds target/naive/naive.{simd,relaxed}.wasm where their source changed. */
+export async function buildNaive() {
+  const key = keyOf(["bench/naive", "ts/build/naive.mjs"]);
+  if (isFresh("naive", key, builds.map(({ name }) => naiveOf(name)))) return;
+  forget("naive");
+  mkdirSync(folder, { recursive: true });
+  const toolchain = await findToolchain();
+  for (const build of builds) await step(`naive ${build.name}`, () => compile(toolchain, build));
+  remember("naive", key);
+}

@@ -40,6 +40,8 @@ pub enum Error {
     OptionRange {
         /// The option's name.
         option: &'static str,
+        /// Its value; for `ignoreIndex`, how many labels there are.
+        got: f64,
         /// The range, in words.
         expected: &'static str,
     },
@@ -79,9 +81,9 @@ pub enum Error {
         /// Its label.
         got: i128,
     },
-    /// A weight that is not finite.
+    /// A weight that is not finite, or a `posWeight` below 0.
     WeightValue {
-        /// `classWeight`, `sampleWeight` or `labelMatrix`.
+        /// `classWeight`, `sampleWeight`, `labelMatrix` or `posWeight`.
         what: &'static str,
         /// Its position.
         index: usize,
@@ -107,7 +109,9 @@ impl fmt::Display for Error {
                 write!(f, "{what} length got {got}, expected {expected}")
             }
             Error::Size { what, got, expected } => write!(f, "{what} got {got}, expected at most {expected}"),
-            Error::OptionRange { option, expected } => write!(f, "{option} expected {expected}"),
+            Error::OptionRange { option, got, expected } => {
+                write!(f, "{option} got {got}, expected {expected}")
+            }
             Error::OptionConflict { option, with } => {
                 write!(f, "{option} got a value, expected none with {with}")
             }
@@ -126,7 +130,8 @@ impl fmt::Display for Error {
                 write!(f, "labels[{index}] got {got}, expected a class kept by classMask")
             }
             Error::WeightValue { what, index, got } => {
-                write!(f, "{what}[{index}] got {got}, expected a finite number")
+                let least = if what == "posWeight" { " of at least 0" } else { "" };
+                write!(f, "{what}[{index}] got {got}, expected a finite number{least}")
             }
             Error::OutOfMemory { bytes } => {
                 write!(f, "scratch needs got {bytes} bytes, expected available memory")

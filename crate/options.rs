@@ -4,7 +4,7 @@ mod choices;
 mod weights;
 
 pub use choices::{Denominator, EmptyMean, Input, InvalidLabel, ProbsNormalize, Reduction, SmoothingWeights};
-pub(crate) use weights::RowValues;
+pub(crate) use weights::{RowValues, is_positive_weight};
 pub use weights::{Upstream, Weights};
 
 use crate::Error;
@@ -55,7 +55,8 @@ pub struct CrossEntropy<'a> {
 pub(crate) struct Ignore {
     values: [i128; Ignore::MOST],
     count: usize,
-    pub(crate) overflowed: bool,
+    /// How many labels there was no room for.
+    pub(crate) beyond: usize,
 }
 
 impl Ignore {
@@ -70,7 +71,7 @@ impl Ignore {
                 *slot = value;
                 self.count += 1;
             }
-            None => self.overflowed = true,
+            None => self.beyond += 1,
         }
     }
 
@@ -233,30 +234,27 @@ impl<'a> CrossEntropy<'a> {
 
     /// The ranges and exclusions of the options, but for lengths.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let range = |ok: bool, option: &'static str, expected: &'static str| {
-            if ok { Ok(()) } else { Err(Error::OptionRange { option, expected }) }
+        let range = |ok: bool, option: &'static str, got: f64, expected: &'static str| {
+            if ok { Ok(()) } else { Err(Error::OptionRange { option, got, expected }) }
         };
-        range((0.0..=1.0).contains(&self.label_smoothing), "labelSmoothing", "0..1")?;
-        range(self.z_loss >= 0.0 && self.z_loss.is_finite(), "zLoss", "a finite number of at least 0")?;
-        range(
-            self.focal_gamma >= 0.0 && self.focal_gamma.is_finite(),
-            "focalGamma",
-            "a finite number of at least 0",
-        )?;
-        range(self.poly1_epsilon.is_finite(), "poly1Epsilon", "a finite number")?;
-        range(
-            self.logit_scale > 0.0 && self.logit_scale.is_finite(),
-            "logitScale",
-            "a finite number above 0",
-        )?;
-        range(
-            self.probs_epsilon > 0.0 && self.probs_epsilon < 0.5,
-            "probsEpsilon",
-            "a number above 0 and below 0.5",
-        )?;
-        range(!self.ignore.overflowed, "ignoreIndex", "at most 16 labels")?;
+        let not_negative = |got: f64, option: &'static str| {
+            range(got >= 0.0 && got.is_finite(), option, got, "a finite number of at least 0")
+        };
+        let positive = |got: f64, option: &'static str| {
+            range(got > 0.0 && got.is_finite(), option, got, "a finite number above 0")
+        };
+        let smoothing = self.label_smoothing;
+        range((0.0..=1.0).contains(&smoothing), "labelSmoothing", smoothing, "0..1")?;
+        not_negative(self.z_loss, "zLoss")?;
+        not_negative(self.focal_gamma, "focalGamma")?;
+        range(self.poly1_epsilon.is_finite(), "poly1Epsilon", self.poly1_epsilon, "a finite number")?;
+        positive(self.logit_scale, "logitScale")?;
+        let clip = self.probs_epsilon;
+        range(clip > 0.0 && clip < 0.5, "probsEpsilon", clip, "a number above 0 and below 0.5")?;
+        let labels = self.ignore.count + self.ignore.beyond;
+        range(self.ignore.beyond == 0, "ignoreIndex", labels as f64, "at most 16 labels")?;
         if let Denominator::Count(count) = self.denominator {
-            range(count > 0.0 && count.is_finite(), "denominator", "a finite number above 0")?;
+            positive(count, "denominator")?;
         }
         if let Some((option, with)) = self.conflict() {
             return Err(Error::OptionConflict { option, with });

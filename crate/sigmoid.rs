@@ -3,7 +3,7 @@
 
 use crate::cross_entropy::{Access, Logits, LogitsMut, Output, Summary, fits, zeros};
 use crate::element::{Element, GradElement};
-use crate::options::{Denominator, EmptyMean, Reduction, RowValues, Upstream, Weights};
+use crate::options::{Denominator, EmptyMean, Reduction, RowValues, Upstream, Weights, is_positive_weight};
 use crate::parallel::{Executor, Rows};
 use crate::{Error, Shape};
 use core::sync::atomic::AtomicI32;
@@ -256,18 +256,17 @@ impl<'a> WeightedSigmoid<'a> {
                 fits(values.len(), shape.elements(), what)?;
             }
         }
-        if let RowValues::Scalar(weight) = self.pos_weight
-            && !(weight >= 0.0 && weight.is_finite())
+        if let RowValues::Scalar(got) = self.pos_weight
+            && !is_positive_weight(got)
         {
-            return Err(Error::OptionRange {
-                option: "posWeight",
-                expected: "a finite number of at least 0",
-            });
+            let (option, expected) = ("posWeight", "a finite number of at least 0");
+            return Err(Error::OptionRange { option, got, expected });
         }
-        if let Denominator::Count(count) = self.denominator
-            && !(count > 0.0 && count.is_finite())
+        if let Denominator::Count(got) = self.denominator
+            && !(got > 0.0 && got.is_finite())
         {
-            return Err(Error::OptionRange { option: "denominator", expected: "a finite number above 0" });
+            let (option, expected) = ("denominator", "a finite number above 0");
+            return Err(Error::OptionRange { option, got, expected });
         }
         if matches!(self.upstream, RowValues::PerRow(_)) && self.reduction != Reduction::None {
             return Err(Error::OptionConflict {
@@ -275,20 +274,19 @@ impl<'a> WeightedSigmoid<'a> {
                 with: "a reduction other than none",
             });
         }
-        for (values, what) in [(self.pos_weight, "posWeight"), (self.sample_weight, "sampleWeight")] {
-            match values {
-                RowValues::Scalar(got) if !got.is_finite() => {
-                    return Err(Error::WeightValue { what, index: 0, got });
-                }
-                RowValues::Scalar(_) => {}
-                RowValues::PerRow(values) => {
-                    if let Some((index, got)) = values.first_not_finite() {
-                        return Err(Error::WeightValue { what, index, got });
-                    }
-                }
-            }
+        if let RowValues::PerRow(weights) = self.pos_weight
+            && let Some((index, got)) = weights.first_not_positive()
+        {
+            return Err(Error::WeightValue { what: "posWeight", index, got });
         }
-        Ok(())
+        let what = "sampleWeight";
+        match self.sample_weight {
+            RowValues::Scalar(got) if !got.is_finite() => Err(Error::WeightValue { what, index: 0, got }),
+            RowValues::Scalar(_) => Ok(()),
+            RowValues::PerRow(weights) => weights
+                .first_not_finite()
+                .map_or(Ok(()), |(index, got)| Err(Error::WeightValue { what, index, got })),
+        }
     }
 
     /// The sum of the sample weights, by blocks, and how many are not 0.

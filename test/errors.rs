@@ -1,6 +1,6 @@
 //! Every error that a call can meet, by its variant and message, with nothing written.
 
-use sparse_xent::{CrossEntropy, Error, Input, Logits, LogitsMut, Shape};
+use sparse_xent::{CrossEntropy, Denominator, Error, Input, Logits, LogitsMut, Shape, WeightedSigmoid};
 
 fn message(result: Result<impl core::fmt::Debug, Error>) -> String {
     result.expect_err("a call that must be refused").to_string()
@@ -84,19 +84,47 @@ fn calls_that_are_refused_write_nothing() {
 #[test]
 fn options_out_of_range() {
     let op = CrossEntropy::new;
-    for (op, option) in [
-        (op().label_smoothing(1.5), "labelSmoothing"),
-        (op().label_smoothing(f64::NAN), "labelSmoothing"),
-        (op().z_loss(-1.0), "zLoss"),
-        (op().focal_gamma(-0.5), "focalGamma"),
-        (op().poly1_epsilon(f64::INFINITY), "poly1Epsilon"),
-        (op().logit_scale(0.0), "logitScale"),
-        (op().denominator(sparse_xent::Denominator::Count(0.0)), "denominator"),
-        ((0..17).fold(op(), |op, label| op.ignore_index(label)), "ignoreIndex"),
+    for (op, want) in [
+        (op().label_smoothing(1.5), "labelSmoothing got 1.5, expected 0..1"),
+        (op().label_smoothing(f64::NAN), "labelSmoothing got NaN, expected 0..1"),
+        (op().z_loss(-1.0), "zLoss got -1, expected a finite number of at least 0"),
+        (op().focal_gamma(-0.5), "focalGamma got -0.5, expected a finite number of at least 0"),
+        (op().poly1_epsilon(f64::INFINITY), "poly1Epsilon got inf, expected a finite number"),
+        (op().logit_scale(0.0), "logitScale got 0, expected a finite number above 0"),
+        (op().probs_epsilon(0.5), "probsEpsilon got 0.5, expected a number above 0 and below 0.5"),
+        (op().denominator(Denominator::Count(0.0)), "denominator got 0, expected a finite number above 0"),
+        (
+            (0..20).fold(op(), |op, label| op.ignore_index(label)),
+            "ignoreIndex got 20, expected at most 16 labels",
+        ),
     ] {
-        let message = refused(&op, &[0, 0]);
-        assert!(message.starts_with(&format!("{option} expected ")), "{message}");
+        assert_eq!(refused(&op, &[0, 0]), want);
     }
+}
+
+#[test]
+fn positive_weights_of_the_sigmoid_below_zero() {
+    let shape = Shape::new(&[2, 3], -1).expect("a shape");
+    let refused = |op: &WeightedSigmoid<'_>| {
+        let mut grad = [251.0_f32; 6];
+        let logits = [0.5_f32; 6];
+        let logits = Logits::new(&logits, shape).expect("six");
+        let result = op.forward_backward(&logits, &[1.0_f32; 6], &mut grad);
+        assert_eq!(grad, [251.0; 6], "nothing is written");
+        message(result)
+    };
+    let op = WeightedSigmoid::new;
+    let range = "a finite number of at least 0";
+    for (weight, got) in [(-0.5, "-0.5"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
+        let one = format!("posWeight got {got}, expected {range}");
+        assert_eq!(refused(&op().pos_weight(weight)), one);
+        let each = format!("posWeight[1] got {got}, expected {range}");
+        assert_eq!(refused(&op().pos_weights(&[1.0, weight, 1.0])), each);
+    }
+    let logits = [0.5_f32; 6];
+    let logits = Logits::new(&logits, shape).expect("six");
+    let zero = op().pos_weights(&[0.0, -0.0, 1.0]).forward(&logits, &[1.0_f32; 6]);
+    assert!(zero.is_ok(), "0 of either sign is a weight: {zero:?}");
 }
 
 #[test]

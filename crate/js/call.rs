@@ -54,10 +54,11 @@ impl Block<'_> {
     }
 
     fn choose<T: Copy>(&self, field: Field, option: &'static str, choices: &[T]) -> Result<T, Error> {
-        choices
-            .get(self.whole(field))
-            .copied()
-            .ok_or(Error::OptionRange { option, expected: "a known choice" })
+        choices.get(self.whole(field)).copied().ok_or(Error::OptionRange {
+            option,
+            got: self.get(field),
+            expected: "a known choice",
+        })
     }
 
     /// The elements at an address; `None` for address 0.
@@ -93,7 +94,8 @@ impl Block<'_> {
             11 => self.slice(at, rows).map(Labels::I64),
             _ => None,
         };
-        labels.ok_or(Error::OptionRange { option: "labels dtype", expected: "a label dtype" })
+        let (option, got) = ("labels dtype", self.get(Field::labelsDtype));
+        labels.ok_or(Error::OptionRange { option, got, expected: "a label dtype" })
     }
 
     fn weights<'m>(&self, address: Field, dtype: Field, length: usize) -> Option<Weights<'m>> {
@@ -118,7 +120,11 @@ impl Block<'_> {
             (2, _) => self.operation::<f16, f16>(cancel),
             (3, 0) => self.operation::<bf16, f32>(cancel),
             (3, _) => self.operation::<bf16, bf16>(cancel),
-            _ => Err(Error::OptionRange { option: "logits dtype", expected: "f32, f64, f16 or bf16" }),
+            (code, _) => Err(Error::OptionRange {
+                option: "logits dtype",
+                got: code as f64,
+                expected: "f32, f64, f16 or bf16",
+            }),
         }
     }
 
@@ -126,7 +132,9 @@ impl Block<'_> {
         match self.whole(Field::operation) {
             1 => self.cross_entropy::<E, G>(cancel),
             2 => self.weighted_sigmoid::<E, G>(cancel),
-            _ => Err(Error::OptionRange { option: "operation", expected: "a known one" }),
+            code => {
+                Err(Error::OptionRange { option: "operation", got: code as f64, expected: "a known one" })
+            }
         }
     }
 
@@ -153,7 +161,7 @@ impl Block<'_> {
     }
 
     fn access<'m, E: Element, G: GradElement<E>>(&self, elements: usize) -> Result<Access<'m, E, G>, Error> {
-        let missing = Error::OptionRange { option: "logits", expected: "an address" };
+        let missing = Error::OptionRange { option: "logits", got: 0.0, expected: "an address" };
         Ok(match self.whole(Field::gradMode) {
             0 => Access::Loss(self.slice::<E>(Field::logitsAddress, elements).ok_or(missing)?),
             2 => Access::InPlace(self.slice_mut::<E>(Field::logitsAddress, elements).ok_or(missing)?),
@@ -185,7 +193,8 @@ impl Block<'_> {
             executor: shared.executor,
         };
         let targets = self.weights(Field::labelsAddress, Field::labelsDtype, elements);
-        let targets = targets.ok_or(Error::OptionRange { option: "targets", expected: "an address" })?;
+        let missing = Error::OptionRange { option: "targets", got: 0.0, expected: "an address" };
+        let targets = targets.ok_or(missing)?;
         let access = self.access::<E, G>(elements)?;
         let losses = self.slice_mut(Field::lossAddress, elements);
         let mut own_losses = zeros(if losses.is_some() { 0 } else { elements })?;
@@ -292,7 +301,7 @@ fn numbers(error: &Error) -> (u32, usize, f64, usize) {
         Error::Shape { got, .. } => (2, 0, got as f64, 0),
         Error::Length { got, .. } => (3, 0, got as f64, 0),
         Error::Size { got, .. } => (4, 0, got as f64, 0),
-        Error::OptionRange { .. } => (OUT_OF_RANGE, 0, 0.0, 0),
+        Error::OptionRange { got, .. } => (OUT_OF_RANGE, 0, got, 0),
         Error::OptionConflict { .. } => (6, 0, 0.0, 0),
         Error::LabelNotInteger { index, got, .. } => (8, index, got, 1),
         Error::LabelOutOfRange { index, got, count, .. } => (9, index, got as f64, count),

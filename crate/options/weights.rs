@@ -62,8 +62,22 @@ impl Weights<'_> {
 
     /// The first weight that is not finite.
     pub(crate) fn first_not_finite(&self) -> Option<(usize, f64)> {
-        (0..self.len()).map(|index| (index, self.get(index))).find(|(_, weight)| !weight.is_finite())
+        self.first(|weight| !weight.is_finite())
     }
+
+    /// The first that [`is_positive_weight`] refuses.
+    pub(crate) fn first_not_positive(&self) -> Option<(usize, f64)> {
+        self.first(|weight| !is_positive_weight(weight))
+    }
+
+    fn first(&self, is_bad: impl Fn(f64) -> bool) -> Option<(usize, f64)> {
+        (0..self.len()).map(|index| (index, self.get(index))).find(|(_, weight)| is_bad(*weight))
+    }
+}
+
+/// Whether this can weigh the positive term of a sigmoid cross-entropy.
+pub(crate) fn is_positive_weight(weight: f64) -> bool {
+    weight >= 0.0 && weight.is_finite()
 }
 
 /// A weight for every row, or one per row.

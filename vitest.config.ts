@@ -1,24 +1,27 @@
-// Every test file runs in Node, on the main thread of a process of its own ("node"). The files that load the wasm run again wherever the engine
-// differs:
+// Every test file but those in test/browser runs in Node, on the main thread of a process of its own ("node"). The files that load the wasm run again
+// wherever the engine differs:
 //   "relaxed"   with Node 20's flag for relaxed SIMD, so that `load()` picks the other wasm file (newer Nodes need no flag and pick it anyway);
 //   "worker"    inside a worker_threads worker, where the pool's own workers are nested;
+//   in every browser that is here, on an isolated page and on one that is not (test/browser/projects.ts): the files that import nothing of Node;
 //   other Node versions: `npm test` starts this same configuration once per binary in test/nodes with SPARSE_XENT_TESTS=engine, which leaves out the
 //   files whose subject is the package and not the engine. Tests that need a particular version start it themselves, see test/nodes.ts.
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { browserProjects } from "./test/browser/projects.ts";
 
 const engineOnly = process.env["SPARSE_XENT_TESTS"] === "engine";
 const hasRelaxed = Number(process.versions.node.split(".")[0]) >= 22;
 
 // Not about the engine (the artifacts, the package, the sources, the command line), or starting every Node by themselves.
 const once = ["test/{artifact,packed,layers,readme,faults,lifecycle}.test.ts", "test/cli/**"];
-const browser = "test/**/*.browser.test.ts";
-const never = ["**/node_modules/**", browser];
+const never = ["**/node_modules/**", "test/browser/**"];
+const inBrowsers = ["test/{api,errors,views,options,sigmoid,properties,golden,digests}.test.ts", "test/browser/*.test.ts"];
 
 const built = (name: string): string => fileURLToPath(new URL(`./target/glue/${name}.js`, import.meta.url));
 const alias = { "#glue": built("glue"), "#memory-limits": built("memory-limits") };
 
-const common = { include: ["test/**/*.test.ts"], testTimeout: 30_000, hookTimeout: 30_000 };
+const provide = { host: { headers: false, canShare: true, canBlock: true } };
+const common = { include: ["test/**/*.test.ts"], provide, testTimeout: 30_000, hookTimeout: 30_000 };
 const engine = { ...common, exclude: [...never, ...once] };
 
 export default defineConfig({
@@ -28,6 +31,7 @@ export default defineConfig({
       ...(hasRelaxed
         ? []
         : [{ resolve: { alias }, test: { ...engine, name: "relaxed", pool: "forks" as const, execArgv: ["--experimental-wasm-relaxed-simd"] } }]),
+      ...(engineOnly ? [] : browserProjects(inBrowsers)),
       ...(engineOnly ? [] : [{ resolve: { alias }, test: { ...engine, name: "worker", pool: "threads" as const } }]),
     ],
   },

@@ -1,6 +1,6 @@
 // The public surface from outside: values, kinds of argument, kinds of result.
 import { isSparseXentError, load, presets, SparseXentError, Tensor, type CrossEntropyResult, type Float16ArrayLike, type WeightsInput } from "sparse-xent";
-import { describe, expect, test } from "vitest";
+import { describe, expect, inject, test } from "vitest";
 import { expectClose, f64, flat, shapeOf, useEngine } from "./support.ts";
 import { A, rounded, vectors } from "./vectors.ts";
 
@@ -82,7 +82,8 @@ describe("logits may be", () => {
       return engine.xent.crossEntropy(Float32Array.from(turned), labels, { shape: [4, 3], axis: 0 });
     },
     "an array over shared memory": () => {
-      const shared = new Float32Array(new SharedArrayBuffer(48));
+      // The one way to it where SharedArrayBuffer is hidden, in pages that are not isolated.
+      const shared = new Float32Array(new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer, 0, 12);
       shared.set(bytes);
       return engine.xent.crossEntropy(shared, labels, { shape: [3, 4] });
     },
@@ -324,7 +325,8 @@ describe("an engine", () => {
     expect(info.threads).toBeGreaterThanOrEqual(1);
     expect(info.memoryBytes % 65_536).toBe(0);
     expect(info.usedBytes).toBeLessThan(info.memoryBytes);
-    expect([info.isolated, info.canBlock]).toEqual([true, true]);
+    const { canShare, canBlock } = inject("host");
+    expect([info.isolated, info.canBlock]).toEqual([canShare, canBlock]);
   });
 
   test("has a memory of its own and gives everything back at the end", async () => {
@@ -340,9 +342,11 @@ describe("an engine", () => {
   test("and its tensors end with the block they are used in", async () => {
     const other = await load({ threads: 1 });
     const tensor = other.tensor("f32", [1]);
-    tensor[Symbol.dispose]();
+    // Where an engine has no such symbols, these are what compiled `using` looks up.
+    const { dispose = Symbol.for("Symbol.dispose"), asyncDispose = Symbol.for("Symbol.asyncDispose") } = Symbol as Partial<SymbolConstructor>;
+    tensor[dispose as typeof Symbol.dispose]();
     expect(tensor.isDisposed).toBe(true);
-    await other[Symbol.asyncDispose]();
+    await other[asyncDispose as typeof Symbol.asyncDispose]();
     expect(() => other.tensor("f32", [1])).toThrow(SparseXentError);
   });
 });

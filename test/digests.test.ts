@@ -1,6 +1,5 @@
 // The battery of digests.json through the wasm files that ship: each must give, bit for bit, the digests of its native twin (digests.rs, where the
 // order of drawing and the hash are described). Bits that differ between two machines or engines show here.
-import { readFileSync } from "node:fs";
 import { load, type CrossEntropyOptions, type Dtype, type Engine, type Tensor } from "sparse-xent";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -17,7 +16,7 @@ interface Seeded {
   readonly relaxed: string;
 }
 
-const { cases } = JSON.parse(readFileSync(new URL("./digests.json", import.meta.url), "utf8")) as { cases: Seeded[] };
+const { "./digests.json": cases = [] } = import.meta.glob<readonly Seeded[]>("./digests.json", { eager: true, import: "cases" });
 
 /** The generator of draw.rs: u32 by u32. */
 class Draw {

@@ -1,7 +1,25 @@
 // What the tests of the engine share: an engine per file, exact comparison, and errors as values. Imports the package by its name, so that
-// the tests run against the files that ship.
-import { isSparseXentError, load, type Engine, type LoadOptions, type SparseXentError } from "sparse-xent";
+// the tests run against the files that ship. Imports nothing of Node: browsers run the same tests.
+/// <reference types="vite/types/importMeta.d.ts" />
+import { isSparseXentError, load, type Engine, type LoadOptions, type SparseXentError, type Tensor } from "sparse-xent";
 import { afterAll, beforeAll, expect } from "vitest";
+
+/** Where a test runs, as the vitest project says; the tests hold the engine to it. */
+export interface TestHost {
+  readonly browser?: "chromium" | "firefox" | "webkit";
+  /** Whether the page is served with the two isolation headers. */
+  readonly headers: boolean;
+  /** Whether memory can be shared with workers. */
+  readonly canShare: boolean;
+  /** Whether this thread may wait. */
+  readonly canBlock: boolean;
+}
+
+declare module "vitest" {
+  interface ProvidedContext {
+    readonly host: TestHost;
+  }
+}
 
 /** Numbers, nested as deeply as a tensor is. */
 export type Nested = number | readonly Nested[];
@@ -49,6 +67,12 @@ export function expectClose(actual: number | ArrayLike<number>, expected: Nested
 function isClose(got: number, want: number, relative: number): boolean {
   if (want === 0 || !Number.isFinite(want)) return Object.is(got, want);
   return Math.abs(got - want) <= relative * Math.abs(want);
+}
+
+/** Whether two tensors hold the same bytes; -0 is not +0, and every NaN is itself. */
+export function haveSameBits(one: Tensor, other: Tensor): boolean {
+  const [a, b] = [one, other].map(({ view }) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength)) as [Uint8Array, Uint8Array];
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
 
 /** The error that a function throws. */

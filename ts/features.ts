@@ -9,7 +9,7 @@ export type Build = "relaxed" | "simd";
 export interface Features {
   /** 128-bit SIMD, atomics and shared memory in wasm: without them there is no build. */
   readonly simd: boolean;
-  /** Relaxed SIMD, with its fused multiply-add. */
+  /** Relaxed SIMD: the multiply-add that may fuse, and the maximum. */
   readonly relaxed: boolean;
   /** Memory can be posted to workers. In browsers: the page is cross-origin isolated. */
   readonly canShare: boolean;
@@ -42,8 +42,8 @@ function probe(sections: readonly number[], body: readonly number[]): Uint8Array
 
 // i8x16.splat(i32.atomic.load(0))
 const SIMD_AND_ATOMICS = probe(SHARED_MEMORY, [0x41, 0x00, 0xfe, 0x10, 0x02, 0x00, 0xfd, 0x0f]);
-// f32x4.relaxed_madd of three zeros
-const RELAXED = probe([], [...ZERO, ...ZERO, ...ZERO, 0xfd, 0x85, 0x02]);
+// f32x4.relaxed_max(f32x4.relaxed_madd(0, 0, 0), 0): every relaxed instruction of the build. An engine may know one and not the other.
+const RELAXED = probe([], [...ZERO, ...ZERO, ...ZERO, 0xfd, 0x85, 0x02, ...ZERO, 0xfd, 0x8e, 0x02]);
 
 /** Asks a host what it can do. */
 export function detect(host: Host = globalThis): Features {

@@ -1,7 +1,8 @@
-// `npm test`: brings dist/ up to date, runs the Rust tests with the user's own toolchain and the TypeScript tests on every Node there is, and ends with
-// one line of totals. `npm test -- words` runs only the TypeScript test files whose names contain a word.
+// `npm test`: brings dist/ up to date, runs the Rust tests with the user's own toolchain and the TypeScript tests on every Node and in every browser there
+// is, and ends with one line of totals. `npm test -- words` runs only the TypeScript test files whose names contain a word, on this Node.
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import process from "node:process";
+import { browserNames, findBrowser, installBrowsers, lacking } from "./browsers.mjs";
 import { installNodes } from "./packages.mjs";
 import { paths, root } from "./project.mjs";
 import { attempt } from "./report.mjs";
@@ -25,6 +26,9 @@ async function cargoTest() {
   return { name: "cargo", passed: sum(1), failed: code !== 0 && failed === 0 ? 1 : failed, skipped };
 }
 
+// A run of all files takes a tenth of this on a slow machine. A page that waits where it must not hangs, and its browser with it.
+const vitestLimitMs = 900_000;
+
 /**
  * @param {string} name for the reader
  * @param {string} node the binary
@@ -32,12 +36,12 @@ async function cargoTest() {
  * @param {NodeJS.ProcessEnv} env
  * @returns {Promise<Outcome>}
  */
-async function vitest(name, node, args, env) {
+async function vitest(name, node, args, env = process.env) {
   print(`\n== vitest on ${name}`);
   const report = `${paths.target}/vitest-report.json`;
   rmSync(report, { force: true });
   const all = [`${root}/node_modules/vitest/vitest.mjs`, "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...args];
-  const { code } = await attempt(node, all, { show: true, env, name: `vitest on ${name}` });
+  const { code } = await attempt(node, all, { show: true, env, name: `vitest on ${name}`, timeoutMs: vitestLimitMs });
   if (!existsSync(report)) return { name, passed: 0, failed: 1, skipped: [] };
   /** @type {{ numPassedTests: number, numFailedTests: number, testResults: { assertionResults: { status: string, fullName: string }[] }[] }} */
   const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(report, "utf8"));
@@ -60,25 +64,42 @@ function otherNodes() {
     .map((name) => ({ name, path: `${paths.testNodes}/node_modules/${name}/bin/node` }));
 }
 
+/** The projects of vitest.config.ts that need no browser. */
+const onNode = ["node", "relaxed", "worker"].map((project) => `--project=${project}`);
+
+/** The browser's name, with its version if its program tells. @param {string} name @param {string} program */
+async function versioned(name, program) {
+  const { output } = await attempt(program, ["--version"], { name });
+  const [version] = /\d+(\.\d+)+/.exec(output) ?? [];
+  return version === undefined ? name : `${name}-${version}`;
+}
+
 /** @param {readonly string[]} filters @returns {Promise<number>} the exit code */
 export async function test(filters) {
   await setUp();
   await installNodes(paths.testNodes);
+  if (filters.length === 0) await installBrowsers();
   /** @type {Outcome[]} */
   const outcomes = [];
   /** @type {string[]} */
   const absent = [];
   if (filters.length === 0) outcomes.push(await cargoTest());
   else absent.push("cargo test: a filter names vitest files");
-  outcomes.push(await vitest(`node-${process.versions.node}`, process.execPath, filters, process.env));
+  outcomes.push(await vitest(`node-${process.versions.node}`, process.execPath, [...onNode, ...filters]));
   for (const { name, path } of otherNodes()) {
     if (filters.length > 0) absent.push(`${name}: a filter runs on this Node only`);
-    else if (existsSync(path)) outcomes.push(await vitest(name, path, filters, { ...process.env, SPARSE_XENT_TESTS: "engine" }));
+    else if (existsSync(path)) outcomes.push(await vitest(name, path, onNode, { ...process.env, SPARSE_XENT_TESTS: "engine" }));
     else absent.push(`${name}: its npm package is not here (no network, or none for ${process.platform}-${process.arch})`);
+  }
+  for (const name of browserNames) {
+    const browser = findBrowser(name);
+    if (filters.length > 0) absent.push(`${name}: a filter runs on Node only`);
+    else if (browser === undefined) absent.push(`${name}: ${lacking(name)}`);
+    else outcomes.push(await vitest(await versioned(name, browser.program), process.execPath, [`--project=${name}-*`]));
   }
 
   print("");
-  for (const { name, passed, failed, skipped } of outcomes) print(`${name.padEnd(16)} ${passed} passed, ${failed} failed, ${skipped.length} skipped`);
+  for (const { name, passed, failed, skipped } of outcomes) print(`${name.padEnd(24)} ${passed} passed, ${failed} failed, ${skipped.length} skipped`);
   for (const line of absent) print(`not run: ${line}`);
   for (const { name, skipped } of outcomes) for (const title of skipped) print(`skipped: ${name}: ${title}`);
   /** @param {(outcome: Outcome) => number} count */

@@ -1,0 +1,112 @@
+// Starts the browsers of this machine and opens pages in them; what a page finds it reports by itself. Each browser is driven by what it speaks: Chromium by
+// playwright, Firefox by WebDriver BiDi, WebKitGTK by the WebDriver that comes with it. Runs in Node.
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { findBrowser, lacking, type Browser, type BrowserName } from "../../ts/build/browsers.mjs";
+
+/** A running browser. */
+export interface Driver {
+  /** Shows a page in a tab of its own, or where there is one tab only, in that. Resolves when the page has been asked for. */
+  open(url: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+const startLimitMs = 60_000;
+
+/** Whatever waits for a browser gives up: a wrong wait shows as a hang. */
+export async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
+  const timer = new AbortController();
+  const late = sleep(ms, undefined, { signal: timer.signal, ref: true }).then(() => {
+    throw new Error(`${what} took more than ${ms} ms`);
+  });
+  late.catch(() => {});
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    timer.abort();
+  }
+}
+
+// A browser's own sandbox needs rights that root in a container does not have.
+const isRoot = process.getuid?.() === 0;
+export const chromiumArgs: readonly string[] = isRoot ? ["--no-sandbox"] : [];
+const firefoxPrefs = isRoot ? { "security.sandbox.content.level": 0, "dom.ipc.forkserver.enable": false } : {};
+
+async function startChromium({ program }: Browser): Promise<Driver> {
+  const { chromium } = await import("playwright");
+  const browser = await chromium.launch({ executablePath: program, args: [...chromiumArgs] });
+  return {
+    open: async (url) => void (await (await browser.newPage()).goto(url, { waitUntil: "commit" })),
+    close: () => browser.close(),
+  };
+}
+
+async function startFirefox({ program }: Browser): Promise<Driver> {
+  const { default: puppeteer } = await import("puppeteer-core");
+  const browser = await puppeteer.launch({ browser: "firefox", executablePath: program, headless: true, extraPrefsFirefox: firefoxPrefs });
+  return {
+    open: async (url) => void (await (await browser.newPage()).goto(url, { waitUntil: "domcontentloaded" })),
+    close: () => browser.close(),
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}
+
+/** A screen nobody looks at; resolves to its name. */
+async function startScreen(xvfb: string): Promise<{ display: string; process: ChildProcess }> {
+  const screen = spawn(xvfb, ["-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp"], { stdio: ["ignore", "pipe", "ignore"] });
+  const [number] = (await once(screen.stdout, "data")) as [Buffer];
+  return { display: `:${number.toString().trim()}`, process: screen };
+}
+
+async function startWebkit({ program, miniBrowser = "", xvfb = "" }: Browser, flags: Readonly<Record<string, string>>): Promise<Driver> {
+  const screen = await startScreen(xvfb);
+  const port = await freePort();
+  const env = { ...process.env, ...flags, DISPLAY: screen.display, LIBGL_ALWAYS_SOFTWARE: "1", ...(isRoot && { WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1" }) };
+  const driver = spawn(program, [`--port=${port}`], { env, stdio: "ignore" });
+  /** The plain WebDriver protocol. */
+  const ask = async (method: string, path: string, body?: object): Promise<{ value: { sessionId: string } }> => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { method, ...(body && { body: JSON.stringify(body) }) });
+    const answer = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${answer}`);
+    return JSON.parse(answer) as { value: { sessionId: string } };
+  };
+  const end = async (): Promise<void> => {
+    for (const child of [driver, screen.process]) {
+      child.kill();
+      if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+    }
+  };
+  const capabilities = { alwaysMatch: { "webkitgtk:browserOptions": { binary: miniBrowser, args: ["--automation"] } } };
+  try {
+    // The driver has no sign of being ready but that it answers.
+    while (!(await fetch(`http://127.0.0.1:${port}/status`).then(({ ok }) => ok, () => false))) await sleep(50);
+    const { sessionId } = (await ask("POST", "/session", { capabilities })).value;
+    return {
+      open: async (url) => void (await ask("POST", `/session/${sessionId}/url`, { url })),
+      close: async () => {
+        await ask("DELETE", `/session/${sessionId}`).catch(() => {});
+        await end();
+      },
+    };
+  } catch (error) {
+    await end();
+    throw error;
+  }
+}
+
+/** Starts a browser. `flags` are environment variables that switch features of WebKit on. */
+export function startBrowser(name: BrowserName, flags: Readonly<Record<string, string>> = {}): Promise<Driver> {
+  const found = findBrowser(name);
+  if (found === undefined) throw new Error(lacking(name));
+  const start = { chromium: startChromium, firefox: startFirefox, webkit: startWebkit }[name];
+  return within(startLimitMs, `starting ${name}`, start(found, flags));
+}

@@ -1,0 +1,73 @@
+// One vitest project per browser that is here and way to serve it: with the two isolation headers ("isolated") and without ("plain"). Runs in Node, as part
+// of the configuration.
+import { fileURLToPath } from "node:url";
+import { defineBrowserProvider } from "@vitest/browser";
+import { playwright } from "@vitest/browser-playwright";
+import type { TestProjectInlineConfiguration } from "vitest/config";
+import { findBrowser, type BrowserName } from "../../ts/build/browsers.mjs";
+import { chromiumArgs, startBrowser, type Driver } from "./drivers.ts";
+
+const file = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+// What Safari has, this WebKit has behind switches.
+const webkitFlags = { JSC_useSharedArrayBuffer: "1", JSC_useWasmRelaxedSIMD: "1" };
+
+/** Drives a browser that vitest has no provider for. */
+function driven(name: BrowserName, flags: Readonly<Record<string, string>>) {
+  return defineBrowserProvider({
+    name,
+    providerFactory() {
+      let driver: Promise<Driver> | undefined;
+      return {
+        name,
+        supportsParallelism: false,
+        getCommandsContext: () => ({}),
+        async openPage(_session, url) {
+          driver ??= startBrowser(name, flags);
+          await (await driver).open(url);
+        },
+        close: async () => (await driver)?.close(),
+      };
+    },
+  });
+}
+
+/** The projects of all browsers that are here. `include` are the files that run in them. */
+export function browserProjects(include: readonly string[]): TestProjectInlineConfiguration[] {
+  const project = (name: BrowserName, kind: string, headers: boolean, canShare: boolean, flags = {}): TestProjectInlineConfiguration[] => {
+    const found = findBrowser(name);
+    if (found === undefined) return [];
+    const launchOptions = { executablePath: found.program, args: [...chromiumArgs] };
+    return [
+      {
+        // The built file itself, as a page would load it.
+        resolve: { alias: { "sparse-xent": file("dist/index.js") } },
+        server: headers ? { headers: isolation } : {},
+        optimizeDeps: { noDiscovery: true },
+        test: {
+          name: `${name}-${kind}`,
+          include: [...include],
+          provide: { host: { browser: name, headers, canShare, canBlock: false } },
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
+          browser: {
+            enabled: true,
+            headless: true,
+            screenshotFailures: false,
+            instances: [{ browser: name }],
+            provider: name === "chromium" ? playwright({ launchOptions }) : driven(name, flags),
+          },
+        },
+      },
+    ];
+  };
+  return [
+    ...project("chromium", "isolated", true, true),
+    ...project("chromium", "plain", false, false),
+    ...project("firefox", "isolated", true, true),
+    ...project("firefox", "plain", false, false),
+    ...project("webkit", "isolated", true, true, webkitFlags),
+    // As Debian builds it, the flag says isolated, and there is no SharedArrayBuffer.
+    ...project("webkit", "as-shipped", true, false),
+  ];
+}

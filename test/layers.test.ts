@@ -79,6 +79,8 @@ const crate: Record<string, readonly string[]> = {
   shape: [],
   error: [],
   reference: [],
+  // Programs of their own, which know the crate by its public surface only.
+  examples: [],
 };
 
 /** Names that lib.rs re-exports, and the module each comes from. */

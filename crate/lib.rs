@@ -33,6 +33,7 @@
 #![cfg_attr(target_arch = "wasm32", feature(stdarch_wasm_atomic_wait))]
 
 mod cross_entropy;
+pub mod derivation;
 mod element;
 mod error;
 mod kernels;
@@ -48,6 +49,11 @@ mod simd;
 
 #[cfg(all(feature = "js", target_arch = "wasm32"))]
 mod js;
+
+/// The README's Rust is compiled and run like any other example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 pub use cross_entropy::{Logits, LogitsMut, Output, PerClass};
 pub use element::{Element, GradElement};

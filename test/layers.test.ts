@@ -79,6 +79,7 @@ const crate: Record<string, readonly string[]> = {
   shape: [],
   error: [],
   reference: [],
+  derivation: [],
   // Programs of their own, which know the crate by its public surface only.
   examples: [],
 };

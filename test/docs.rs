@@ -1,0 +1,32 @@
+//! The documentation points at functions of this source by name: they must be there.
+
+use std::fs::read_to_string;
+
+/// Every [`name`](target) of a text whose target is a Rust source.
+fn links(text: &str) -> Vec<(&str, &str)> {
+    let link = |piece| -> Option<(&str, &str)> {
+        let (name, rest) = str::split_once(piece, "`](")?;
+        let (target, _) = rest.split_once(')')?;
+        Some((name, target)).filter(|(_, target)| target.contains(".rs"))
+    };
+    text.split("[`").filter_map(link).collect()
+}
+
+#[test]
+fn named_functions_are_where_the_documentation_says() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    for (page, at_least) in [("README.md", 7), ("crate/derivation.rs", 10)] {
+        let text = read_to_string(format!("{root}/{page}")).unwrap();
+        let links = links(&text);
+        assert!(links.len() >= at_least, "{page} links to sources: {links:?}");
+        for (name, target) in links {
+            // Of a page that rustdoc makes of each source, relative to that of a module.
+            let source = target.replace("../../src/sparse_xent/", "crate/").replace(".rs.html", ".rs");
+            let code = read_to_string(format!("{root}/{source}"))
+                .unwrap_or_else(|error| panic!("{page} links to {target}: {error}"));
+            let is_function = ["(", "<"].iter().any(|end| code.contains(&format!("fn {name}{end}")));
+            let is_there = is_function || name.contains('/');
+            assert!(is_there, "{page}: no function {name} in {source}");
+        }
+    }
+}

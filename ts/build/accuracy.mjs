@@ -1,0 +1,28 @@
+// `npm run accuracy`: brings dist/ up to date and measures the errors of its results, on the newest Node that the tests bring where there is one: the
+// system's own may lack relaxed SIMD.
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import process from "node:process";
+import { installNodes } from "./packages.mjs";
+import { paths, root } from "./project.mjs";
+import { setUp } from "./set-up.mjs";
+
+/** The newest Node in test/nodes, or the one that runs this. */
+function newestNode() {
+  const { optionalDependencies } = JSON.parse(readFileSync(`${paths.testNodes}/package.json`, "utf8"));
+  const found = Object.keys(optionalDependencies)
+    .map((name) => ({ major: Number(name.replace("node-", "")), path: `${paths.testNodes}/node_modules/${name}/bin/node` }))
+    .filter(({ major, path }) => major > Number(process.versions.node.split(".")[0]) && existsSync(path));
+  return found.sort((a, b) => b.major - a.major)[0]?.path ?? process.execPath;
+}
+
+/** @param {readonly string[]} args @returns {Promise<number>} the command's exit code */
+export async function accuracy(args) {
+  await setUp();
+  await installNodes(paths.testNodes);
+  const child = spawn(newestNode(), [`${root}/bench/accuracy.mjs`, ...args], { stdio: "inherit", cwd: root });
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve(code ?? 1));
+  });
+}

@@ -1,86 +1,8 @@
-// The battery of digests.json through the wasm files that ship: each must give, bit for bit, the digests of its native twin (digests.rs, where the
-// order of drawing and the hash are described). Bits that differ between two machines or engines show here.
-import { load, type CrossEntropyOptions, type Dtype, type Engine, type Tensor } from "sparse-xent";
+// The battery of digests.json through the wasm files that ship: each must give, bit for bit, the digests of its native twin (digests.rs). Bits that differ
+// between two machines or engines show here.
+import { load, type Engine } from "sparse-xent";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-
-interface Seeded {
-  readonly name: string;
-  readonly seed: number;
-  readonly dtype: "f32" | "f64" | "f16" | "bf16";
-  readonly shape: readonly [number, number, number];
-  readonly magnitude: number;
-  readonly classWeight: boolean;
-  readonly sampleWeight: boolean;
-  readonly options: CrossEntropyOptions;
-  readonly simd: string;
-  readonly relaxed: string;
-}
-
-const { "./digests.json": cases = [] } = import.meta.glob<readonly Seeded[]>("./digests.json", { eager: true, import: "cases" });
-
-/** The generator of draw.rs: u32 by u32. */
-class Draw {
-  #state: number;
-  constructor(seed: number) {
-    this.#state = seed;
-  }
-  next(): number {
-    this.#state = (Math.imul(this.#state, 1_664_525) + 1_013_904_223) >>> 0;
-    return this.#state;
-  }
-  /** In -1..1, a multiple of 2^-23. */
-  unit(): number {
-    return ((this.next() >>> 8) - 8_388_608) / 8_388_608;
-  }
-  below(bound: number): number {
-    return Math.floor((this.next() * bound) / 2 ** 32);
-  }
-  /** A 16-bit float as bits: a sign and a magnitude below that of `end`. */
-  half(end: number): number {
-    const bits = this.next() >>> 16;
-    return (bits & 0x8000) | ((bits & 0x7fff) % end);
-  }
-}
-
-/** The body of MurmurHash3 (x86, 32 bits) over 32-bit words. */
-function digestOf(seed: number, words: Iterable<number>): string {
-  const rotate = (x: number, by: number): number => (x << by) | (x >>> (32 - by));
-  let hash = seed;
-  for (const word of words) {
-    hash ^= Math.imul(rotate(Math.imul(word, 0xcc9e2d51), 15), 0x1b873593);
-    hash = (Math.imul(rotate(hash, 13), 5) + 0xe6546b64) | 0;
-  }
-  return (hash >>> 0).toString(16).padStart(8, "0");
-}
-
-/** The bits of the elements: 16-bit floats one word each, doubles the low word first. */
-function wordsOf(values: Float32Array | Float64Array | Uint16Array): Iterable<number> {
-  return values instanceof Uint16Array ? values : new Uint32Array(values.buffer, values.byteOffset, values.byteLength / 4);
-}
-
-function run(xent: Engine, seeded: Seeded): string {
-  const [outer, classes, inner] = seeded.shape;
-  const draw = new Draw(seeded.seed);
-  const many = (count: number, draw: () => number): number[] => Array.from({ length: count }, draw);
-  const drawn = { f32: () => draw.unit() * seeded.magnitude, f64: () => draw.unit() * seeded.magnitude, f16: () => draw.half(0x4c00), bf16: () => draw.half(0x4180) };
-
-  const logits = xent.tensor(seeded.dtype as Dtype, seeded.shape);
-  (logits.view as Float32Array).set(many(outer * classes * inner, drawn[seeded.dtype]));
-  const labels = xent.tensor("i32", [outer, inner]);
-  labels.view.set(many(outer * inner, () => draw.below(classes)));
-  const weight = (): number => 1.25 + draw.unit();
-  const options: CrossEntropyOptions = {
-    ...seeded.options,
-    axis: 1,
-    ...(seeded.classWeight ? { classWeight: many(classes, weight) } : {}),
-    ...(seeded.sampleWeight ? { sampleWeight: many(outer * inner, weight) } : {}),
-  };
-  const { loss, grad } = xent.crossEntropy(logits as Tensor<"f32">, labels, { ...options, grad: true });
-  const losses = typeof loss === "number" ? Float64Array.of(loss) : (loss as Tensor<"f32">).toArray();
-  const digest = digestOf(seeded.seed, [...wordsOf((grad as Tensor<"f32">).toArray()), ...wordsOf(losses)]);
-  for (const tensor of [logits, labels, grad, loss]) if (typeof tensor === "object") tensor?.dispose();
-  return digest;
-}
+import { battery, digest } from "./battery.ts";
 
 describe.each(["simd", "relaxed"] as const)("%s", (build) => {
   let xent: Engine | undefined;
@@ -96,8 +18,8 @@ describe.each(["simd", "relaxed"] as const)("%s", (build) => {
     else expect([undefined, "LOAD_FAILED"]).toContain((refused as { code?: string } | undefined)?.code);
   });
 
-  it.for(cases)("$name", (seeded, { skip }) => {
+  it.for(battery)("$name", async (seeded, { skip }) => {
     if (xent === undefined) skip("this engine has no relaxed SIMD");
-    else expect(run(xent, seeded)).toBe(seeded[build]);
+    else expect(await digest(xent, seeded, "sync")).toBe(seeded[build]);
   });
 });

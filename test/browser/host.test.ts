@@ -1,15 +1,147 @@
-// What a page is given follows from how it is served, and the engine says so: threads where it is isolated, one where it is not, and why.
-import { load } from "sparse-xent";
-import { expect, inject, test } from "vitest";
+// What a page can do follows from how it is served, and the engine makes the best of it: threads where memory can be shared, one where it cannot, the same
+// bits in both; and whatever is called, the page's own thread never waits.
+import { load, type Engine } from "sparse-xent";
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test, vi } from "vitest";
+import { battery, digest } from "../battery.ts";
+import type { Findings } from "./worker.ts";
+import { canWait, faultError } from "./waits.ts";
 
-const { headers, canShare } = inject("host");
+const { browser, headers, canShare } = inject("host");
+const threads = canShare ? 3 : 1;
+const recorded = ({ build }: Engine["info"]): Record<string, string> => Object.fromEntries(battery.map((seeded) => [seeded.name, seeded[build]]));
+
+async function digests(xent: Engine, how: "sync" | "async"): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for (const seeded of battery) found[seeded.name] = await digest(xent, seeded, how);
+  return found;
+}
 
 test("the page is isolated if it was served with the two headers", () => {
   expect(globalThis.crossOriginIsolated).toBe(headers);
 });
 
-test("threads where memory can be shared, otherwise one", async () => {
-  const xent = await load({ threads: 3 });
-  expect(xent.info).toMatchObject({ threads: canShare ? 3 : 1, isolated: canShare, canBlock: false });
-  await xent.dispose();
+describe("on the page's own thread", () => {
+  let xent: Engine;
+  let workers = 0;
+  beforeAll(async () => {
+    const Counted = class extends Worker {
+      constructor(...args: ConstructorParameters<typeof Worker>) {
+        super(...args);
+        workers++;
+      }
+    };
+    vi.stubGlobal("Worker", Counted);
+    xent = await load({ threads: 3 }).finally(() => vi.unstubAllGlobals());
+  });
+  afterAll(() => xent.dispose());
+  afterEach(() => vi.restoreAllMocks());
+
+  test("threads where memory can be shared, otherwise one", () => {
+    expect(xent.info).toMatchObject({ threads, isolated: canShare, canBlock: false });
+    // Two helpers and the coordinator, which is the third thread.
+    expect(workers).toBe(canShare ? 3 : 0);
+  });
+
+  test("the build that this browser runs fastest", () => {
+    expect(xent.info.build).toBe(browser === "webkit" ? "simd" : "relaxed");
+  });
+
+  test("synchronous calls have the recorded bits", async () => {
+    expect(await digests(xent, "sync")).toEqual(recorded(xent.info));
+  });
+
+  test("asynchronous calls have the recorded bits", async () => {
+    expect(await digests(xent, "async")).toEqual(recorded(xent.info));
+  });
+
+  test("a synchronous call runs here, an asynchronous one is a message without data", async () => {
+    const post = vi.spyOn(Worker.prototype, "postMessage");
+    const logits = xent.tensor("f32", [512, 4096]);
+    const labels = xent.tensor("i32", [512]);
+    xent.crossEntropy(logits, labels, { grad: true }).grad.dispose();
+    expect(post).not.toHaveBeenCalled();
+    const { grad } = await xent.crossEntropyAsync(logits, labels, { grad: true });
+    expect(post.mock.calls).toEqual(canShare ? [[{ type: "run", id: expect.any(Number), block: expect.any(Number) }]] : []);
+    // What came back is a window onto the memory in which the logits are.
+    expect(grad.view.buffer).toBe(logits.view.buffer);
+    expect(grad.view[0]).toBeCloseTo((1 / 4096 - 1) / 512, 9);
+    for (const tensor of [logits, labels, grad]) tensor.dispose();
+  });
+
+  // Where a wait in wasm is a trap (see below), it would be ENGINE_LOST; a wait in JavaScript is counted.
+  test("never waits: while asynchronous calls run it calls, allocates and frees", async () => {
+    const wait = vi.spyOn(Atomics, "wait");
+    const other = await load({ threads: 3 });
+    const logits = other.tensor("f32", [256, 4096]);
+    const labels = other.tensor("i32", [256]);
+    let pending = 20;
+    const calls = Array.from({ length: pending }, async () => {
+      const { loss } = await other.crossEntropyAsync(logits, labels, { labelSmoothing: 0.1 });
+      pending--;
+      return loss;
+    });
+    const losses: number[] = [];
+    while (pending > 0) {
+      losses.push(other.crossEntropy(new Float32Array(64), [1, 2, 3, 0], { shape: [4, 16] }).loss);
+      const tensors = Array.from({ length: 50 }, (_, index) => other.tensor("f32", [index * 97]));
+      for (const tensor of tensors) tensor.dispose();
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    for (const loss of await Promise.all(calls)) expect(loss).toBeCloseTo(Math.log(4096), 4);
+    for (const loss of losses) expect(loss).toBeCloseTo(Math.log(16), 5);
+    logits.dispose();
+    labels.dispose();
+    expect(other.info.usedBytes).toBe(0);
+    await other.dispose();
+    // The question whether waiting is allowed is a wait of no length.
+    expect(wait.mock.calls.filter(([, , , timeout]) => timeout !== 0)).toEqual([]);
+  });
+});
+
+describe("a wait in wasm on the page's own thread", () => {
+  // Firefox would wait, and the page with it.
+  const traps = browser !== "firefox";
+
+  test(traps ? "traps" : "is carried out", () => {
+    expect(canWait()).toBe(!traps);
+  });
+
+  if (canShare && traps) {
+    test("is the end of an engine that believes it may", async () => {
+      const wait = vi.spyOn(Atomics, "wait").mockReturnValue("timed-out");
+      const mistaken = await load({ threads: 3 }).finally(() => wait.mockRestore());
+      expect(mistaken.info.canBlock).toBe(true);
+      // Its first wait, here for a helper that never comes back, is a trap, long before the two seconds after which it would give up.
+      const start = performance.now();
+      const error = await faultError(mistaken, "helper stalls", "sync");
+      expect(error).toMatchObject({ code: "ENGINE_LOST", cause: expect.any(WebAssembly.RuntimeError) });
+      expect(performance.now() - start).toBeLessThan(1_000);
+      await mistaken.dispose();
+    });
+  }
+});
+
+if (canShare) {
+  // A helper can fail in a call only if it takes a share of it.
+  test.each(["helper traps", "helper stalls"] as const)("dead_worker_rejects: %s in an asynchronous call", async (kind) => {
+    const xent = await load({ threads: 3 });
+    const other = xent.crossEntropyAsync(new Float32Array(2), [0], { shape: [1, 2] });
+    expect((await faultError(xent, kind, "async"))?.code).toBe("ENGINE_LOST");
+    expect((await other).loss).toBeCloseTo(Math.LN2, 6);
+    await expect(xent.crossEntropyAsync(new Float32Array(2), [0], { shape: [1, 2] })).rejects.toMatchObject({ code: "ENGINE_LOST" });
+    await xent.dispose();
+  });
+}
+
+test("in a worker of the page's own a synchronous call uses all threads, with the same bits", async () => {
+  const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  const findings = await new Promise<Findings>((resolve, reject) => {
+    worker.addEventListener("message", ({ data }: MessageEvent<Findings & { error?: string }>) => (data.error === undefined ? resolve(data) : reject(new Error(data.error))));
+    worker.addEventListener("error", ({ message }) => reject(new Error(message)));
+  });
+  worker.terminate();
+  expect(findings.info).toMatchObject({ threads, isolated: canShare, canBlock: true });
+  expect(findings.canWait).toBe(true);
+  expect(findings.digests).toEqual(recorded(findings.info));
+  expect(findings.trap).toBe(canShare ? "ENGINE_LOST" : undefined);
 });

@@ -77,22 +77,26 @@ if (values.record && engines["relaxed"] === undefined) {
 const processor = cpus()[0]?.model.trim() ?? "unknown processor";
 console.log(`${processor}; Node ${process.versions.node}; builds ${Object.keys(engines).join(", ")}; worst relative error and worst ULP\n`);
 
-const wanted = pairs.filter(({ dtype }) => positionals.length === 0 || positionals.includes(dtype));
 const bar = new cliProgress.SingleBar({ format: "{bar} {value}/{total}  {what}", clearOnComplete: true, hideCursor: true, stream: process.stderr });
-bar.start(1, 0, { what: "" });
-const results = await measure(engines, values.quick ? sizes.quick : sizes.full, {
-  wanted,
-  told: (done, total, what) => {
-    bar.setTotal(total);
-    bar.update(done, { what });
-  },
-});
-bar.stop();
+/** @type {import("./accuracy/measure.mjs").Measured[]} */
+const results = [];
+for (const dtype of new Set(pairs.map((pair) => pair.dtype))) {
+  if (positionals.length > 0 && !positionals.includes(dtype)) continue;
+  const wanted = pairs.filter((pair) => pair.dtype === dtype);
+  bar.start(1, 0, { what: "" });
+  const measured = await measure(engines, values.quick ? sizes.quick : sizes.full, {
+    wanted,
+    told: (done, total, what) => {
+      bar.setTotal(total);
+      bar.update(done, { what });
+    },
+  });
+  bar.stop();
+  results.push(...measured);
+  for (const { grad } of wanted) console.log(`\n${dtype} logits, ${grad} gradient\n${caseTable(measured.filter((each) => each.grad === grad))}`);
+}
 for (const xent of Object.values(engines)) await xent.dispose();
 
-for (const { dtype, grad } of wanted) {
-  console.log(`\n${dtype} logits, ${grad} gradient\n${caseTable(results.filter((each) => each.dtype === dtype && each.grad === grad))}`);
-}
 console.log("");
 for (const text of summary(results)) console.log(text);
 const misses = missed(results);

@@ -29,14 +29,14 @@ use plan::Plan;
 #[cfg(feature = "threads")]
 const ELEMENTS_PER_THREAD: usize = 131_072;
 
-/// Logits to read, with their shape.
+/// Logits to read, with their [`Shape`]: row-major and without gaps, of any [`Element`] type, borrowed and not copied.
 #[derive(Debug, Clone, Copy)]
 pub struct Logits<'a, E> {
     pub(crate) data: &'a [E],
     pub(crate) shape: Shape,
 }
 
-/// Logits that their gradient will replace, with their shape.
+/// Logits that their gradient will replace, with their [`Shape`]; otherwise as [`Logits`].
 #[derive(Debug)]
 pub struct LogitsMut<'a, E> {
     pub(crate) data: &'a mut [E],
@@ -73,13 +73,13 @@ impl<'a, E: Element> LogitsMut<'a, E> {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Output<L> {
-    /// The reduced loss; under [`Reduction::None`] the sum of `losses`.
+    /// The reduced loss, in nats; under [`Reduction::None`] the sum of `losses`.
     pub loss: f64,
-    /// The weighted loss of each row under [`Reduction::None`], otherwise empty.
+    /// The weighted loss of each row under [`Reduction::None`], in the order of the labels; otherwise empty.
     pub losses: Vec<L>,
-    /// The sum of the weighted row losses, each rounded to `L`.
+    /// The sum of the weighted row losses, each rounded to `L`; before the denominator, and without upstream.
     pub loss_sum: f64,
-    /// The sum of the row weights over valid rows.
+    /// The sum of the row weights over valid rows, the denominator of [`Denominator::Weights`](crate::Denominator::Weights).
     pub weight_sum: f64,
     /// Rows that are not ignored.
     pub valid_count: usize,
@@ -94,7 +94,7 @@ pub struct Output<L> {
     pub denominator: f64,
     /// The log-sum-exp of each row, where asked for; NaN for ignored and invalid rows.
     pub log_sum_exp: Vec<L>,
-    /// `ln softmax[label]` of each row, where asked for; NaN for ignored and invalid rows.
+    /// `ln softmax[label]` of each row, where asked for: unweighted, at most 0; NaN for ignored and invalid rows.
     pub target_log_prob: Vec<L>,
     /// The first of the largest logits of each row, where asked for; -1 for ignored and invalid rows and rows with NaN.
     pub predictions: Vec<i32>,
@@ -126,7 +126,7 @@ impl<L> Output<L> {
     }
 }
 
-/// Sums over the valid rows of each label; vectors of `classes` entries.
+/// Sums over the valid rows of each label; vectors of `classes` entries, that of a label without rows 0.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct PerClass {
@@ -193,10 +193,11 @@ fn some_if<T>(wanted: bool, slice: &mut [T]) -> Option<&mut [T]> {
 impl CrossEntropy<'_> {
     /// The loss alone.
     ///
-    /// `labels` has one entry per row: the logits' shape without the class axis.
+    /// `labels` has one entry per row: the logits' shape without the class axis, row-major. A slice, array or vector of
+    /// any integer type, or of exact integers in `f32` or `f64`. The logits are read once and nothing is written.
     ///
     /// # Errors
-    /// Any [`Error`]; nothing has been written then.
+    /// Those of [`CrossEntropy`], and [`Error::OutOfMemory`].
     pub fn forward<'l, E: Element>(
         &self,
         logits: &Logits<'_, E>,
@@ -206,10 +207,11 @@ impl CrossEntropy<'_> {
     }
 
     /// The loss, and its gradient with respect to the logits written (or, under `accumulate`, added) to `grad`, which
-    /// has the logits' shape. The reduction's division and `upstream` are part of the gradient.
+    /// has the logits' shape and type; `f32` too under `f16` and `bf16` logits. The reduction's division and `upstream`
+    /// are part of the gradient. Every element is written, with 0 in ignored rows.
     ///
     /// # Errors
-    /// Any [`Error`]; nothing has been written then.
+    /// Those of [`CrossEntropy`], [`Error::Length`] for `grad`, and [`Error::OutOfMemory`]; nothing has been written then.
     pub fn forward_backward<'l, E: Element, G: GradElement<E>>(
         &self,
         logits: &Logits<'_, E>,
@@ -220,10 +222,22 @@ impl CrossEntropy<'_> {
         self.output(Access::Apart(logits.data, grad), logits.shape, labels.into())
     }
 
-    /// The loss, and its gradient in place of the logits; the same bits as [`CrossEntropy::forward_backward`].
+    /// The loss, and its gradient in place of the logits; the same bits as [`CrossEntropy::forward_backward`], without a
+    /// second array of the logits' size.
+    ///
+    /// ```
+    /// # use sparse_xent::{CrossEntropy, LogitsMut, Shape};
+    /// let mut x = [0.0_f32, 0.0, 0.0, 0.0]; // two rows of two classes
+    /// let mut logits = LogitsMut::new(&mut x, Shape::new(&[2, 2], -1)?)?;
+    /// let out = CrossEntropy::new().forward_backward_in_place(&mut logits, &[0_u8, 1])?;
+    /// assert_eq!(out.loss as f32, 2.0_f32.ln());
+    /// assert_eq!(x, [-0.25, 0.25, 0.25, -0.25]);
+    /// # Ok::<(), sparse_xent::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// Any [`Error`]; nothing has been written then.
+    /// Those of [`CrossEntropy`], [`Error::OptionConflict`] with `accumulate`, and [`Error::OutOfMemory`]; nothing has
+    /// been written then.
     pub fn forward_backward_in_place<'l, E: Element>(
         &self,
         logits: &mut LogitsMut<'_, E>,

@@ -11,6 +11,25 @@ mod sealed {
 }
 
 /// A number type that logits may have: `f32`, [`f16`](struct@f16) and [`bf16`] are computed in single precision, `f64` in double.
+///
+/// The half types are widened exactly, and the gradient is rounded once when it is stored. The gradient of a mean over many
+/// rows may be too small for `f16`: give it an [`upstream`](crate::CrossEntropy::upstream) as loss scale, or an `f32` array.
+///
+/// ```
+/// use sparse_xent::{CrossEntropy, Logits, Shape, bf16, f16};
+///
+/// let shape = Shape::new(&[1, 3], -1)?;
+/// let x = [65504.0, 65504.0, -65504.0].map(f16::from_f32);
+/// let out = CrossEntropy::new().forward(&Logits::new(&x, shape)?, &[2])?;
+/// assert!((out.loss - 131_008.693).abs() < 0.01); // losses are f32: no f16 could hold it
+///
+/// let x = [1.0, 2.0, 4.0].map(bf16::from_f32);
+/// let (mut half, mut single) = ([bf16::ZERO; 3], [0.0_f32; 3]);
+/// CrossEntropy::new().forward_backward(&Logits::new(&x, shape)?, &[1], &mut half)?;
+/// CrossEntropy::new().forward_backward(&Logits::new(&x, shape)?, &[1], &mut single)?;
+/// assert_eq!(half, single.map(bf16::from_f32));
+/// # Ok::<(), sparse_xent::Error>(())
+/// ```
 pub trait Element: sealed::Sealed + Copy + core::fmt::Debug + Default + Send + Sync + 'static {
     /// The type of per-row results: `f64` for `f64` logits, otherwise `f32`.
     type PerRow: Element;

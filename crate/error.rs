@@ -5,7 +5,19 @@ use core::fmt;
 
 /// Why a call was refused. Nothing has been written when one is returned.
 ///
-/// The variants carry the names of the TypeScript error codes (`LABEL_OUT_OF_RANGE` is `LabelOutOfRange`).
+/// The variants carry the names of the TypeScript error codes (`LABEL_OUT_OF_RANGE` is `LabelOutOfRange`), and arguments the
+/// names they have there (`classWeight` is [`class_weight`](crate::CrossEntropy::class_weight)).
+///
+/// ```
+/// use sparse_xent::{CrossEntropy, Error, Logits, Shape};
+///
+/// let logits = Logits::new(&[0.0_f32; 6], Shape::new(&[2, 3], -1)?)?;
+/// let refused = CrossEntropy::new().forward(&logits, &[1, 3]).unwrap_err();
+/// assert_eq!(refused, Error::LabelOutOfRange { index: 1, got: 3, classes: 3, count: 1, rows: 2 });
+/// let refused = CrossEntropy::new().label_smoothing(1.5).forward(&logits, &[1, 2]).unwrap_err();
+/// assert_eq!(refused.to_string(), "labelSmoothing got 1.5, expected 0..1");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Error {

@@ -6,10 +6,19 @@ pub(crate) const IGNORED: i32 = -1;
 /// A row whose label is no class, or a class that the mask removes.
 pub(crate) const INVALID: i32 = -2;
 
-/// Labels, one per row, of any supported dtype. Made by `From` out of a slice, array or vector.
+/// Labels, one per row, of any supported dtype. Made by `From` out of a reference to a slice, array or vector.
 ///
 /// Integers are compared as they are, in 64 bits: 2^32 is not 0. Floating-point labels (which some frameworks hand
-/// over) must be exact integers below 2^24 (`f32`) or 2^53 (`f64`).
+/// over) must be exact integers below 2^24 (`f32`) or 2^53 (`f64`), -0 being 0; others are
+/// [`Error::LabelNotInteger`](crate::Error::LabelNotInteger). Each label is read once.
+///
+/// ```
+/// use sparse_xent::Labels;
+///
+/// let map = vec![3_u8, 0, 255];
+/// assert_eq!(Labels::from(&map).len(), 3);
+/// assert!(matches!(Labels::from(&[1.0_f32, 2.0]), Labels::F32(_)));
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "one variant per dtype, named after it")]

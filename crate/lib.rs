@@ -9,7 +9,8 @@
 //!
 //! and every option (class and sample weights, label smoothing, z-loss, focal, ...) only changes three scalars of the
 //! row: `d x[i] = a * softmax(x)[i] + b + c * [i == y]`. So the vector kernels do two things, gather the statistics
-//! of a row and write an affine map of its softmax, and [`CrossEntropy`]'s options never reach them.
+//! of a row and write an affine map of its softmax, and [`CrossEntropy`]'s options never reach them. The page
+//! [`derivation`] takes both formulas apart, step by step, and names the function of each.
 //!
 //! ```
 //! use sparse_xent::{CrossEntropy, Logits, Shape};
@@ -25,7 +26,38 @@
 //! # Ok::<(), sparse_xent::Error>(())
 //! ```
 //!
-//! Layers, each importing only what stands to its right:
+//! # Where to look
+//!
+//! | for | see |
+//! |---|---|
+//! | the options, which rows count, infinities and NaN, errors | [`CrossEntropy`] and its methods |
+//! | the class axis, of any layout | [`Shape`] |
+//! | half precision | [`Element`] |
+//! | label types | [`Labels`] |
+//! | results | [`Output`] |
+//! | threads | [`Executor`] |
+//! | independent yes-or-no targets | [`WeightedSigmoid`] |
+//! | the definition, in plain f64 | [`mod@reference`] |
+//!
+//! Three programs, `cargo run --release --example` and one of: `train`, a classifier trained by the gradient;
+//! `segmentation`, label maps with 33 classes, weights, a void label, a matrix of costs and the memory of both ways;
+//! `token_log_probs`, log-probabilities and perplexity over a vocabulary of 32,000.
+//!
+//! # Promises
+//!
+//! * Everything is checked before anything is written; an error says what was given and what was expected.
+//! * The bits of a result depend on inputs, options, shape and kernel alone: not on threads, addresses, in place or not. A
+//!   row's loss and gradient do not depend on its neighbours.
+//! * A label that leads by 17 to 80 still has its loss and gradient, to the last digits.
+//!
+//! # Features
+//!
+//! `threads` (default): `Executor::Rayon`. Without it the crate does not depend on rayon. `js` is the boundary to the
+//! TypeScript package in WebAssembly, and nothing for Rust callers.
+//!
+//! # Layers
+//!
+//! Each imports only what stands to its right:
 //!
 //! ```text
 //! js -> cross_entropy -> { shape, labels, parallel, kernels } -> { objective, math, element } -> simd

@@ -1,5 +1,7 @@
 //! The options of the operation as a builder, with the names, defaults and ranges that the TypeScript package has.
 
+mod builder;
+mod check;
 mod choices;
 mod weights;
 
@@ -7,12 +9,16 @@ pub use choices::{Denominator, EmptyMean, Input, InvalidLabel, ProbsNormalize, R
 pub(crate) use weights::{RowValues, is_positive_weight};
 pub use weights::{Upstream, Weights};
 
+#[cfg(doc)]
 use crate::Error;
 use crate::parallel::Executor;
 use crate::simd::Kernel;
 
 /// Sparse softmax cross-entropy with its options: `CrossEntropy::new()` is the mean over rows, and each method sets one
-/// option. Run it with `forward`, `forward_backward` or `forward_backward_in_place`.
+/// option. Run it with [`forward`](Self::forward), [`forward_backward`](Self::forward_backward) or
+/// [`forward_backward_in_place`](Self::forward_backward_in_place), as often as wanted.
+///
+/// # What is computed
 ///
 /// Per row, with label `y`, class weight `v`, sample weight `omega`, row weight `w = v[y] * omega`, smoothing `e`, z-loss
 /// `l`, focal `g` and poly-1 `p`, over the `K` classes that `class_mask` keeps and `z = logit_scale * x`:
@@ -21,6 +27,62 @@ use crate::simd::Kernel;
 /// nll  = -ln softmax(z)[y]          r = 1 - softmax(z)[y]         lse = ln sum exp z
 /// f    = r^g (nll + p r)            u = mean over k of -ln softmax(z)[k], each times v[k] under SmoothingWeights::Class
 /// loss = (1 - e) w f + e omega u + l w lse^2                       (e w u under SmoothingWeights::Row)
+/// ```
+///
+/// Losses are in nats. The mean is the sum of the row losses over a [`Denominator`]; the gradient is that of `upstream`
+/// times the reduced loss with respect to `x`. [`derivation`](crate::derivation) explains the formulas and names the
+/// function of each. The loss of a row and its gradient are within `2^-24 (32 + d)` of their value, `d` being the label's
+/// distance from the largest other logit (`2^-53` for `f64`), as long as they are normal numbers.
+///
+/// # Which rows count
+///
+/// Decided per row in this order:
+///
+/// | row | loss, gradient | logits |
+/// |---|---|---|
+/// | ignored: its label was given to [`ignore_index`](Self::ignore_index) | 0, 0 | not read |
+/// | invalid: its label is no class, or one that [`class_mask`](Self::class_mask) takes out | [`invalid_label`](Self::invalid_label) decides | not read |
+/// | of weight 0, and smoothing puts no weight on it | 0, 0 | read for outputs that were asked for |
+/// | every other | as above | read |
+///
+/// # Infinities, NaN, nothing
+///
+/// | | |
+/// |---|---|
+/// | NaN or +inf among a row's kept logits, or -inf alone | loss and gradient of the row are NaN; no other row is touched |
+/// | -inf at another class than the label | probability 0, gradient 0 (with smoothing: loss +inf) |
+/// | -inf at the label | loss +inf, gradient -1 at the label before weights |
+/// | one class | loss 0, gradient 0 |
+/// | no rows, all ignored, all weights 0 | a mean is what [`empty_mean`](Self::empty_mean) says; no error |
+///
+/// # Errors
+///
+/// Every call first checks lengths ([`Error::Length`]), ranges ([`Error::OptionRange`]), exclusions
+/// ([`Error::OptionConflict`]), labels ([`Error::LabelNotInteger`], [`Error::LabelOutOfRange`], [`Error::TargetMasked`])
+/// and weights ([`Error::WeightValue`]), in this order, and writes nothing where it fails.
+///
+/// # Examples
+///
+/// Here and at the methods, three rows of four classes. The values in comments are those of the systems named.
+///
+/// ```
+/// use sparse_xent::{CrossEntropy, Logits, Reduction, Shape};
+///
+/// let x = [0.5_f64, -1.0, 2.0, 0.25, 1.5, 0.0, -0.5, 3.0, -2.0, 1.0, 0.75, 0.0];
+/// let logits = Logits::new(&x, Shape::new(&[3, 4], -1)?)?;
+/// let labels = [2_u8, 0, 3];
+///
+/// // torch.nn.functional.cross_entropy with weight: the sum of v[y] nll over the sum of v[y].
+/// let op = CrossEntropy::new().class_weight(&[1.0, 0.5, 2.0, 0.25]);
+/// let out = op.forward(&logits, &labels)?;
+/// assert!((out.loss - 0.907700869116).abs() < 1e-12);
+///
+/// // tf.nn.sparse_softmax_cross_entropy_with_logits: a loss per row, and `grad` is the operation's second output.
+/// let mut grad = [0.0_f64; 12];
+/// let out = CrossEntropy::new().reduction(Reduction::None).forward_backward(&logits, &labels, &mut grad)?;
+/// assert_eq!(out.losses.len(), 3);
+/// assert!(grad.chunks(4).all(|row| row.iter().sum::<f64>().abs() < 1e-15));
+/// # Ok::<(), sparse_xent::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
@@ -116,183 +178,5 @@ impl Default for CrossEntropy<'_> {
             executor: Executor::Serial,
             kernel: Kernel::Best,
         }
-    }
-}
-
-macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident: $type:ty;)*) => {$(
-        $(#[$doc])*
-        pub fn $name(mut self, $name: $type) -> Self {
-            self.$name = $name;
-            self
-        }
-    )*};
-}
-
-impl<'a> CrossEntropy<'a> {
-    /// The mean over all rows, unweighted.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    setters! {
-        /// What the row losses become; [`Reduction::Mean`] unless set.
-        reduction: Reduction;
-        /// What the mean divides by; [`Denominator::Weights`] unless set.
-        denominator: Denominator;
-        /// What an invalid label does; [`InvalidLabel::Throw`] unless set.
-        invalid_label: InvalidLabel;
-        /// The share of each target spread evenly over the kept classes, in `[0, 1]`; 0 unless set.
-        label_smoothing: f64;
-        /// How class weights enter smoothing; [`SmoothingWeights::Class`] unless set.
-        smoothing_weights: SmoothingWeights;
-        /// The mean over nothing; [`EmptyMean::Zero`] unless set.
-        empty_mean: EmptyMean;
-        /// Whether the gradient is added to what `grad` holds; out of place only.
-        accumulate: bool;
-        /// The factor of the squared log-sum-exp, at least 0; 0 unless set.
-        z_loss: f64;
-        /// The focal exponent, at least 0; 0 unless set.
-        focal_gamma: f64;
-        /// The poly-1 coefficient; 0 unless set.
-        poly1_epsilon: f64;
-        /// What logits are multiplied by before the softmax (the inverse temperature), above 0; 1 unless set.
-        logit_scale: f64;
-        /// What the logits array holds; [`Input::Logits`] unless set.
-        input: Input;
-        /// The clipping bound of [`Input::Probs`]; 1e-7 unless set.
-        probs_epsilon: f64;
-        /// How [`Input::Probs`] are normalised; [`ProbsNormalize::Before`] unless set.
-        probs_normalize: ProbsNormalize;
-        /// Who runs the call; [`Executor::Serial`] unless set. Results have the same bits whatever it is.
-        executor: Executor;
-        /// Which implementation of the kernels runs; the fastest unless set.
-        kernel: Kernel;
-    }
-
-    /// Adds a label to skip: such rows have loss 0 and gradient 0, and their logits are not read. Up to 16 labels, which
-    /// may lie inside or outside `0..classes`.
-    pub fn ignore_index(mut self, label: impl Into<i128>) -> Self {
-        self.ignore.push(label.into());
-        self
-    }
-
-    /// A weight per class (finite, of any sign).
-    pub fn class_weight(mut self, weights: impl Into<Weights<'a>>) -> Self {
-        self.class_weight = Some(weights.into());
-        self
-    }
-
-    /// A weight per row (finite, of any sign; entries of ignored rows are not looked at), times the class weight.
-    pub fn sample_weight(mut self, weights: impl Into<Weights<'a>>) -> Self {
-        self.sample_weight = RowValues::PerRow(weights.into());
-        self
-    }
-
-    /// What the gradient is multiplied by: a number, or one per row under [`Reduction::None`]. Not validated: NaN and
-    /// infinities propagate.
-    pub fn upstream(mut self, upstream: impl Into<Upstream<'a>>) -> Self {
-        self.upstream = upstream.into().0;
-        self
-    }
-
-    /// A byte per class, 0 for a class that is taken out: its logits are not read, its gradient is 0.
-    pub fn class_mask(mut self, keep: &'a [u8]) -> Self {
-        self.class_mask = Some(keep);
-        self
-    }
-
-    /// `classes` x `classes` numbers `H`, row-major: the loss of a row becomes `-omega * sum over k of H[y][k] ln p[k]`.
-    pub fn label_matrix(mut self, matrix: impl Into<Weights<'a>>) -> Self {
-        self.label_matrix = Some(matrix.into());
-        self
-    }
-
-    /// Also gives the log-sum-exp of each row.
-    pub fn with_log_sum_exp(mut self) -> Self {
-        self.outputs.log_sum_exp = true;
-        self
-    }
-
-    /// Also gives the log-probability of each row's label.
-    pub fn with_target_log_prob(mut self) -> Self {
-        self.outputs.target_log_prob = true;
-        self
-    }
-
-    /// Also gives the arg-max of each row (the first of equals) and the number of correct rows.
-    pub fn with_predictions(mut self) -> Self {
-        self.outputs.predictions = true;
-        self
-    }
-
-    /// Also gives loss, weight, count and correct rows per class.
-    pub fn with_per_class(mut self) -> Self {
-        self.outputs.per_class = true;
-        self
-    }
-
-    /// The ranges and exclusions of the options, but for lengths.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let range = |ok: bool, option: &'static str, got: f64, expected: &'static str| {
-            if ok { Ok(()) } else { Err(Error::OptionRange { option, got, expected }) }
-        };
-        let not_negative = |got: f64, option: &'static str| {
-            range(got >= 0.0 && got.is_finite(), option, got, "a finite number of at least 0")
-        };
-        let positive = |got: f64, option: &'static str| {
-            range(got > 0.0 && got.is_finite(), option, got, "a finite number above 0")
-        };
-        let smoothing = self.label_smoothing;
-        range((0.0..=1.0).contains(&smoothing), "labelSmoothing", smoothing, "0..1")?;
-        not_negative(self.z_loss, "zLoss")?;
-        not_negative(self.focal_gamma, "focalGamma")?;
-        range(self.poly1_epsilon.is_finite(), "poly1Epsilon", self.poly1_epsilon, "a finite number")?;
-        positive(self.logit_scale, "logitScale")?;
-        let clip = self.probs_epsilon;
-        range(clip > 0.0 && clip < 0.5, "probsEpsilon", clip, "a number above 0 and below 0.5")?;
-        let labels = self.ignore.count + self.ignore.beyond;
-        range(self.ignore.beyond == 0, "ignoreIndex", labels as f64, "at most 16 labels")?;
-        if let Denominator::Count(count) = self.denominator {
-            positive(count, "denominator")?;
-        }
-        if let Some((option, with)) = self.conflict() {
-            return Err(Error::OptionConflict { option, with });
-        }
-        Ok(())
-    }
-
-    fn conflict(&self) -> Option<(&'static str, &'static str)> {
-        let set = [
-            ("zLoss", self.z_loss != 0.0),
-            ("logitScale", self.logit_scale != 1.0),
-            ("outputs logSumExp", self.outputs.log_sum_exp),
-            ("focalGamma", self.focal_gamma != 0.0),
-            ("poly1Epsilon", self.poly1_epsilon != 0.0),
-            ("labelSmoothing", self.label_smoothing != 0.0),
-            ("classMask", self.class_mask.is_some()),
-            ("labelMatrix", self.label_matrix.is_some()),
-        ];
-        let first = |excluded: &[&str]| {
-            set.iter().find(|(name, on)| *on && excluded.contains(name)).map(|(name, _)| *name)
-        };
-        let excluded = match self.input {
-            Input::Logits => None,
-            Input::LogProbs => Some(("input logProbs", first(&["zLoss", "logitScale", "outputs logSumExp"]))),
-            Input::Probs => Some(("input probs", first(&set.map(|(name, _)| name)))),
-        };
-        if let Some((with, Some(option))) = excluded {
-            return Some((option, with));
-        }
-        if self.label_matrix.is_some() {
-            if self.class_weight.is_some() {
-                return Some(("classWeight", "labelMatrix"));
-            }
-            let option = first(&["labelSmoothing", "focalGamma", "poly1Epsilon"])?;
-            return Some((option, "labelMatrix"));
-        }
-        let per_row = matches!(self.upstream, RowValues::PerRow(_));
-        (per_row && self.reduction != Reduction::None)
-            .then_some(("upstream per row", "a reduction other than none"))
     }
 }

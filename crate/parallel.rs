@@ -46,8 +46,22 @@ pub enum Executor {
     /// The calling thread alone. Never touches rayon and never waits, so it is legal on a browser's main thread.
     #[default]
     Serial,
-    /// The calling thread and up to `threads - 1` threads of rayon's current pool; never more than the pool has.
-    /// 0 and 1 mean the calling thread alone.
+    /// The calling thread and up to `threads - 1` threads of rayon's current pool (the global one, or that of the
+    /// `ThreadPool::install` the call is made in); never more than the pool has. 0 and 1 mean the calling thread alone, and
+    /// so does a call too small to be shared.
+    ///
+    /// ```
+    /// use sparse_xent::{CrossEntropy, Executor, Logits, Shape};
+    ///
+    /// let x: Vec<f32> = (0..1024 * 1000).map(|i| (i % 251) as f32 / 16.0).collect();
+    /// let labels: Vec<u16> = (0..1024).map(|row| row % 1000).collect();
+    /// let logits = Logits::new(&x, Shape::new(&[1024, 1000], -1)?)?;
+    /// let alone = CrossEntropy::new().forward(&logits, &labels)?;
+    /// let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    /// let op = CrossEntropy::new().executor(Executor::Rayon { threads });
+    /// assert_eq!(op.forward(&logits, &labels)?.loss.to_bits(), alone.loss.to_bits());
+    /// # Ok::<(), sparse_xent::Error>(())
+    /// ```
     #[cfg(feature = "threads")]
     Rayon {
         /// How many threads may work on one call, the calling thread included.

@@ -5,7 +5,24 @@ use crate::Error;
 /// Where the classes of a logits array lie: `outer` positions before the class axis, `classes` on it, `inner` after it.
 ///
 /// Arrays are row-major. A *row* is one (outer, inner) position with its `classes` logits; class `k` of row `(o, i)`
-/// is element `(o * classes + k) * inner + i`, and the row's label is element `o * inner + i` of the labels.
+/// is element `(o * classes + k) * inner + i`, and the row's label is element `o * inner + i` of the labels. Any axis may
+/// be the class axis, and its logits are read where they lie, without a transposed copy.
+///
+/// ```
+/// use sparse_xent::{CrossEntropy, Logits, Shape};
+///
+/// let pixels = [[1.0_f32, 5.0, 0.0], [2.0, 0.0, 0.0]]; // two pixels of three classes: [2, 3], classes last
+/// let planes = [[1.0_f32, 2.0], [5.0, 0.0], [0.0, 0.0]]; // the same as a plane per class: [3, 2], classes first
+/// let last = Logits::new(pixels.as_flattened(), Shape::new(&[2, 3], -1)?)?;
+/// let first = Logits::new(planes.as_flattened(), Shape::new(&[3, 2], 0)?)?;
+/// let op = CrossEntropy::new();
+/// assert!((op.forward(&last, &[1, 0])?.loss - op.forward(&first, &[1, 0])?.loss).abs() < 1e-7);
+///
+/// let images = Shape::new(&[8, 33, 512, 512], 1)?; // NCHW
+/// assert_eq!((images.outer(), images.classes(), images.inner()), (8, 33, 512 * 512));
+/// assert_eq!(images.rows(), 8 * 512 * 512); // labels [8, 512, 512]
+/// # Ok::<(), sparse_xent::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     outer: usize,
@@ -47,7 +64,7 @@ impl Shape {
         Self::from_parts(outer, dims[position] as u64, inner)
     }
 
-    /// The shape with these three products.
+    /// The shape with these three products: `Shape::new(&[outer, classes, inner], 1)`.
     ///
     /// # Errors
     /// As [`Shape::new`].

@@ -22,9 +22,15 @@ const UNIT: usize = 16 * BLOCK;
 /// ```
 ///
 /// `x` are logits of any shape, `t` targets of the same shape (from 0 to 1 in every usual reading, but not checked), `k` the
-/// positive weight: one for all, or one per class of the shape's class axis. A term whose coefficient is 0 is not evaluated:
-/// a target of 1 at +inf costs 0. The smaller sigmoid is computed directly, never as 1 minus the larger, so small losses keep
-/// their digits.
+/// positive weight: one for all, or one per class of the shape's class axis, at least 0. A term whose coefficient is 0 is not
+/// evaluated: a target of 1 at +inf costs 0 (TensorFlow: NaN), at -inf it costs +inf with gradient `-k`. The smaller sigmoid
+/// is computed directly, never as 1 minus the larger, so small losses keep their digits. A NaN logit gives NaN for its element
+/// alone.
+///
+/// Each element is what a row is to [`CrossEntropy`](crate::CrossEntropy): `losses`, sample weights and upstream have one
+/// entry per element, the mean divides by the sum of the sample weights or by the number of elements
+/// ([`Denominator::Valid`] and [`Denominator::All`] are the same here), and losses are in nats. `k` above 1 makes a missed
+/// positive cost more than a false one; it is not part of the denominator.
 ///
 /// ```
 /// use sparse_xent::{Logits, Reduction, Shape, WeightedSigmoid};
@@ -32,7 +38,14 @@ const UNIT: usize = 16 * BLOCK;
 /// let x = [2.0_f32, 2.0, -1.0, 0.5];
 /// let logits = Logits::new(&x, Shape::new(&[4], -1)?)?;
 /// let out = WeightedSigmoid::new().pos_weight(3.0).reduction(Reduction::None).forward(&logits, &[1.0_f32, 0.0, 1.0, 0.25])?;
-/// assert!((out.losses[0] - 0.380784).abs() < 1e-6);
+/// assert!((out.losses[0] - 0.380784).abs() < 1e-6); // three times ln(1 + exp(-2))
+///
+/// // Two samples of two independent labels, [2, 2]; the second label is rare.
+/// let mut grad = [0.0_f32; 4];
+/// let logits = Logits::new(&x, Shape::new(&[2, 2], -1)?)?;
+/// let op = WeightedSigmoid::new().pos_weights(&[1.0, 10.0]).reduction(Reduction::Sum);
+/// op.forward_backward(&logits, &[1.0_f32, 1.0, 0.0, 0.0], &mut grad)?;
+/// assert!((grad[1] / grad[0] - 10.0).abs() < 1e-5); // the same logit, ten times the pull
 /// # Ok::<(), sparse_xent::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -75,7 +88,7 @@ impl<'a> WeightedSigmoid<'a> {
         self
     }
 
-    /// What the mean divides by; the sum of the sample weights unless set.
+    /// What the mean divides by; [`Denominator::Weights`], the sum of the sample weights, unless set.
     pub fn denominator(mut self, denominator: Denominator) -> Self {
         self.denominator = denominator;
         self
@@ -87,7 +100,7 @@ impl<'a> WeightedSigmoid<'a> {
         self
     }
 
-    /// A weight of the positive term per class of the shape's class axis.
+    /// A weight of the positive term per class of the shape's class axis: `classes` numbers, finite and at least 0.
     pub fn pos_weights(mut self, weights: impl Into<Weights<'a>>) -> Self {
         self.pos_weight = RowValues::PerRow(weights.into());
         self
@@ -105,13 +118,14 @@ impl<'a> WeightedSigmoid<'a> {
         self
     }
 
-    /// What the gradient is multiplied by: a number, or one per element under [`Reduction::None`].
+    /// What the gradient is multiplied by: a number, or one per element under [`Reduction::None`]; 1 unless set. Not
+    /// validated.
     pub fn upstream(mut self, upstream: impl Into<Upstream<'a>>) -> Self {
         self.upstream = upstream.into().0;
         self
     }
 
-    /// Whether the gradient is added to what `grad` holds; out of place only.
+    /// Whether the gradient is added to what `grad` holds; false unless set. Out of place only.
     pub fn accumulate(mut self, accumulate: bool) -> Self {
         self.accumulate = accumulate;
         self
@@ -123,10 +137,11 @@ impl<'a> WeightedSigmoid<'a> {
         self
     }
 
-    /// The loss alone.
+    /// The loss alone. `targets` has one entry per logit: `f32`, `f64`, or bytes of 0 and 1.
     ///
     /// # Errors
-    /// Any [`Error`]; nothing has been written then.
+    /// [`Error::Length`], [`Error::OptionRange`], [`Error::OptionConflict`], [`Error::WeightValue`], checked in this
+    /// order, and [`Error::OutOfMemory`].
     pub fn forward<'t, E: Element>(
         &self,
         logits: &Logits<'_, E>,
@@ -135,10 +150,11 @@ impl<'a> WeightedSigmoid<'a> {
         self.output(Access::<E, E>::Loss(logits.data), logits.shape, targets.into())
     }
 
-    /// The loss, and its gradient written (or added) to `grad`.
+    /// The loss, and its gradient with respect to the logits written (or, under `accumulate`, added) to `grad`, which has
+    /// the logits' shape and type; `f32` too under `f16` and `bf16` logits.
     ///
     /// # Errors
-    /// Any [`Error`]; nothing has been written then.
+    /// As [`WeightedSigmoid::forward`]; nothing has been written then.
     pub fn forward_backward<'t, E: Element, G: GradElement<E>>(
         &self,
         logits: &Logits<'_, E>,
@@ -152,7 +168,7 @@ impl<'a> WeightedSigmoid<'a> {
     /// The loss, and its gradient in place of the logits.
     ///
     /// # Errors
-    /// Any [`Error`]; nothing has been written then.
+    /// As [`WeightedSigmoid::forward`], and [`Error::OptionConflict`] with `accumulate`; nothing has been written then.
     pub fn forward_backward_in_place<'t, E: Element>(
         &self,
         logits: &mut LogitsMut<'_, E>,

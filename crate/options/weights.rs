@@ -3,7 +3,8 @@
 #[cfg(doc)]
 use super::Reduction;
 
-/// Weights, borrowed: `f32`, `f64`, or bytes as a 0/1 mask. Made by `From` out of a slice, array or vector.
+/// Weights, borrowed: `f32`, `f64`, or bytes as a 0/1 mask. Made by `From` out of a reference to a slice, array or vector;
+/// what the numbers must be is said where they are given.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "one variant per dtype, named after it")]

@@ -1,0 +1,70 @@
+//! The ranges and exclusions of the options, judged when a call begins.
+
+use super::{CrossEntropy, Denominator, Input, Reduction, RowValues};
+use crate::Error;
+
+impl CrossEntropy<'_> {
+    /// The ranges and exclusions of the options, but for lengths.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let range = |ok: bool, option: &'static str, got: f64, expected: &'static str| {
+            if ok { Ok(()) } else { Err(Error::OptionRange { option, got, expected }) }
+        };
+        let not_negative = |got: f64, option: &'static str| {
+            range(got >= 0.0 && got.is_finite(), option, got, "a finite number of at least 0")
+        };
+        let positive = |got: f64, option: &'static str| {
+            range(got > 0.0 && got.is_finite(), option, got, "a finite number above 0")
+        };
+        let smoothing = self.label_smoothing;
+        range((0.0..=1.0).contains(&smoothing), "labelSmoothing", smoothing, "0..1")?;
+        not_negative(self.z_loss, "zLoss")?;
+        not_negative(self.focal_gamma, "focalGamma")?;
+        range(self.poly1_epsilon.is_finite(), "poly1Epsilon", self.poly1_epsilon, "a finite number")?;
+        positive(self.logit_scale, "logitScale")?;
+        let clip = self.probs_epsilon;
+        range(clip > 0.0 && clip < 0.5, "probsEpsilon", clip, "a number above 0 and below 0.5")?;
+        let labels = self.ignore.count + self.ignore.beyond;
+        range(self.ignore.beyond == 0, "ignoreIndex", labels as f64, "at most 16 labels")?;
+        if let Denominator::Count(count) = self.denominator {
+            positive(count, "denominator")?;
+        }
+        if let Some((option, with)) = self.conflict() {
+            return Err(Error::OptionConflict { option, with });
+        }
+        Ok(())
+    }
+
+    fn conflict(&self) -> Option<(&'static str, &'static str)> {
+        let set = [
+            ("zLoss", self.z_loss != 0.0),
+            ("logitScale", self.logit_scale != 1.0),
+            ("outputs logSumExp", self.outputs.log_sum_exp),
+            ("focalGamma", self.focal_gamma != 0.0),
+            ("poly1Epsilon", self.poly1_epsilon != 0.0),
+            ("labelSmoothing", self.label_smoothing != 0.0),
+            ("classMask", self.class_mask.is_some()),
+            ("labelMatrix", self.label_matrix.is_some()),
+        ];
+        let first = |excluded: &[&str]| {
+            set.iter().find(|(name, on)| *on && excluded.contains(name)).map(|(name, _)| *name)
+        };
+        let excluded = match self.input {
+            Input::Logits => None,
+            Input::LogProbs => Some(("input logProbs", first(&["zLoss", "logitScale", "outputs logSumExp"]))),
+            Input::Probs => Some(("input probs", first(&set.map(|(name, _)| name)))),
+        };
+        if let Some((with, Some(option))) = excluded {
+            return Some((option, with));
+        }
+        if self.label_matrix.is_some() {
+            if self.class_weight.is_some() {
+                return Some(("classWeight", "labelMatrix"));
+            }
+            let option = first(&["labelSmoothing", "focalGamma", "poly1Epsilon"])?;
+            return Some((option, "labelMatrix"));
+        }
+        let per_row = matches!(self.upstream, RowValues::PerRow(_));
+        (per_row && self.reduction != Reduction::None)
+            .then_some(("upstream per row", "a reduction other than none"))
+    }
+}

@@ -8,6 +8,8 @@ import { canWait, faultError } from "./waits.ts";
 
 const { browser, headers, canShare } = inject("host");
 const threads = canShare ? 3 : 1;
+// WebKit cannot end a worker that loops in wasm: it would take a processor from all tests that follow.
+const canStall = canShare && browser !== "webkit";
 const recorded = ({ build }: Engine["info"]): Record<string, string> => Object.fromEntries(battery.map((seeded) => [seeded.name, seeded[build]]));
 
 async function digests(xent: Engine, how: "sync" | "async"): Promise<Record<string, string>> {
@@ -106,7 +108,7 @@ describe("a wait in wasm on the page's own thread", () => {
     expect(canWait()).toBe(!traps);
   });
 
-  if (canShare && traps) {
+  if (canStall && traps) {
     test("is the end of an engine that believes it may", async () => {
       const wait = vi.spyOn(Atomics, "wait").mockReturnValue("timed-out");
       const mistaken = await load({ threads: 3 }).finally(() => wait.mockRestore());
@@ -123,7 +125,7 @@ describe("a wait in wasm on the page's own thread", () => {
 
 if (canShare) {
   // A helper can fail in a call only if it takes a share of it.
-  test.each(["helper traps", "helper stalls"] as const)("dead_worker_rejects: %s in an asynchronous call", async (kind) => {
+  test.each(canStall ? (["helper traps", "helper stalls"] as const) : (["helper traps"] as const))("dead_worker_rejects: %s in an asynchronous call", async (kind) => {
     const xent = await load({ threads: 3 });
     const other = xent.crossEntropyAsync(new Float32Array(2), [0], { shape: [1, 2] });
     expect((await faultError(xent, kind, "async"))?.code).toBe("ENGINE_LOST");

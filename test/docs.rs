@@ -30,3 +30,22 @@ fn named_functions_are_where_the_documentation_says() {
         }
     }
 }
+
+#[test]
+fn the_packed_crate_holds_the_sources_and_no_more() {
+    let list = std::process::Command::new(env!("CARGO"))
+        .args(["package", "--list", "--allow-dirty", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(list.status.success(), "{}", String::from_utf8_lossy(&list.stderr));
+    let list = String::from_utf8(list.stdout).unwrap();
+    let packed: Vec<&str> = list.lines().collect();
+    for file in ["README.md", "LICENSE-MIT", "crate/lib.rs", "crate/examples/train.rs"] {
+        assert!(packed.contains(&file), "no {file}");
+    }
+    // A pattern of `include` without a leading slash holds in every folder, those of npm among them.
+    let strangers: Vec<_> =
+        packed.iter().filter(|file| file.contains('/') && !file.starts_with("crate/")).collect();
+    assert!(strangers.is_empty(), "{strangers:?}");
+}

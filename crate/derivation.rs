@@ -68,8 +68,8 @@
 //!
 //! # What is done differently here
 //!
-//! Steps 2 and 4 lose what matters where the model is confident. In single precision, a label that leads two classes by 17
-//! adds 1 to a sum of terms below 5e-8: they vanish, `ln s` is 0, and so are loss and gradient. Here the label's exponential
+//! Steps 2 and 4 lose what matters where the model is confident. A label that leads the only other class by 17 adds 1 to a
+//! term of 4e-8, which vanishes in single precision: `ln s` is 0, and so are loss and gradient. Here the label's exponential
 //! never enters the sum. With `R`, the sum of `exp(x[j] - x[y])` over the *other* classes,
 //!
 //! ```text
@@ -113,10 +113,10 @@
 //! # Where weights enter
 //!
 //! ```text
-//! row weight     w = v[y] omega                      class weight of the label times sample weight of the row
-//! row loss       h = w nll                           nll = ln(1 + R); one entry of `losses` under Reduction::None
-//! loss           sum of h / D                        D = sum of w, or of rows: Denominator; 1 for a sum or none
-//! gradient       upstream / D  w (p[i] - [i == y])   the derivative of upstream times loss
+//! row weight   w = v[y] omega                     class weight of the label, sample weight
+//! row loss     h = w nll                          nll = ln(1 + R); `losses` under Reduction::None
+//! loss         sum of h / D                       D: Denominator; 1 for a sum or none
+//! gradient     upstream / D  w (p[i] - [i == y])  of upstream times loss
 //! ```
 //!
 //! A weight multiplies a row; it never changes its softmax. Whether a mean divides by the sum of the weights or by the

@@ -24,9 +24,10 @@ use crate::simd::Kernel;
 /// `l`, focal `g` and poly-1 `p`, over the `K` classes that `class_mask` keeps and `z = logit_scale * x`:
 ///
 /// ```text
-/// nll  = -ln softmax(z)[y]          r = 1 - softmax(z)[y]         lse = ln sum exp z
-/// f    = r^g (nll + p r)            u = mean over k of -ln softmax(z)[k], each times v[k] under SmoothingWeights::Class
-/// loss = (1 - e) w f + e omega u + l w lse^2                       (e w u under SmoothingWeights::Row)
+/// nll  = -ln softmax(z)[y]       r = 1 - softmax(z)[y]       lse = ln sum exp z
+/// f    = r^g (nll + p r)
+/// u    = mean over k of -ln softmax(z)[k]           each times v[k] under SmoothingWeights::Class
+/// loss = (1 - e) w f + e omega u + l w lse^2        e w u under SmoothingWeights::Row
 /// ```
 ///
 /// Losses are in nats. The mean is the sum of the row losses over a [`Denominator`]; the gradient is that of `upstream`
@@ -47,9 +48,9 @@ use crate::simd::Kernel;
 ///
 /// # Infinities, NaN, nothing
 ///
-/// | | |
+/// | a row's logits | what comes |
 /// |---|---|
-/// | NaN or +inf among a row's kept logits, or -inf alone | loss and gradient of the row are NaN; no other row is touched |
+/// | NaN or +inf among those of kept classes, or -inf alone | loss and gradient of the row are NaN; no other row is touched |
 /// | -inf at another class than the label | probability 0, gradient 0 (with smoothing: loss +inf) |
 /// | -inf at the label | loss +inf, gradient -1 at the label before weights |
 /// | one class | loss 0, gradient 0 |
@@ -77,9 +78,10 @@ use crate::simd::Kernel;
 /// let out = op.forward(&logits, &labels)?;
 /// assert!((out.loss - 0.907700869116).abs() < 1e-12);
 ///
-/// // tf.nn.sparse_softmax_cross_entropy_with_logits: a loss per row, and `grad` is the operation's second output.
+/// // tf.nn.sparse_softmax_cross_entropy_with_logits: a loss per row, and its second output.
 /// let mut grad = [0.0_f64; 12];
-/// let out = CrossEntropy::new().reduction(Reduction::None).forward_backward(&logits, &labels, &mut grad)?;
+/// let op = CrossEntropy::new().reduction(Reduction::None);
+/// let out = op.forward_backward(&logits, &labels, &mut grad)?;
 /// assert_eq!(out.losses.len(), 3);
 /// assert!(grad.chunks(4).all(|row| row.iter().sum::<f64>().abs() < 1e-15));
 /// # Ok::<(), sparse_xent::Error>(())

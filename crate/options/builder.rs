@@ -38,15 +38,19 @@ impl<'a> CrossEntropy<'a> {
         /// # let x = [0.5_f64, -1.0, 2.0, 0.25, 1.5, 0.0, -0.5, 3.0, -2.0, 1.0, 0.75, 0.0];
         /// # let logits = Logits::new(&x, Shape::new(&[3, 4], -1)?)?;
         /// let op = CrossEntropy::new().ignore_index(-1).sample_weight(&[0.5, 2.0, 1.0]);
-        /// let keras = op.clone().denominator(Denominator::Valid); // SparseCategoricalCrossentropy(ignore_class=-1)
-        /// assert!((keras.forward(&logits, &[2, -1, 3])?.loss - 0.985744896431).abs() < 1e-12); // over 2 rows
-        /// assert!((op.forward(&logits, &[2, -1, 3])?.loss - 1.31432652857).abs() < 1e-11); // over 0.5 + 1
+        /// // Keras, SparseCategoricalCrossentropy(ignore_class=-1): over 2 rows.
+        /// let valid = op.clone().denominator(Denominator::Valid).forward(&logits, &[2, -1, 3])?;
+        /// assert!((valid.loss - 0.985744896431).abs() < 1e-12);
+        /// // With reduction="mean_with_sample_weight": over 0.5 + 1.
+        /// let weights = op.forward(&logits, &[2, -1, 3])?;
+        /// assert!((weights.loss - 1.31432652857).abs() < 1e-11);
         ///
         /// // Micro-batches whose gradients add up to that of the whole batch: divide each by its rows.
         /// let part = CrossEntropy::new().denominator(Denominator::Count(3.0));
-        /// # let rows = |start: usize, end: usize| Logits::new(&x[4 * start..4 * end], Shape::new(&[end - start, 4], -1)?);
-        /// let sum = part.forward(&rows(0, 2)?, &[2, 0])?.loss + part.forward(&rows(2, 3)?, &[3])?.loss;
-        /// assert!((sum - CrossEntropy::new().forward(&logits, &[2, 0, 3])?.loss).abs() < 1e-15);
+        /// let first = part.forward(&Logits::new(&x[..8], Shape::new(&[2, 4], -1)?)?, &[2, 0])?;
+        /// let second = part.forward(&Logits::new(&x[8..], Shape::new(&[1, 4], -1)?)?, &[3])?;
+        /// let whole = CrossEntropy::new().forward(&logits, &[2, 0, 3])?;
+        /// assert!((first.loss + second.loss - whole.loss).abs() < 1e-15);
         /// # Ok::<(), sparse_xent::Error>(())
         /// ```
         denominator: Denominator;
@@ -79,9 +83,10 @@ impl<'a> CrossEntropy<'a> {
         /// # use sparse_xent::{CrossEntropy, Logits, Shape};
         /// # let x = [0.5_f64, -1.0, 2.0, 0.25, 1.5, 0.0, -0.5, 3.0, -2.0, 1.0, 0.75, 0.0];
         /// # let logits = Logits::new(&x, Shape::new(&[3, 4], -1)?)?;
-        /// let smooth = CrossEntropy::new().label_smoothing(0.1).class_weight(&[1.0, 0.5, 2.0, 0.25]).ignore_index(-100);
-        /// let torch = smooth.forward(&logits, &[2, -100, 3])?; // cross_entropy(weight=, label_smoothing=0.1)
-        /// assert!((torch.loss - 0.60214139307).abs() < 1e-11);
+        /// // torch.nn.functional.cross_entropy(weight=..., label_smoothing=0.1)
+        /// let weighted = CrossEntropy::new().class_weight(&[1.0, 0.5, 2.0, 0.25]).ignore_index(-100);
+        /// let out = weighted.label_smoothing(0.1).forward(&logits, &[2, -100, 3])?;
+        /// assert!((out.loss - 0.60214139307).abs() < 1e-11);
         /// # Ok::<(), sparse_xent::Error>(())
         /// ```
         label_smoothing: f64;
@@ -118,8 +123,10 @@ impl<'a> CrossEntropy<'a> {
         /// # let x = [0.5_f64, -1.0, 2.0, 0.25, 1.5, 0.0, -0.5, 3.0, -2.0, 1.0, 0.75, 0.0];
         /// # let logits = Logits::new(&x, Shape::new(&[3, 4], -1)?)?;
         /// let op = CrossEntropy::new().reduction(Reduction::None).with_log_sum_exp();
-        /// let (plain, z) = (op.forward(&logits, &[2, 0, 3])?, op.clone().z_loss(0.01).forward(&logits, &[2, 0, 3])?);
-        /// assert!((z.losses[0] - plain.losses[0] - 0.01 * plain.log_sum_exp[0].powi(2)).abs() < 1e-15);
+        /// let plain = op.forward(&logits, &[2, 0, 3])?;
+        /// let squared = 0.01 * plain.log_sum_exp[0].powi(2);
+        /// let out = op.clone().z_loss(0.01).forward(&logits, &[2, 0, 3])?;
+        /// assert!((out.losses[0] - plain.losses[0] - squared).abs() < 1e-15);
         /// # Ok::<(), sparse_xent::Error>(())
         /// ```
         z_loss: f64;
@@ -207,7 +214,8 @@ impl<'a> CrossEntropy<'a> {
     /// # use sparse_xent::{CrossEntropy, Logits, Shape};
     /// # let x = [0.5_f64, -1.0, 2.0, 0.25, 1.5, 0.0, -0.5, 3.0, -2.0, 1.0, 0.75, 0.0];
     /// # let logits = Logits::new(&x, Shape::new(&[3, 4], -1)?)?;
-    /// let op = CrossEntropy::new().class_weight(&[1.0, 0.5, 2.0, 0.25]).sample_weight(&[0.5, 2.0, 1.0]);
+    /// let weighted = CrossEntropy::new().class_weight(&[1.0, 0.5, 2.0, 0.25]);
+    /// let op = weighted.sample_weight(&[0.5, 2.0, 1.0]);
     /// let out = op.forward(&logits, &[2, 0, 3])?;
     /// assert_eq!(out.weight_sum, 2.0 * 0.5 + 1.0 * 2.0 + 0.25 * 1.0);
     /// assert_eq!(out.loss, out.loss_sum / out.weight_sum);
@@ -245,7 +253,8 @@ impl<'a> CrossEntropy<'a> {
     /// let x = [1.0_f32, f32::NAN, 3.0];
     /// let logits = Logits::new(&x, Shape::new(&[1, 3], -1)?)?;
     /// let mut grad = [9.0_f32; 3];
-    /// let out = CrossEntropy::new().class_mask(&[1, 0, 1]).forward_backward(&logits, &[2], &mut grad)?;
+    /// let op = CrossEntropy::new().class_mask(&[1, 0, 1]);
+    /// let out = op.forward_backward(&logits, &[2], &mut grad)?;
     /// assert!((out.loss - (-2.0_f64).exp().ln_1p()).abs() < 1e-7);
     /// assert_eq!(grad[1], 0.0);
     /// # Ok::<(), sparse_xent::Error>(())
@@ -306,9 +315,11 @@ impl<'a> CrossEntropy<'a> {
     /// let seen = CrossEntropy::new().with_predictions().forward(&logits, &labels)?;
     /// assert_eq!((&seen.predictions[..], seen.correct_count), (&[2, 3, 1][..], Some(1)));
     /// let pairs = labels.iter().zip(&seen.predictions);
-    /// let weights: Vec<f32> = pairs.map(|(y, predicted)| cost[*y as usize][*predicted as usize]).collect();
+    /// let cost_of = |(y, predicted): (&u8, &i32)| cost[*y as usize][*predicted as usize];
+    /// let weights: Vec<f32> = pairs.map(cost_of).collect();
     /// let mut grad = [0.0_f32; 12];
-    /// let out = CrossEntropy::new().sample_weight(&weights).forward_backward(&logits, &labels, &mut grad)?;
+    /// let op = CrossEntropy::new().sample_weight(&weights);
+    /// let out = op.forward_backward(&logits, &labels, &mut grad)?;
     /// assert_eq!(out.weight_sum, 1.0 + 5.0 + 1.0);
     /// # Ok::<(), sparse_xent::Error>(())
     /// ```

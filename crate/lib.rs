@@ -20,7 +20,8 @@
 //! let shape = Shape::new(&[2, 4], -1)?; // two rows of four classes
 //! let mut grad = [0.0_f32; 8];
 //!
-//! let out = CrossEntropy::new().forward_backward(&Logits::new(&logits, shape)?, &labels, &mut grad)?;
+//! let op = CrossEntropy::new();
+//! let out = op.forward_backward(&Logits::new(&logits, shape)?, &labels, &mut grad)?;
 //! assert!((out.loss - 2.4132420).abs() < 1e-6); // mean of ln(1 + e + e^2 + e^3) and ln 4
 //! assert!((grad[4] - 0.125).abs() < 1e-7); // softmax 1/4, half of it by the mean over two rows
 //! # Ok::<(), sparse_xent::Error>(())
@@ -46,9 +47,9 @@
 //! # Promises
 //!
 //! * Everything is checked before anything is written; an error says what was given and what was expected.
-//! * The bits of a result depend on inputs, options, shape and kernel alone: not on threads, addresses, in place or not. A
-//!   row's loss and gradient do not depend on its neighbours.
-//! * A label that leads by 17 to 80 still has its loss and gradient, to the last digits.
+//! * The bits of a result depend on inputs, options, shape and kernel alone: not on threads, addresses, in place or not. But
+//!   for the mean's denominator, a row's loss and gradient do not depend on its neighbours.
+//! * A label that leads by 17 to 80, where `1 + exp(-lead)` rounds to 1, keeps the digits of its loss and gradient.
 //!
 //! # Features
 //!
@@ -60,7 +61,8 @@
 //! Each imports only what stands to its right:
 //!
 //! ```text
-//! js -> cross_entropy -> { shape, labels, parallel, kernels } -> { objective, math, element } -> simd
+//! js -> cross_entropy -> { shape, labels, parallel, kernels }
+//!                     -> { objective, math, element } -> simd
 //! ```
 #![cfg_attr(target_arch = "wasm32", feature(stdarch_wasm_atomic_wait))]
 

@@ -4,6 +4,9 @@ import { chooseBuild, detect, type Features, type Host } from "../ts/features.js
 import { errorOf } from "./support.js";
 
 const all: Features = { simd: true, relaxed: true, canShare: true, canBlock: true };
+const notIsolated = { canShare: false, whyNotShared: expect.stringMatching(/Cross-Origin-Opener-Policy: same-origin .*Cross-Origin-Embedder-Policy: require-corp/) };
+const noBuffer = { canShare: false, whyNotShared: "this host has no SharedArrayBuffer, or no way to post it" };
+const notPosted = { canShare: false, whyNotShared: expect.stringContaining("this host does not post shared memory (DataCloneError: ") };
 
 class RefusingChannel extends MessageChannel {
   constructor() {
@@ -33,12 +36,12 @@ describe("detect", () => {
     [
       "a page that is not isolated",
       host({ crossOriginIsolated: false, SharedArrayBuffer: undefined, Atomics: cannotWait }),
-      { ...all, canShare: false, canBlock: false },
+      { ...all, ...notIsolated, canBlock: false },
     ],
-    ["a worker of a page that is not isolated", host({ crossOriginIsolated: false, SharedArrayBuffer: undefined }), { ...all, canShare: false }],
-    ["isolated by its flag, but without SharedArrayBuffer", host({ crossOriginIsolated: true, SharedArrayBuffer: undefined }), { ...all, canShare: false }],
-    ["SharedArrayBuffer that cannot be posted", host({ MessageChannel: RefusingChannel }), { ...all, canShare: false }],
-    ["no MessageChannel", host({ MessageChannel: undefined }), { ...all, canShare: false }],
+    ["a worker of a page that is not isolated", host({ crossOriginIsolated: false, SharedArrayBuffer: undefined }), { ...all, ...notIsolated }],
+    ["isolated by its flag, but without SharedArrayBuffer", host({ crossOriginIsolated: true, SharedArrayBuffer: undefined }), { ...all, ...noBuffer }],
+    ["SharedArrayBuffer that cannot be posted", host({ MessageChannel: RefusingChannel }), { ...all, ...notPosted }],
+    ["no MessageChannel", host({ MessageChannel: undefined }), { ...all, ...noBuffer }],
     ["no wasm features", host({ WebAssembly: { validate: () => false, Memory: WebAssembly.Memory } }), { ...all, simd: false, relaxed: false }],
   ];
   test.each(cases)("%s", (_, given, expected) => {

@@ -101,7 +101,9 @@ test("maximumPages bounds the memory, and refusal leaves the engine usable", asy
 
 test("info tells threads, isolation and build", async () => {
   const one = await loaded({ threads: 1, build: "simd" });
-  expect(one.info).toMatchObject({ build: "simd", threads: 1, isolated: true, canBlock: true });
+  expect(one.info).toMatchObject({ build: "simd", threads: 1, whyOneThread: "threads: 1 was asked for", isolated: true, canBlock: true });
+  const two = await loaded({ threads: 2 });
+  expect(two.info).toMatchObject({ threads: 2, whyOneThread: undefined });
   const auto = await loaded();
   expect(auto.info.threads).toBeGreaterThanOrEqual(1);
   expect(auto.info.threads).toBeLessThanOrEqual(16);

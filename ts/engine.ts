@@ -21,6 +21,11 @@ export interface EngineInfo {
   readonly build: "relaxed" | "simd";
   /** Threads an asynchronous call may use, the caller's included; a synchronous one too, unless `canBlock` is false. */
   readonly threads: number;
+  /**
+   * Why there is one thread and what would give more: it was asked for, the machine runs one at a time, or memory cannot be shared with others
+   * (in a page mostly because two headers are missing). Undefined with two threads and more.
+   */
+  readonly whyOneThread: string | undefined;
   /** Whether the host lets threads share memory. If not (a page without the two isolation headers), there is one thread. */
   readonly isolated: boolean;
   /** Whether the calling thread may wait for others. A browser's main thread may not: there a synchronous call uses one thread. */
@@ -61,9 +66,9 @@ export class Engine {
 
   /** What this engine is and runs on: the answer to "why is it slow here". Stays readable after `dispose()`. */
   get info(): EngineInfo {
-    const { build, threads, isolated, canBlock } = this.#runtime.info;
+    const { build, threads, whyOneThread, isolated, canBlock } = this.#runtime.info;
     const version = this.#runtime.wasm.version();
-    return { version, build, threads, isolated, canBlock, memoryBytes: this.#memory.bytes, usedBytes: this.#memory.usedBytes };
+    return { version, build, threads, whyOneThread, isolated, canBlock, memoryBytes: this.#memory.bytes, usedBytes: this.#memory.usedBytes };
   }
 
   /**

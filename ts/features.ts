@@ -13,6 +13,8 @@ export interface Features {
   readonly relaxed: boolean;
   /** Memory can be posted to workers. In browsers: the page is cross-origin isolated. */
   readonly canShare: boolean;
+  /** What stands in the way of that, and what would change it; undefined where nothing does. */
+  readonly whyNotShared?: string | undefined;
   /** This thread may wait; false on a browser's main thread. */
   readonly canBlock: boolean;
 }
@@ -47,23 +49,31 @@ const RELAXED = probe([], [...ZERO, ...ZERO, ...ZERO, 0xfd, 0x85, 0x02, ...ZERO,
 
 /** Asks a host what it can do. */
 export function detect(host: Host = globalThis): Features {
+  const whyNotShared = obstacleToSharing(host);
   return {
     simd: host.WebAssembly.validate(SIMD_AND_ATOMICS),
     relaxed: host.WebAssembly.validate(RELAXED),
-    canShare: canShare(host),
+    canShare: whyNotShared === undefined,
+    whyNotShared,
     canBlock: canBlock(host),
   };
 }
 
-/** Whether memory can be posted. The flag alone does not say: WebKit can be isolated without having SharedArrayBuffer. */
-function canShare(host: Host): boolean {
-  if (typeof host.SharedArrayBuffer !== "function" || host.crossOriginIsolated === false || !host.MessageChannel) return false;
+/** Why memory cannot be posted, if it cannot. The flag alone does not say: WebKit can be isolated without having SharedArrayBuffer. */
+function obstacleToSharing(host: Host): string | undefined {
+  if (host.crossOriginIsolated === false) {
+    return (
+      "the page is not cross-origin isolated; serve it with the headers Cross-Origin-Opener-Policy: same-origin and " +
+      'Cross-Origin-Embedder-Policy: require-corp (a frame: also the page around it, which must say allow="cross-origin-isolated")'
+    );
+  }
+  if (typeof host.SharedArrayBuffer !== "function" || !host.MessageChannel) return "this host has no SharedArrayBuffer, or no way to post it";
   const { port1, port2 } = new host.MessageChannel();
   try {
     port1.postMessage(new host.SharedArrayBuffer(1));
-    return true;
-  } catch {
-    return false;
+    return undefined;
+  } catch (error) {
+    return `this host does not post shared memory (${error})`;
   } finally {
     port1.close();
     port2.close();

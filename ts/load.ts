@@ -80,8 +80,10 @@ export async function load(options: LoadOptions = {}): Promise<Engine> {
     throw new SparseXentError({ code: "OPTION_CONFLICT", message: `wasm got a ${found} build, expected ${wishes.build} as build says`, got: found });
   }
   const wished = wishes.threads === "auto" ? Math.min(platform.parallelism(), MOST_AUTO_THREADS) : wishes.threads;
-  const { canShare, canBlock } = features;
-  const info = { build: found, threads: canShare ? wished : 1, isolated: canShare, canBlock };
+  const { canShare, whyNotShared, canBlock } = features;
+  const alone = wishes.threads === "auto" ? "the machine runs one thread at a time" : "threads: 1 was asked for";
+  const whyOneThread = whyNotShared ?? (wished === 1 ? alone : undefined);
+  const info = { build: found, threads: canShare ? wished : 1, whyOneThread, isolated: canShare, canBlock };
   const runtime = await PoolRuntime.start({ ...parts, crew, info });
   const engine = new Engine(runtime);
   Object.defineProperty(engine, faultHook, { value: runtime.injectFault.bind(runtime) });
@@ -109,22 +111,29 @@ async function instance(module: WebAssembly.Module, maximumPages: number, crew: 
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 
 async function moduleOf(wasm: LoadOptions["wasm"], build: Build, platform: Platform): Promise<WebAssembly.Module> {
+  if (wasm === undefined) return shippedModule(build, platform);
   try {
-    if (wasm === undefined) return await shippedModule(WASM_FILES[build](), platform);
     if (isA<WebAssembly.Module>(wasm, "WebAssembly.Module")) return wasm;
     if (isA<URL>(wasm, "URL")) return await WebAssembly.compile(await platform.read(wasm));
     if (isA<Response>(wasm, "Response")) return await WebAssembly.compile(await bytesOf(wasm));
     return await WebAssembly.compile(wasm);
   } catch (cause) {
-    const name = wasm === undefined ? `sparse-xent.${build}.wasm` : "the given wasm";
-    throw new SparseXentError({ code: "LOAD_FAILED", message: `${name} could not be read or compiled: ${reasonOf(cause)}`, cause });
+    throw new SparseXentError({ code: "LOAD_FAILED", message: `the given wasm could not be read or compiled: ${reasonOf(cause)}`, cause });
   }
 }
 
-async function shippedModule(url: URL, platform: Platform): Promise<WebAssembly.Module> {
+async function shippedModule(build: Build, platform: Platform): Promise<WebAssembly.Module> {
+  const url = WASM_FILES[build]();
+  const failed = (what: string, advice: string) => (cause: unknown) => {
+    const message = `sparse-xent.${build}.wasm could not be ${what}: ${reasonOf(cause)}; ${advice}`;
+    throw new SparseXentError({ code: "LOAD_FAILED", message, cause });
+  };
   let module = compiled.get(url.href);
   if (!module) {
-    module = platform.read(url).then((bytes) => WebAssembly.compile(bytes));
+    module = platform
+      .read(url)
+      .catch(failed("read", "expected beside the file that holds this code: copy it there, or pass its address as wasm"))
+      .then((bytes) => WebAssembly.compile(bytes).catch(failed("compiled", "a content security policy must have 'wasm-unsafe-eval' in script-src")));
     compiled.set(url.href, module);
     // A network that failed once may answer the next time.
     module.catch(() => compiled.delete(url.href));

@@ -13,6 +13,9 @@ export interface Driver {
   close(): Promise<void>;
 }
 
+/** What Safari has, this WebKit has behind switches. */
+export const webkitFlags = { JSC_useSharedArrayBuffer: "1", JSC_useWasmRelaxedSIMD: "1" };
+
 const startLimitMs = 60_000;
 
 /** Whatever waits for a browser gives up: a wrong wait shows as a hang. */

@@ -4,13 +4,13 @@ import { fileURLToPath } from "node:url";
 import { defineBrowserProvider } from "@vitest/browser";
 import { playwright } from "@vitest/browser-playwright";
 import type { TestProjectInlineConfiguration } from "vitest/config";
-import { findBrowser, type BrowserName } from "../../ts/build/browsers.mjs";
-import { chromiumArgs, startBrowser, type Driver } from "./drivers.ts";
+import { browserNames, findBrowser, type BrowserName } from "../../ts/build/browsers.mjs";
+import { chromiumArgs, startBrowser, webkitFlags, type Driver } from "./drivers.ts";
 
 const file = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
-// What Safari has, this WebKit has behind switches.
-const webkitFlags = { JSC_useSharedArrayBuffer: "1", JSC_useWasmRelaxedSIMD: "1" };
+
+
 
 /** Drives a browser that vitest has no provider for. */
 function driven(name: BrowserName, flags: Readonly<Record<string, string>>) {
@@ -47,6 +47,7 @@ export function browserProjects(include: readonly string[]): TestProjectInlineCo
         test: {
           name: `${name}-${kind}`,
           include: [...include],
+          exclude: ["test/browser/pages.test.ts"],
           provide: { host: { browser: name, headers, canShare, canBlock: false } },
           testTimeout: 30_000,
           hookTimeout: 30_000,
@@ -61,7 +62,14 @@ export function browserProjects(include: readonly string[]): TestProjectInlineCo
       },
     ];
   };
+  /** Pages served in many ways, opened by a test in Node. */
+  const pages = (name: BrowserName): TestProjectInlineConfiguration[] => {
+    if (findBrowser(name) === undefined) return [];
+    const provide = { host: { browser: name, headers: true, canShare: true, canBlock: false } };
+    return [{ test: { name: `${name}-pages`, include: ["test/browser/pages.test.ts"], provide, pool: "forks", hookTimeout: 90_000 } }];
+  };
   return [
+    ...browserNames.flatMap(pages),
     ...project("chromium", "isolated", true, true),
     ...project("chromium", "plain", false, false),
     ...project("firefox", "isolated", true, true),

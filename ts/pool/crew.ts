@@ -4,6 +4,9 @@ import { SparseXentError } from "../errors.js";
 import { reasonOf, type Boot, type FromWorker } from "./messages.js";
 import type { Platform, PoolWorker } from "./platform.js";
 
+/** How long a worker may take until it is ready. One that never speaks, because its script is not ours, would leave `load` without an end. */
+const START_LIMIT_MS = 30_000;
+
 /** Where workers come from. */
 export interface WorkerSource {
   readonly platform: Platform;
@@ -31,9 +34,13 @@ export class Crew {
     return new Promise((resolve, reject) => {
       if (this.#ended) throw this.#ended;
       let isReady = false;
-      const fail = (cause: unknown): void => {
+      const settle = (): void => {
+        clearTimeout(timer);
         this.#starting.delete(fail);
-        reject(cause instanceof SparseXentError ? cause : cannotStart(boot.role, cause));
+      };
+      const fail = (cause: unknown): void => {
+        settle();
+        reject(cause instanceof SparseXentError ? cause : this.#cannotStart(boot.role, cause));
       };
       const lose = (reason: string): void => {
         if (isReady) this.onLost(reason);
@@ -44,13 +51,14 @@ export class Crew {
       };
       this.#starting.add(fail);
       let worker: PoolWorker;
+      const timer = setTimeout(() => lose(`it was not ready within ${START_LIMIT_MS / 1000} s`), START_LIMIT_MS);
       try {
         worker = this.#source.platform.startWorker(this.#source.text, this.#source.url, boot, {
           message: (message) => {
             if (this.#ended) return;
             if (message.type === "ready") {
               isReady = true;
-              this.#starting.delete(fail);
+              settle();
               worker.setReferenced(false);
               resolve(worker);
             } else if (message.type === "failed" || message.type === "lost") lose(message.reason);
@@ -88,8 +96,10 @@ export class Crew {
     this.#workers.delete(worker);
     return worker.terminate();
   }
-}
 
-function cannotStart(role: Boot["role"], cause: unknown): SparseXentError {
-  return new SparseXentError({ code: "LOAD_FAILED", message: `a ${role} worker could not be started: ${reasonOf(cause)}`, cause });
+  #cannotStart(role: Boot["role"], cause: unknown): SparseXentError {
+    const { platform, url } = this.#source;
+    const message = `a ${role} worker could not be started: ${reasonOf(cause)}; ${platform.workerAdvice(url)}`;
+    return new SparseXentError({ code: "LOAD_FAILED", message, cause });
+  }
 }

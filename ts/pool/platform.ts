@@ -27,6 +27,8 @@ export interface Platform {
   read(url: URL): Promise<BufferSource>;
   /** Starts a worker from the bundled text, or from a URL of the shipped file. It keeps the process running at first. */
   startWorker(text: string, url: string | URL | undefined, boot: Boot, events: WorkerEvents): PoolWorker;
+  /** What to look at when no worker starts. */
+  workerAdvice(url: string | URL | undefined): string;
 }
 
 /** The platform this code runs on. Deno and Bun answer as Node. */
@@ -35,8 +37,17 @@ export function thisPlatform(): Platform {
   return getBuiltinModule ? nodePlatform(getBuiltinModule) : webPlatform();
 }
 
-/** The bytes of a response. */
+/** The first four bytes of every wasm, as one number. */
+const MAGIC = 0x6d736100;
+
+/** The bytes of a response that must be a wasm, whatever its content type says. */
 export async function bytesOf(response: Response): Promise<ArrayBuffer> {
-  if (!response.ok) throw new Error(`${response.url || "the response"} answered ${response.status}`);
-  return response.arrayBuffer();
+  const from = response.url || "the response";
+  if (!response.ok) throw new Error(`${from} answered ${response.status}`);
+  const bytes = await response.arrayBuffer();
+  // Servers of pages like to answer with a page for every address they do not know.
+  if (bytes.byteLength < 4 || new DataView(bytes).getUint32(0, true) !== MAGIC) {
+    throw new Error(`${from} answered ${response.headers.get("content-type") ?? "something"}, which is no wasm`);
+  }
+  return bytes;
 }

@@ -3,9 +3,7 @@ import type { FromWorker } from "./messages.js";
 import { bytesOf, type Platform } from "./platform.js";
 
 /** An `error` event of a worker carries no text when its script was refused. */
-const REFUSED =
-  "the browser refused the worker's script; under a strict content security policy, serve worker.js and pass its address as workerUrl " +
-  "(on an isolated page with the header Cross-Origin-Embedder-Policy: require-corp)";
+const REFUSED = "the browser refused its script, or could not read it";
 
 /** The platform over the Web's own interfaces. */
 export function webPlatform(): Platform {
@@ -13,6 +11,12 @@ export function webPlatform(): Platform {
     parallelism: () => navigator.hardwareConcurrency || 1,
 
     read: async (url) => bytesOf(await fetch(url)),
+
+    workerAdvice: (url) =>
+      url === undefined
+        ? "if the page's content security policy refuses workers from blob: addresses, serve worker.js of this package and pass its address as workerUrl"
+        : `expected at ${url} the worker.js of this package, of the page's own origin, allowed by worker-src if the page has a content security policy, ` +
+          "and on an isolated page served with Cross-Origin-Embedder-Policy: require-corp",
 
     startWorker(text, url, boot, events) {
       const blobUrl = url === undefined ? URL.createObjectURL(new Blob([text], { type: "text/javascript" })) : undefined;

@@ -31,6 +31,8 @@ export interface RuntimeInfo {
   readonly build: "relaxed" | "simd";
   /** Threads that work on one call, the one that waits for it included. */
   readonly threads: number;
+  /** Why that is one, if it is. */
+  readonly whyOneThread: string | undefined;
   /** Whether memory can be shared with workers here. */
   readonly isolated: boolean;
   /** Whether the thread that loaded the engine may wait. */

@@ -1,0 +1,177 @@
+// How a page is served decides what an engine on it can do. Every row is one way to serve the shipped files, in a real browser: either it works, and
+// `info` says how, or the error says what to do. Runs in Node, once for each browser that is here.
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import type { EngineInfo, LoadOptions } from "sparse-xent";
+import { startBrowser, webkitFlags, within, type Driver } from "./drivers.ts";
+import { Site, type Answer } from "./site.ts";
+
+const browser = inject("host").browser ?? "chromium";
+const limitMs = 20_000;
+
+interface Report {
+  readonly info?: EngineInfo;
+  readonly losses?: readonly number[];
+  readonly isWindow?: boolean;
+  readonly error?: { readonly name: string; readonly code?: string; readonly message: string };
+  readonly violations: readonly string[];
+  readonly crossOriginIsolated: boolean;
+}
+
+interface Row {
+  readonly name: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly files?: Readonly<Record<string, Answer>>;
+  /** As JSON; `wasm` is an address. */
+  readonly options?: Omit<LoadOptions, "wasm"> & { readonly wasm?: string };
+  /** Load the module from a second origin. */
+  readonly module?: "elsewhere";
+  readonly hurry?: number;
+  /** Threads of the engine, or what its error says. */
+  readonly expect: number | RegExp;
+  /** What `info` says of a single thread. */
+  readonly why?: RegExp;
+  /** What the page's content security policy refused; nothing when left out. */
+  readonly violations?: string;
+}
+
+const opener = { "Cross-Origin-Opener-Policy": "same-origin" };
+const isolated = { ...opener, "Cross-Origin-Embedder-Policy": "require-corp" };
+const policy = (text: string) => ({ "Content-Security-Policy": `default-src 'none'; connect-src 'self'; img-src data:; ${text}` });
+const strict = policy("script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'");
+const threads = 3;
+const workerUrl = "worker.js";
+/** What servers of pages answer to every address they do not know. */
+const page = { headers: { "Content-Type": "text/html" }, body: "<!doctype html><title>everything</title>" };
+const wasmFiles = (answer: Answer) => ({ "sparse-xent.relaxed.wasm": answer, "sparse-xent.simd.wasm": answer });
+const workerFile = (answer: Answer) => ({ headers: isolated, files: { "worker.js": answer }, options: { threads, workerUrl } });
+const noIsolation = /not cross-origin isolated; .*Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp/;
+const wrongWorker = /a coordinator worker could not be started: .*expected at \S+ the worker.js of this package, of the page's own origin, .*worker-src .*Cross-Origin-Embedder-Policy/;
+
+const rows: readonly Row[] = [
+  { name: "isolated", headers: isolated, options: { threads }, expect: 3 },
+  { name: "isolated, one thread asked for", headers: isolated, options: { threads: 1 }, expect: 1, why: /asked for/ },
+  { name: "not isolated", options: { threads }, expect: 1, why: noIsolation },
+  {
+    name: "not isolated, where no worker would be allowed",
+    headers: policy("script-src 'self' 'wasm-unsafe-eval'; worker-src 'none'"),
+    options: { threads },
+    expect: 1,
+    why: noIsolation,
+  },
+  // Chromium and Firefox know this value, and Chromium alone the policy after it.
+  {
+    name: "embedder policy credentialless",
+    headers: { ...opener, "Cross-Origin-Embedder-Policy": "credentialless" },
+    options: { threads },
+    expect: browser === "webkit" ? 1 : 3,
+    why: noIsolation,
+  },
+  {
+    name: "isolation denied by policy",
+    headers: { ...isolated, "Permissions-Policy": "cross-origin-isolated=()" },
+    options: { threads },
+    expect: browser === "chromium" ? 1 : 3,
+    why: noIsolation,
+  },
+  { name: "strict policy, worker from its file", headers: { ...isolated, ...strict }, options: { threads, workerUrl }, expect: 3 },
+  {
+    name: "strict policy, worker from its text",
+    headers: { ...isolated, ...strict },
+    options: { threads },
+    expect: /refuses workers from blob: .*pass its address as workerUrl/,
+    violations: "worker-src blob",
+  },
+  { name: "strict policy, not isolated", headers: strict, options: { threads }, expect: 1, why: noIsolation },
+  {
+    name: "policy without wasm",
+    headers: policy("script-src 'self'"),
+    options: { threads },
+    expect: /'wasm-unsafe-eval'/,
+    violations: browser === "webkit" ? "" : "script-src wasm-eval",
+  },
+  {
+    name: "policy without workers",
+    headers: { ...isolated, ...policy("script-src 'self' 'wasm-unsafe-eval'; worker-src 'none'") },
+    options: { threads, workerUrl },
+    expect: wrongWorker,
+    violations: "worker-src worker.js",
+  },
+  { name: "worker file without embedder policy", ...workerFile({ headers: { "Cross-Origin-Embedder-Policy": "" } }), expect: wrongWorker },
+  { name: "worker file that is not there", ...workerFile({ status: 404, body: "no" }), expect: wrongWorker },
+  { name: "worker file that is a page", ...workerFile(page), expect: wrongWorker },
+  {
+    name: "worker file that is another script",
+    ...workerFile({ body: "let other = 1;" }),
+    hurry: 10,
+    expect: /not ready within 30 s; expected at worker.js/,
+  },
+  { name: "worker file of another origin", headers: isolated, options: { threads, workerUrl: "http://127.0.0.1:9/worker.js" }, expect: wrongWorker },
+  {
+    name: "wasm of a wrong type",
+    headers: isolated,
+    files: wasmFiles({ headers: { "Content-Type": "text/plain", "X-Content-Type-Options": "nosniff" } }),
+    options: { threads },
+    expect: 3,
+  },
+  {
+    name: "wasm that is not there",
+    headers: isolated,
+    files: wasmFiles({ status: 404, body: "no" }),
+    options: { threads },
+    expect: /wasm could not be read: .*answered 404; expected beside the file that holds this code: copy it there, or pass its address as wasm/,
+  },
+  {
+    name: "wasm that is a page",
+    headers: isolated,
+    files: wasmFiles(page),
+    options: { threads },
+    expect: /answered text\/html, which is no wasm; .*pass its address as wasm/,
+  },
+  { name: "wasm from an address", headers: isolated, options: { threads, wasm: "sparse-xent.simd.wasm" }, expect: 3 },
+  {
+    name: "module and wasm of another origin",
+    headers: { ...isolated, "Cross-Origin-Resource-Policy": "cross-origin" },
+    module: "elsewhere",
+    options: { threads },
+    expect: 3,
+  },
+];
+
+let site: Site;
+let elsewhere: Site;
+let driver: Driver;
+beforeAll(async () => {
+  site = await Site.start();
+  elsewhere = await Site.start();
+  driver = await startBrowser(browser, webkitFlags);
+}, 90_000);
+afterAll(async () => {
+  await driver?.close();
+  await site?.close();
+  await elsewhere?.close();
+});
+
+async function visit({ name, headers = {}, files = {}, options = {}, module, hurry = 1 }: Row): Promise<Report> {
+  const path = name.replaceAll(/\W+/g, "-");
+  const { url, report } = site.serve(path, { headers, files });
+  const query = new URLSearchParams({ options: JSON.stringify(options), hurry: String(hurry) });
+  if (module) query.set("module", new URL("index.js", elsewhere.serve(path, { headers: { ...headers, "Access-Control-Allow-Origin": "*" }, files }).url).href);
+  await within(limitMs, "opening the page", driver.open(`${url}?${query}`));
+  return (await within(limitMs, "the page's report", report)) as Report;
+}
+
+test.each(rows)("$name", { timeout: 2 * limitMs }, async (row) => {
+  const { info, losses = [], isWindow, error, violations } = await visit(row);
+  expect(violations.join(", ").replaceAll(/http\S+\//g, "")).toBe(row.violations ?? "");
+  if (typeof row.expect === "number") {
+    expect(error).toBeUndefined();
+    expect(info?.threads).toBe(row.expect);
+    if (row.expect === 1) expect(info?.whyOneThread).toMatch(row.why ?? "");
+    else expect(info?.whyOneThread).toBeUndefined();
+    for (const loss of losses) expect(loss).toBeCloseTo(Math.log(4096), 5);
+    expect(isWindow).toBe(true);
+  } else {
+    expect(error).toMatchObject({ name: "SparseXentError", code: "LOAD_FAILED" });
+    expect(error?.message).toMatch(row.expect);
+  }
+});

@@ -13,7 +13,7 @@ const engineOnly = process.env["SPARSE_XENT_TESTS"] === "engine";
 const hasRelaxed = Number(process.versions.node.split(".")[0]) >= 22;
 
 // Not about the engine (the artifacts, the package, the sources, the command line), or starting every Node by themselves.
-const once = ["test/{artifact,packed,layers,readme,faults,lifecycle}.test.ts", "test/cli/**"];
+const once = ["test/{artifact,bench,packed,layers,readme,faults,lifecycle}.test.ts", "test/cli/**"];
 const never = ["**/node_modules/**", "test/browser/**"];
 const inBrowsers = ["test/{api,errors,views,options,sigmoid,properties,golden,digests}.test.ts", "test/browser/*.test.ts"];
 

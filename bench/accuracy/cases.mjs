@@ -1,6 +1,6 @@
 // @ts-check
 // What is measured: regimes of logits, class counts, and problems drawn from a seed.
-import { generator } from "../cases.mjs";
+import { generator } from "../speed/cases.mjs";
 import { decoded, encoder, formats } from "./formats.mjs";
 
 /** @typedef {import("./formats.mjs").Dtype} Dtype */

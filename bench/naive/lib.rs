@@ -12,9 +12,11 @@
 
 #![no_std]
 
+mod planes;
+
 use core::arch::wasm32::{
-    f32x4_add, f32x4_extract_lane, f32x4_mul, f32x4_pmax, f32x4_splat, f32x4_sub, i32x4_add,
-    i32x4_shl, v128, v128_load, v128_store,
+    f32x4_add, f32x4_extract_lane, f32x4_mul, f32x4_pmax, f32x4_splat, f32x4_sub, i32x4_add, i32x4_shl, v128,
+    v128_load, v128_store,
 };
 
 #[panic_handler]
@@ -54,11 +56,7 @@ fn exp4(d: v128) -> v128 {
     #[cfg(target_feature = "relaxed-simd")]
     let t = multiply_add(f, f32x4_splat(-core::f32::consts::LN_2), d);
     #[cfg(not(target_feature = "relaxed-simd"))]
-    let t = multiply_add(
-        f,
-        f32x4_splat(-LN2_LO),
-        multiply_add(f, f32x4_splat(-LN2_HI), d),
-    );
+    let t = multiply_add(f, f32x4_splat(-LN2_LO), multiply_add(f, f32x4_splat(-LN2_HI), d));
     let mut p = f32x4_splat(C5);
     p = multiply_add(p, t, f32x4_splat(C4));
     p = multiply_add(p, t, f32x4_splat(C3));
@@ -137,14 +135,8 @@ unsafe fn max_of(x: *const f32, classes: usize) -> f32 {
             k += 4;
         }
         let mut max = max1(
-            max1(
-                f32x4_extract_lane::<0>(four),
-                f32x4_extract_lane::<1>(four),
-            ),
-            max1(
-                f32x4_extract_lane::<2>(four),
-                f32x4_extract_lane::<3>(four),
-            ),
+            max1(f32x4_extract_lane::<0>(four), f32x4_extract_lane::<1>(four)),
+            max1(f32x4_extract_lane::<2>(four), f32x4_extract_lane::<3>(four)),
         );
         while k < classes {
             max = max1(max, *x.add(k));
@@ -154,14 +146,15 @@ unsafe fn max_of(x: *const f32, classes: usize) -> f32 {
     }
 }
 
-/// Loss of every row, summed, and its gradient times `scale`; `g` may be `x`.
+/// Loss of every row, summed, and its gradient times `scale`; `g` may be `x`. Each loss is written too unless `losses` is null.
 ///
 /// # Safety
-/// `x` and `g` are `rows * classes` floats, `labels` is `rows` classes.
+/// `x` and `g` are `rows * classes` floats, `labels` is `rows` classes, `losses` is `rows` floats or null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rows_loss_grad(
     x: *const f32,
     labels: *const u32,
+    losses: *mut f32,
     g: *mut f32,
     rows: usize,
     classes: usize,
@@ -190,7 +183,11 @@ pub unsafe extern "C" fn rows_loss_grad(
                 sum += e;
                 k += 1;
             }
-            total += f64::from(ln1(sum) - (at_label - max));
+            let loss = ln1(sum) - (at_label - max);
+            if !losses.is_null() {
+                *losses.add(row) = loss;
+            }
+            total += f64::from(loss);
 
             let factor = scale / sum;
             k = 0;
@@ -213,12 +210,7 @@ pub unsafe extern "C" fn rows_loss_grad(
 /// # Safety
 /// `x` is `rows * classes` floats, `labels` is `rows` classes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rows_loss(
-    x: *const f32,
-    labels: *const u32,
-    rows: usize,
-    classes: usize,
-) -> f64 {
+pub unsafe extern "C" fn rows_loss(x: *const f32, labels: *const u32, rows: usize, classes: usize) -> f64 {
     unsafe {
         let mut total = 0.0;
         for row in 0..rows {
@@ -238,171 +230,6 @@ pub unsafe extern "C" fn rows_loss(
             total += f64::from(ln1(sum) - (*x.add(*labels.add(row) as usize) - max));
         }
         total
-    }
-}
-
-/// Pixels that are taken through the classes together: four vectors.
-const TILE: usize = 16;
-
-/// One image of `classes` planes of `pixels` floats: loss of every pixel, summed, and its gradient times `scale`; `g` may be `x`.
-///
-/// # Safety
-/// `x` and `g` are `classes * pixels` floats, `labels` is `pixels` classes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn planes_loss_grad(
-    x: *const f32,
-    labels: *const u32,
-    g: *mut f32,
-    pixels: usize,
-    classes: usize,
-    scale: f32,
-) -> f64 {
-    unsafe { planes(x, labels, Some(g), pixels, classes, scale) }
-}
-
-/// One image of `classes` planes of `pixels` floats: loss of every pixel, summed.
-///
-/// # Safety
-/// `x` is `classes * pixels` floats, `labels` is `pixels` classes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn planes_loss(
-    x: *const f32,
-    labels: *const u32,
-    pixels: usize,
-    classes: usize,
-) -> f64 {
-    unsafe { planes(x, labels, None, pixels, classes, 0.0) }
-}
-
-#[inline(always)]
-unsafe fn planes(
-    x: *const f32,
-    labels: *const u32,
-    g: Option<*mut f32>,
-    pixels: usize,
-    classes: usize,
-    scale: f32,
-) -> f64 {
-    unsafe {
-        let mut total = 0.0;
-        let mut pixel = 0;
-        while pixel + TILE <= pixels {
-            total += tile(
-                x.add(pixel),
-                labels.add(pixel),
-                g.map(|g| g.add(pixel)),
-                pixels,
-                classes,
-                scale,
-            );
-            pixel += TILE;
-        }
-        while pixel < pixels {
-            total += one_pixel(
-                x.add(pixel),
-                *labels.add(pixel),
-                g.map(|g| g.add(pixel)),
-                pixels,
-                classes,
-                scale,
-            );
-            pixel += 1;
-        }
-        total
-    }
-}
-
-#[inline(always)]
-unsafe fn tile(
-    x: *const f32,
-    labels: *const u32,
-    g: Option<*mut f32>,
-    pixels: usize,
-    classes: usize,
-    scale: f32,
-) -> f64 {
-    unsafe {
-        let mut max = [f32x4_splat(f32::NEG_INFINITY); 4];
-        for class in 0..classes {
-            for (v, max) in max.iter_mut().enumerate() {
-                *max = f32x4_pmax(*max, load(x.add(class * pixels + 4 * v)));
-            }
-        }
-        let mut maxima = [0.0; TILE];
-        for (v, max) in max.iter().enumerate() {
-            store(maxima.as_mut_ptr().add(4 * v), *max);
-        }
-        // Read before in-place exponentials overwrite them.
-        let mut at_label = [0.0; TILE];
-        for (i, at_label) in at_label.iter_mut().enumerate() {
-            *at_label = *x.add(*labels.add(i) as usize * pixels + i) - maxima[i];
-        }
-        let mut sum = [f32x4_splat(0.0); 4];
-        for class in 0..classes {
-            for v in 0..4 {
-                let at = class * pixels + 4 * v;
-                let e = exp4(f32x4_sub(load(x.add(at)), max[v]));
-                if let Some(g) = g {
-                    store(g.add(at), e);
-                }
-                sum[v] = f32x4_add(sum[v], e);
-            }
-        }
-        let mut sums = [0.0; TILE];
-        let mut factors = [f32x4_splat(0.0); 4];
-        for v in 0..4 {
-            store(sums.as_mut_ptr().add(4 * v), sum[v]);
-            factors[v] = core::arch::wasm32::f32x4_div(f32x4_splat(scale), sum[v]);
-        }
-        if let Some(g) = g {
-            for class in 0..classes {
-                for (v, factor) in factors.iter().enumerate() {
-                    let at = class * pixels + 4 * v;
-                    store(g.add(at), f32x4_mul(load(g.add(at)), *factor));
-                }
-            }
-        }
-        let mut total = 0.0;
-        for i in 0..TILE {
-            total += f64::from(ln1(sums[i]) - at_label[i]);
-            if let Some(g) = g {
-                *g.add(*labels.add(i) as usize * pixels + i) -= scale;
-            }
-        }
-        total
-    }
-}
-
-#[inline(always)]
-unsafe fn one_pixel(
-    x: *const f32,
-    label: u32,
-    g: Option<*mut f32>,
-    pixels: usize,
-    classes: usize,
-    scale: f32,
-) -> f64 {
-    unsafe {
-        let mut max = f32::NEG_INFINITY;
-        for class in 0..classes {
-            max = max1(max, *x.add(class * pixels));
-        }
-        let at_label = *x.add(label as usize * pixels) - max;
-        let mut sum = 0.0;
-        for class in 0..classes {
-            let e = exp1(*x.add(class * pixels) - max);
-            if let Some(g) = g {
-                *g.add(class * pixels) = e;
-            }
-            sum += e;
-        }
-        if let Some(g) = g {
-            for class in 0..classes {
-                *g.add(class * pixels) *= scale / sum;
-            }
-            *g.add(label as usize * pixels) -= scale;
-        }
-        f64::from(ln1(sum) - at_label)
     }
 }
 

@@ -1,21 +1,39 @@
-// `npm run bench`: brings dist/ up to date and runs the benches, on the newest Node that the tests bring where there is one: the system's own may
-// lack relaxed SIMD.
-import { existsSync } from "node:fs";
+// `npm run bench` and `npm run accuracy`: bring dist/ up to date and measure it, on the newest Node that the tests bring where there is one: the
+// system's own may lack relaxed SIMD.
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { buildNaive } from "./naive.mjs";
-import { installNodes } from "./packages.mjs";
+import { installNodes, installPackages } from "./packages.mjs";
 import { paths, root } from "./project.mjs";
-import { attempt } from "./report.mjs";
 import { setUp } from "./set-up.mjs";
 
-const benchNode = `${paths.testNodes}/node_modules/node-24/bin/node`;
-
-/** @param {readonly string[]} args @returns {Promise<number>} the benches' exit code */
-export async function bench(args) {
-  await setUp();
-  await buildNaive();
-  await installNodes(paths.testNodes);
-  const node = existsSync(benchNode) ? benchNode : process.execPath;
-  const { code } = await attempt(node, [`${root}/bench/main.mjs`, ...args], { show: true, name: "bench" });
-  return code;
+/** The newest Node in test/nodes, or the one that runs this. */
+function newestNode() {
+  const { optionalDependencies } = JSON.parse(readFileSync(`${paths.testNodes}/package.json`, "utf8"));
+  const found = Object.keys(optionalDependencies)
+    .map((name) => ({ major: Number(name.replace("node-", "")), path: `${paths.testNodes}/node_modules/${name}/bin/node` }))
+    .filter(({ major, path }) => major > Number(process.versions.node.split(".")[0]) && existsSync(path));
+  return found.sort((a, b) => b.major - a.major)[0]?.path ?? process.execPath;
 }
+
+/** @param {string} script relative to the project @param {readonly string[]} args @returns {Promise<number>} its exit code */
+async function measure(script, args) {
+  await setUp();
+  await installNodes(paths.testNodes);
+  const child = spawn(newestNode(), [`${root}/${script}`, ...args], { stdio: "inherit", cwd: root });
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve(code ?? 1));
+  });
+}
+
+/** @param {readonly string[]} args */
+export async function bench(args) {
+  await installPackages();
+  await buildNaive();
+  return measure("bench/main.mjs", args);
+}
+
+/** @param {readonly string[]} args */
+export const accuracy = (args) => measure("bench/accuracy.mjs", args);

@@ -11,11 +11,13 @@ const inModules = (path) => `${root}/node_modules/${path}`;
 /** @type {readonly { name: string, program: string, args: readonly string[], env?: NodeJS.ProcessEnv }[]} */
 const checks = [
   { name: "rustfmt", program: "cargo", args: ["fmt", "--check"] },
+  { name: "rustfmt, benches", program: "cargo", args: ["fmt", "--check", `--manifest-path=${root}/bench/naive/Cargo.toml`] },
   { name: "clippy", program: "cargo", args: ["clippy", "--locked", "--all-targets", "--", "-D", "warnings"] },
   { name: "clippy, no threads", program: "cargo", args: ["clippy", "--locked", "--no-default-features", "--", "-D", "warnings"] },
   { name: "rustdoc", program: "cargo", args: ["doc", "--locked", "--no-deps"], env: { ...process.env, RUSTDOCFLAGS: "-D warnings" } },
   { name: "tsc", program: process.execPath, args: [inModules("typescript/bin/tsc"), "-p", root] },
   { name: "tsc, build scripts", program: process.execPath, args: [inModules("typescript/bin/tsc"), "-p", `${root}/ts/build`] },
+  { name: "tsc, benches", program: process.execPath, args: [inModules("typescript/bin/tsc"), "-p", `${root}/bench`] },
   { name: "publint", program: process.execPath, args: [inModules("publint/src/cli.js"), "run", root, "--strict"] },
   { name: "layers", program: process.execPath, args: [inModules("vitest/vitest.mjs"), "run", "--project=node", "--reporter=dot", "test/layers.test.ts"] },
 ];

@@ -14,11 +14,11 @@ const naiveOf = (build) => `${folder}/naive.${build}.wasm`;
 
 // The same memory as the package's, shared, so that neither has an advantage from it.
 const linkArguments = ["--shared-memory", "--import-memory", `--max-memory=${2 ** 32}`, "--export=__heap_base"];
+const rustflags = ["-Ctarget-feature=+atomics,+simd128", ...linkArguments.map((argument) => `-Clink-arg=${argument}`)];
 
 /** @param {import("./toolchain.mjs").Toolchain} toolchain @param {(typeof builds)[number]} build */
 async function compile(toolchain, { name, features }) {
   const target = "wasm32-unknown-unknown";
-  const rustflags = [`-Ctarget-feature=+atomics,+simd128${features === "" ? "" : `,${features}`}`, ...linkArguments.map((argument) => `-Clink-arg=${argument}`)];
   const env = {
     ...toolchain.env,
     RUSTC_BOOTSTRAP: "1",
@@ -27,7 +27,11 @@ async function compile(toolchain, { name, features }) {
     CARGO_ENCODED_RUSTFLAGS: rustflags.join("\x1f"),
   };
   const manifest = `${root}/bench/naive/Cargo.toml`;
-  const args = ["build", "--release", `--manifest-path=${manifest}`, `--target=${target}`, "-Zbuild-std=core,compiler_builtins", "-Zbuild-std-features=compiler-builtins-mem"];
+  const args = [
+    "build", "--release", "--locked", `--manifest-path=${manifest}`, `--target=${target}`, "-Zbuild-std=core", "-Zprofile-rustflags",
+    // Only this package is compiled with relaxed SIMD, so that the core library is built once for both.
+    ...(features === "" ? [] : ["--config", `profile.release.package.naive.rustflags=["-Ctarget-feature=${features}"]`]),
+  ];
   await run(toolchain.cargo, args, { env, name: `naive ${name}` });
   const optimise = [`${root}/node_modules/binaryen/bin/wasm-opt`, "-O2", `${folder}/${target}/release/naive.wasm`, "-o", naiveOf(name)];
   await run(process.execPath, optimise, { name: `wasm-opt naive ${name}` });

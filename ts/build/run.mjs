@@ -25,7 +25,7 @@ async function main([verb, ...rest]) {
     case "bench":
       return (await import("./bench.mjs")).bench(rest);
     case "accuracy":
-      return (await import("./accuracy.mjs")).accuracy(rest);
+      return (await import("./bench.mjs")).accuracy(rest);
     case "check":
       return (await import("./check.mjs")).check();
     default:

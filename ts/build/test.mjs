@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import process from "node:process";
 import { browserNames, findBrowser, installBrowsers, lacking } from "./browsers.mjs";
+import { buildNaive } from "./naive.mjs";
 import { installNodes } from "./packages.mjs";
 import { paths, root } from "./project.mjs";
 import { attempt } from "./report.mjs";
@@ -77,6 +78,7 @@ async function versioned(name, program) {
 /** @param {readonly string[]} filters @returns {Promise<number>} the exit code */
 export async function test(filters) {
   await setUp();
+  await buildNaive();
   await installNodes(paths.testNodes);
   if (filters.length === 0) await installBrowsers();
   /** @type {Outcome[]} */

@@ -1,0 +1,119 @@
+// What is timed: shapes with the reason each is there, and data from a seed. Imports nothing.
+
+/**
+ * @typedef {object} Shape
+ * @property {string} name
+ * @property {readonly number[]} dims of the logits, outermost first
+ * @property {number} axis of the classes
+ * @property {number} rows
+ * @property {number} classes
+ * @property {number} inner positions after the class axis: above 1, classes are strided
+ * @property {string} why
+ */
+
+/** @param {string} name @param {readonly number[]} dims @param {number} axis @param {string} why @returns {Shape} */
+function shape(name, dims, axis, why) {
+  /** @param {readonly number[]} lengths */
+  const product = (lengths) => lengths.reduce((a, b) => a * b, 1);
+  const classes = dims[axis] ?? 1;
+  return { name, dims, axis, rows: product(dims) / classes, classes, inner: product(dims.slice(axis + 1)), why };
+}
+
+/** @type {readonly Shape[]} */
+export const shapes = [
+  shape("1048576x2", [1_048_576, 2], 1, "yes or no: the fixed cost of a row"),
+  shape("1048576x10", [1_048_576, 10], 1, "digits"),
+  shape("65536x33", [65_536, 33], 1, "segmentation, classes last"),
+  shape("8192x1000", [8192, 1000], 1, "ImageNet"),
+  shape("512x32000", [512, 32_000], 1, "language model"),
+  shape("320x50257", [320, 50_257], 1, "language model, GPT-2's vocabulary: rows that begin anywhere"),
+  shape("128x128256", [128, 128_256], 1, "language model, large vocabulary"),
+  shape("33x512x512", [1, 33, 512, 512], 1, "segmentation, classes first"),
+];
+
+/** A batch of label images, timed with class weights and ignored pixels. */
+export const batch = shape("8x512x512x33", [8, 512, 512, 33], 3, "a batch of label images with class weights and ignored pixels");
+
+/** @param {string} name */
+export function shapeNamed(name) {
+  const found = shapes.find((each) => each.name === name);
+  if (found === undefined) throw new Error(`no shape is named ${name}`);
+  return found;
+}
+
+/** @param {number} rows @param {number} classes */
+export const rowsOf = (rows, classes) => shape(`${rows}x${classes}`, [rows, classes], 1, "");
+
+/** The same classes and fewer rows: less memory and time, the same kernels. @param {Shape} whole @param {number} divisor @returns {Shape} */
+export function scaled(whole, divisor) {
+  if (divisor === 1) return whole;
+  const rows = Math.max(8, Math.floor(whole.rows / divisor));
+  const dims = whole.inner > 1 ? [1, whole.classes, rows] : [rows, whole.classes];
+  return shape(`${whole.name}/${divisor}`, dims, 1, whole.why);
+}
+
+/** A linear congruential generator: the high 24 bits of its state are a float of [0, 1). @param {number} seed */
+export function generator(seed) {
+  let state = seed | 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
+    return (state >>> 8) / 16_777_216;
+  };
+}
+
+/**
+ * Where the first logit of a row lies; the others follow at a distance of `inner`.
+ * @param {Pick<Shape, "classes" | "inner">} shape @param {number} row
+ */
+export const firstOf = ({ classes, inner }, row) => Math.floor(row / inner) * classes * inner + (row % inner);
+
+/** @typedef {{ logits: Float32Array, labels: Int32Array }} Data */
+
+/** Logits uniform from -8 to 8 and labels uniform over the classes. @param {Shape} shape @returns {Data} */
+export function ordinary({ rows, classes }) {
+  const next = generator(1);
+  const logits = new Float32Array(rows * classes);
+  const labels = new Int32Array(rows);
+  for (let i = 0; i < logits.length; i += 1) logits[i] = next() * 16 - 8;
+  for (let row = 0; row < rows; row += 1) labels[row] = Math.floor(next() * classes);
+  return { logits, labels };
+}
+
+/** Rows that ask more of a kernel than ordinary ones; each changes ordinary data in place. `inner` is 1. */
+export const adversities = /** @type {const} */ ([
+  { name: "label 87 above", change: atLabel((logits, at) => (logits[at] = 87)) },
+  { name: "label 87 below", change: atLabel((logits, at) => (logits[at] = -87)) },
+  { name: "another 87 above", change: atOther((logits, at) => (logits[at] = 87)) },
+  { name: "another 87 below", change: atOther((logits, at) => (logits[at] = -87)) },
+  { name: "half of them -inf", change: masked },
+  { name: "1e4 added", change: shifted },
+]);
+
+/** @typedef {(shape: Shape, data: Data) => void} Change */
+
+/** @param {(logits: Float32Array, at: number) => void} put @returns {Change} */
+function atLabel(put) {
+  return ({ rows, classes }, { logits, labels }) => {
+    for (let row = 0; row < rows; row += 1) put(logits, row * classes + (labels[row] ?? 0));
+  };
+}
+
+/** @param {(logits: Float32Array, at: number) => void} put @returns {Change} */
+function atOther(put) {
+  return ({ rows, classes }, { logits, labels }) => {
+    for (let row = 0; row < rows; row += 1) put(logits, row * classes + (((labels[row] ?? 0) + (classes >> 1)) % classes));
+  };
+}
+
+/** @type {Change} */
+function shifted(_, { logits }) {
+  for (const [i, value] of logits.entries()) logits[i] = value + 1e4;
+}
+
+/** @type {Change} */
+function masked({ rows, classes }, { logits, labels }) {
+  for (let row = 0; row < rows; row += 1) {
+    const label = labels[row] ?? 0;
+    for (let k = 0; k < classes; k += 1) if ((k + label) % 2 === 1) logits[row * classes + k] = -Infinity;
+  }
+}

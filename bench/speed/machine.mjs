@@ -1,0 +1,55 @@
+// Where a measurement was made: enough to repeat it and to doubt it. Imports Node built-ins only.
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { arch, cpus, loadavg, platform, release, totalmem } from "node:os";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+/** @param {readonly string[]} args */
+function git(args) {
+  try {
+    return execFileSync("git", args, { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Extensions that decide how fast wasm's vectors are; what Linux says of the first processor. */
+function extensions() {
+  try {
+    const flags = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1]?.split(" ") ?? [];
+    return flags.filter((flag) => /^(sse4_2|avx2?|fma|avx512f|amx_tile|asimd|sve)$/.test(flag));
+  } catch {
+    return [];
+  }
+}
+
+/** How busy the machine is with others' work: processes that ran or waited in the last minute, on average. */
+export const load = () => Number((loadavg()[0] ?? 0).toFixed(2));
+
+/** The state of the working tree, where there is one. */
+function commit() {
+  const hash = git(["rev-parse", "--short=12", "HEAD"]);
+  if (hash === undefined) return undefined;
+  // What the record itself and the prose change does not count.
+  const changed = git(["status", "--porcelain", "--", "crate", "ts", "bench/speed", "bench/naive", "package.json", "Cargo.toml"]);
+  return changed === "" ? hash : `${hash} and changes`;
+}
+
+export function machine() {
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    processor: cpus()[0]?.model.trim() ?? "unknown processor",
+    cores: cpus().length,
+    extensions: extensions(),
+    memoryGiB: Number((totalmem() / 2 ** 30).toFixed(1)),
+    system: `${platform()} ${release()} ${arch()}`,
+    node: process.versions.node,
+    v8: process.versions.v8,
+    flags: process.execArgv,
+    commit: commit(),
+    loadBefore: load(),
+  };
+}

@@ -1,0 +1,80 @@
+// The benches as programs: a small run of every part goes through, a wrong result prints no figure, and what is said of targets follows from the ratios.
+import { spawnSync } from "node:child_process";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { ordinary, rowsOf } from "../bench/speed/cases.mjs";
+import { contest } from "../bench/speed/contest.mjs";
+import { exactGrad, exactLosses } from "../bench/speed/definition.mjs";
+import { parts } from "../bench/speed/parts/index.mjs";
+import { takeTurns, timesOf } from "../bench/speed/rounds.mjs";
+import { judged, targets } from "../bench/speed/targets.mjs";
+
+const main = fileURLToPath(new URL("../bench/main.mjs", import.meta.url));
+const run = (...args: string[]) => spawnSync(process.execPath, [main, ...args], { encoding: "utf8" });
+
+describe("a small run", () => {
+  test.each(Object.keys(parts))("%s", (part) => {
+    const { status, stdout, stderr } = run("--only", part, "--divide", "512", "--rounds", "1");
+    expect(stderr).not.toMatch(/FAIL|Error/);
+    expect(stdout).toMatch(/\n.+\n.+\n/);
+    expect(status).toBe(0);
+  }, 120_000);
+
+  test("a name that is none is refused", () => {
+    for (const args of [["--only", "kernel"], ["--shapes", "7x7"], ["--rounds", "0"], ["--record", "--quick"]]) expect(run(...args)).toMatchObject({ status: 1, stdout: "" });
+  });
+});
+
+describe("a contest", () => {
+  const shape = rowsOf(20, 5);
+  const data = ordinary(shape);
+  const losses = Float64Array.from(exactLosses(shape, data));
+  const grad = Float64Array.from({ length: 20 }, (_, row) => row).reduce<number[]>((all, row) => [...all, ...exactGrad(shape, data, row)], []);
+  const mean = losses.reduce((a, b) => a + b, 0) / 20;
+  const verdict = (results: object) => {
+    const candidate = { what: "loss+grad", run: () => 0, results: () => results, tolerance: { relative: 1e-6, absolute: 1e-30 } };
+    return contest(shape, data, [candidate], { rounds: 1, told: () => {} })[0];
+  };
+  const changed = (numbers: ArrayLike<number>, index: number, value: number) => Array.from(numbers, (each, i) => (i === index ? value : each));
+
+  test("right results get a figure", () => {
+    const right = verdict({ mean, losses, grad });
+    expect(right).toMatchObject({ lossError: 0, gradError: 0 });
+    expect(right?.best).toBeGreaterThan(0);
+  });
+
+  test.each([
+    ["a mean", { mean: mean * 1.001 }],
+    ["a loss", { losses: changed(losses, 7, (losses[7] ?? 0) + 1e-4) }],
+    ["a loss that is NaN", { losses: changed(losses, 19, Number.NaN) }],
+    ["a gradient", { grad: changed(grad, 33, 0) }],
+    ["a gradient that is NaN", { grad: changed(grad, 99, Number.NaN) }],
+    ["a gradient that is short", { grad: grad.slice(0, 99) }],
+    ["a gradient of another scale", { grad, factor: 0.5 }],
+  ])("%s that is off gets none", (_, results) => {
+    expect(verdict(results)).toMatchObject({ wrong: expect.any(String) as string });
+    expect(verdict(results)).not.toHaveProperty("best");
+  });
+});
+
+test("candidates take turns, and each is put back before it runs", () => {
+  const seen: string[] = [];
+  const candidate = (name: string) => ({ before: () => void seen.push(`${name}0`), run: () => void seen.push(name) });
+  const times = takeTurns([candidate("a"), candidate("b")], { rounds: 2 });
+  expect(seen.join(" ")).toBe("a0 a b0 b b0 b a0 a a0 a b0 b b0 b a0 a");
+  expect(times.map(({ all }) => all.length)).toEqual([2, 2]);
+});
+
+test("times: best, median and quartiles", () => {
+  expect(timesOf([5, 1, 3, 2, 4])).toMatchObject({ best: 1, median: 3, spread: 2 / 3 });
+});
+
+test("targets are met or missed by what was reached", () => {
+  const [target] = targets;
+  if (target === undefined) throw new Error("no targets");
+  const reached = (naive: number) => judged([{ shape: target.shape, what: target.what, build: target.build, threads: 1, naive }])[0];
+  expect(reached(target.must * 0.999)?.verdict).toBe("missed");
+  expect(reached(target.must)?.verdict).toBe("met");
+  expect(judged([])[0]?.verdict).toBe("not measured");
+});

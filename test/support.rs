@@ -226,6 +226,9 @@ impl Case {
     }
 }
 
+/// Every kernel there is.
+pub const KERNELS: [Kernel; 3] = [Kernel::Best, Kernel::Lanes4, Kernel::Lanes4Fused];
+
 /// How a case is run.
 #[derive(Clone, Copy, Debug)]
 pub struct How {

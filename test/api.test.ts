@@ -1,6 +1,17 @@
 // The public surface from outside: values, kinds of argument, kinds of result.
-import { isSparseXentError, load, presets, SparseXentError, Tensor, type CrossEntropyResult, type Float16ArrayLike, type WeightsInput } from "sparse-xent";
-import { describe, expect, inject, test } from "vitest";
+import {
+  isSparseXentError,
+  load,
+  presets,
+  SparseXentError,
+  Tensor,
+  type CrossEntropyOptions,
+  type CrossEntropyResult,
+  type Float16ArrayLike,
+  type LogitsDtype,
+  type WeightsInput,
+} from "sparse-xent";
+import { describe, expect, expectTypeOf, inject, test } from "vitest";
 import { expectClose, f64, flat, shapeOf, useEngine } from "./support.ts";
 import { A, rounded, vectors } from "./vectors.ts";
 
@@ -227,6 +238,18 @@ describe("results", () => {
     expect(xent.crossEntropy(wide, labels).grad).toBeUndefined();
   });
 
+  test("types follow the element type of an array, bare or with its shape", () => {
+    const { xent } = engine;
+    const narrow = { data: new Float32Array(12), dims: [3, 4], type: "float32" };
+    const halves = { data: new Uint16Array(12), shape: [3, 4], dtype: "bf16" };
+    const options = { reduction: "none", grad: true } as const;
+    const [wide, single, half] = [xent.crossEntropy(f64(A), labels, options), xent.crossEntropy(narrow, labels, options), xent.crossEntropy(halves, labels, options)];
+    expectTypeOf([wide.loss, wide.grad]).toEqualTypeOf<Tensor<"f64">[]>();
+    expectTypeOf([single.loss, single.grad]).toEqualTypeOf<Tensor<"f32">[]>();
+    expectTypeOf(half.grad).toEqualTypeOf<Tensor<LogitsDtype>>();
+    expect([wide, single, half].map(({ loss, grad }) => [loss.dtype, grad.dtype])).toEqual([["f64", "f64"], ["f32", "f32"], ["f32", "bf16"]]); // prettier-ignore
+  });
+
   test("the losses have the labels' shape", () => {
     const { loss } = engine.xent.crossEntropy(f64(A), { data: labels, shape: [3, 1] }, { reduction: "none" });
     expect(loss.shape).toEqual([3, 1]);
@@ -361,6 +384,47 @@ test("presets are data that can be spread", () => {
     emptyMean: "nan",
     axis: 1,
     invalidLabel: "throw",
+  });
+});
+
+describe("a preset decides the type of the loss", () => {
+  test.each(Object.keys(presets) as (keyof typeof presets)[])("%s, named when the program runs", (name) => {
+    const { loss } = engine.xent.crossEntropy(f64(A), labels, presets[name]);
+    expectTypeOf(loss).toEqualTypeOf<number | Tensor<"f64">>();
+    const hasOnePerRow = presets[name].reduction === "none";
+    expect(typeof loss === "number" ? [] : loss.shape).toEqual(hasOnePerRow ? [3] : []);
+    const { grad } = engine.xent.crossEntropy(f64(A), labels, { ...presets[name], labelSmoothing: 0.1, grad: true });
+    expectTypeOf(grad).toEqualTypeOf<Tensor<"f64">>();
+    expect(grad.shape).toEqual([3, 4]);
+  });
+
+  test("reduction none: a tensor with a loss per row", () => {
+    const { xent } = engine;
+    const [tensorflow, optax] = [xent.crossEntropy(f64(A), labels, presets.tensorflow), xent.crossEntropy(f64(A), labels, { ...presets.optax, grad: true })];
+    expectTypeOf([tensorflow.loss, optax.loss]).toEqualTypeOf<Tensor<"f64">[]>();
+    expect([tensorflow.loss.shape, optax.loss.shape]).toEqual([[3], [3]]);
+  });
+
+  test("reduction mean: a number", () => {
+    const { xent } = engine;
+    const means = [presets.keras, presets.pytorch, presets.onnx, presets.tfV1, presets.tfjs].map((preset) => xent.crossEntropy(f64(A), labels, preset).loss);
+    expectTypeOf(means).toEqualTypeOf<number[]>();
+    for (const loss of means) expectClose(loss, 1.30696218214);
+  });
+
+  test("what is set beside the preset wins", () => {
+    const { loss } = engine.xent.crossEntropy(f64(A), labels, { ...presets.keras, reduction: "none" });
+    expectTypeOf(loss).toEqualTypeOf<Tensor<"f64">>();
+    expect(loss.shape).toEqual([3]);
+  });
+
+  test("options of which less is known: either", () => {
+    const loss = (options: CrossEntropyOptions) => engine.xent.crossEntropy(f64(A), labels, options).loss;
+    const other = (options: { readonly reduction: "none" } | { readonly grad: true }) => engine.xent.crossEntropy(f64(A), labels, options).loss;
+    expectTypeOf(loss).returns.toEqualTypeOf<number | Tensor<"f64">>();
+    expectTypeOf(other).returns.toEqualTypeOf<number | Tensor<"f64">>();
+    expect([loss(presets.tensorflow), other({ reduction: "none" })].map((result) => typeof result)).toEqual(["object", "object"]);
+    expect([loss(presets.keras), other({ grad: true })].map((result) => typeof result)).toEqual(["number", "number"]);
   });
 });
 

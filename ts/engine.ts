@@ -37,7 +37,7 @@ export interface EngineInfo {
 }
 
 /** Options with no key but the known ones, so that a misspelt one is an error in the editor too. */
-type Exactly<O, Known> = O & { readonly [Key in Exclude<keyof O, keyof Known>]: never };
+type Exactly<Known, O> = Known & { readonly [Key in Exclude<keyof O, keyof Known>]: never };
 
 /**
  * One loaded instance: memory, threads, and the operation. `load()` makes it; engines are independent of each other.
@@ -123,10 +123,10 @@ export class Engine {
    * grad.dispose();
    * ```
    */
-  crossEntropy<L extends LogitsInput, const O extends CrossEntropyOptions = Record<never, never>>(
+  crossEntropy<L extends LogitsInput, const O extends Exactly<CrossEntropyOptions, O> = Record<never, never>>(
     logits: L,
     labels: LabelsInput,
-    options?: Exactly<O, CrossEntropyOptions>,
+    options?: O,
   ): CrossEntropyResult<O, L> {
     return this.#run(readArguments(this.#memory, logits, labels, options === undefined ? {} : options, false)) as CrossEntropyResult<O, L>;
   }
@@ -144,10 +144,10 @@ export class Engine {
    * const { loss } = await xent.crossEntropyAsync(logits, labels, { signal: AbortSignal.timeout(1000) });
    * ```
    */
-  async crossEntropyAsync<L extends LogitsInput, const O extends CrossEntropyAsyncOptions = Record<never, never>>(
+  async crossEntropyAsync<L extends LogitsInput, const O extends Exactly<CrossEntropyAsyncOptions, O> = Record<never, never>>(
     logits: L,
     labels: LabelsInput,
-    options?: Exactly<O, CrossEntropyAsyncOptions>,
+    options?: O,
   ): Promise<CrossEntropyResult<O, L>> {
     const args = readArguments(this.#memory, logits, labels, options === undefined ? {} : options, true);
     return (await this.#runAsync(args, options?.signal)) as CrossEntropyResult<O, L>;
@@ -174,20 +174,20 @@ export class Engine {
    * console.log(loss.toFixed(4)); // 1.8834
    * ```
    */
-  weightedSigmoidCrossEntropy<L extends LogitsInput, const O extends WeightedSigmoidOptions = Record<never, never>>(
+  weightedSigmoidCrossEntropy<L extends LogitsInput, const O extends Exactly<WeightedSigmoidOptions, O> = Record<never, never>>(
     logits: L,
     targets: WeightsInput,
-    options?: Exactly<O, WeightedSigmoidOptions>,
+    options?: O,
   ): WeightedSigmoidResult<O, L> {
     const args = readSigmoidArguments(this.#memory, logits, targets, options === undefined ? {} : options, false);
     return this.#run(args) as WeightedSigmoidResult<O, L>;
   }
 
   /** As {@link weightedSigmoidCrossEntropy}, on all threads everywhere, with the promises of {@link crossEntropyAsync}. */
-  async weightedSigmoidCrossEntropyAsync<L extends LogitsInput, const O extends WeightedSigmoidAsyncOptions = Record<never, never>>(
+  async weightedSigmoidCrossEntropyAsync<L extends LogitsInput, const O extends Exactly<WeightedSigmoidAsyncOptions, O> = Record<never, never>>(
     logits: L,
     targets: WeightsInput,
-    options?: Exactly<O, WeightedSigmoidAsyncOptions>,
+    options?: O,
   ): Promise<WeightedSigmoidResult<O, L>> {
     const args = readSigmoidArguments(this.#memory, logits, targets, options === undefined ? {} : options, true);
     return (await this.#runAsync(args, options?.signal)) as WeightedSigmoidResult<O, L>;

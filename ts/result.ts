@@ -56,21 +56,25 @@ export interface OutputResults<D extends LogitsDtype = LogitsDtype> {
 /** Losses are f32, and f64 for f64 logits. */
 export type LossDtype<D extends Dtype> = D extends "f64" ? "f64" : "f32";
 
-/** The element type of what is given as logits, as far as its type tells. */
+/** The element type of what is given as logits, as far as its type tells: that of a `Uint16Array` is known only when the call runs. */
 export type DtypeOf<L> = L extends Tensor<infer D extends LogitsDtype>
   ? D
-  : L extends { readonly [Symbol.toStringTag]: "Float32Array" }
-    ? "f32"
-    : L extends { readonly [Symbol.toStringTag]: "Float64Array" }
-      ? "f64"
-      : L extends { readonly [Symbol.toStringTag]: "Float16Array" }
-        ? "f16"
-        : LogitsDtype;
+  : L extends { readonly data: infer A }
+    ? DtypeOf<A>
+    : L extends { readonly [Symbol.toStringTag]: "Float32Array" }
+      ? "f32"
+      : L extends { readonly [Symbol.toStringTag]: "Float64Array" }
+        ? "f64"
+        : L extends { readonly [Symbol.toStringTag]: "Float16Array" }
+          ? "f16"
+          : LogitsDtype;
 
-/** The type of option K in O, or of its default. */
-type Chosen<O, K extends keyof CrossEntropyOptions, Default> = K extends keyof O
-  ? Exclude<O[K], undefined> | (undefined extends O[K] ? Default : never)
-  : Default;
+/** The type of option K in O, or of its default; of a union of options in each of them. */
+type Chosen<O, K extends keyof CrossEntropyOptions, Default> = O extends unknown
+  ? K extends keyof O
+    ? Exclude<O[K], undefined> | (undefined extends O[K] ? Default : never)
+    : Default
+  : never;
 
 type LossOf<R, D extends LogitsDtype> = R extends "none" ? Tensor<LossDtype<D>> : R extends Reduction ? number : never;
 

@@ -15,7 +15,12 @@ const hasRelaxed = Number(process.versions.node.split(".")[0]) >= 22;
 // Not about the engine (the artifacts, the package, the sources, the command line), or starting every Node by themselves.
 const once = ["test/{artifact,bench,packed,layers,readme,faults,lifecycle}.test.ts", "test/cli/**"];
 const never = ["**/node_modules/**", "test/browser/**"];
-const inBrowsers = ["test/{api,errors,views,options,sigmoid,properties,golden,digests}.test.ts", "test/systems/*.test.ts", "test/browser/*.test.ts"];
+// Nothing of Node is imported there.
+const inBrowsers = [
+  "test/{api,digests,engines,errors,golden,load,options,properties,sigmoid,threads,views}.test.ts",
+  "test/systems/*.test.ts",
+  "test/browser/*.test.ts",
+];
 
 const built = (name: string): string => fileURLToPath(new URL(`./target/glue/${name}.js`, import.meta.url));
 const alias = { "#glue": built("glue"), "#memory-limits": built("memory-limits") };

@@ -44,7 +44,7 @@ class Draw {
 }
 
 /** The body of MurmurHash3 (x86, 32 bits) over 32-bit words. */
-function digestOf(seed: number, words: ArrayLike<number>): number {
+export function digestOf(seed: number, words: ArrayLike<number>): number {
   const rotate = (x: number, by: number): number => (x << by) | (x >>> (32 - by));
   let hash = seed;
   for (let index = 0; index < words.length; index++) {
@@ -55,7 +55,7 @@ function digestOf(seed: number, words: ArrayLike<number>): number {
 }
 
 /** The bits of the elements: 16-bit floats one word each, doubles the low word first. */
-function wordsOf(values: Float32Array | Float64Array | Uint16Array): ArrayLike<number> {
+export function wordsOf(values: Float32Array | Float64Array | Uint16Array): ArrayLike<number> {
   return values instanceof Uint16Array ? values : new Uint32Array(values.buffer, values.byteOffset, values.byteLength / 4);
 }
 

@@ -21,6 +21,12 @@ declare module "vitest" {
   }
 }
 
+/** The bytes of a file of this project, from where the tests run: the disk, or the server of their page. */
+export async function bytesAt(url: URL): Promise<Uint8Array<ArrayBuffer>> {
+  const files = globalThis.process?.getBuiltinModule?.("node:fs");
+  return new Uint8Array(files ? files.readFileSync(url) : await (await fetch(url)).arrayBuffer());
+}
+
 /** Numbers, nested as deeply as a tensor is. */
 export type Nested = number | readonly Nested[];
 

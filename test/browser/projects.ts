@@ -42,6 +42,8 @@ export function browserProjects(include: readonly string[]): TestProjectInlineCo
       {
         // The built file itself, as a page would load it.
         resolve: { alias: { "sparse-xent": file("dist/index.js") } },
+        // WebKit's parser has no `using`.
+        oxc: { target: "es2022" },
         server: headers ? { headers: isolation } : {},
         optimizeDeps: { noDiscovery: true },
         test: {

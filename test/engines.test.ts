@@ -1,0 +1,65 @@
+// Engines come and go: independent of each other, and nothing of them answers after dispose.
+import { isSparseXentError, load, type Engine } from "sparse-xent";
+import { expect, test } from "vitest";
+import { errorOf, rejectionOf } from "./support.ts";
+
+const shape = { shape: [2, 4] };
+const logits = Float32Array.of(1, 2, 3, 4, 4, 3, 2, 1);
+const expected = Math.log(1 + Math.exp(-1) + Math.exp(-2) + Math.exp(-3));
+const lossOf = (engine: Engine): number => engine.crossEntropy(logits, [3, 0], shape).loss;
+
+test("two engines share nothing", async () => {
+  const [one, two] = await Promise.all([load({ threads: 2 }), load({ threads: 2 })]);
+  const tensors = [one, two].map((engine) => engine.tensor("f32", [1024]));
+  tensors.forEach((tensor, index) => tensor.view.fill(index + 1));
+  expect(tensors.map((tensor) => tensor.view[1023])).toEqual([1, 2]);
+  expect(tensors[0]?.view.buffer).not.toBe(tensors[1]?.view.buffer);
+  await one.dispose();
+  expect(two.info.usedBytes).toBe(4096);
+  expect(lossOf(two)).toBeCloseTo(expected, 6);
+  expect((await two.crossEntropyAsync(logits, [3, 0], shape)).loss).toBeCloseTo(expected, 6);
+  await two.dispose();
+});
+
+test("dispose rejects what is pending, and everything after", async () => {
+  const engine = await load({ threads: 2 });
+  const big = engine.tensor("f32", [256, 8192]);
+  const labels = engine.tensor("i32", [256]);
+  const pending = [1, 2, 3].map(() => engine.crossEntropyAsync(big, labels, { grad: big }));
+  const rejections = Promise.all(pending.map(rejectionOf));
+  await engine.dispose();
+  expect((await rejections).map(({ code }) => code)).toEqual(["DISPOSED", "DISPOSED", "DISPOSED"]);
+  expect(errorOf(() => lossOf(engine)).code).toBe("DISPOSED");
+  expect(errorOf(() => big.view).code).toBe("DISPOSED");
+  expect((await rejectionOf(engine.crossEntropyAsync(logits, [3, 0], shape))).code).toBe("DISPOSED");
+  await engine.dispose();
+});
+
+test("dispose by symbol, also before Node has the symbols' syntax", async () => {
+  const engine = await load({ threads: 2 });
+  {
+    using scoped = engine;
+    expect(lossOf(scoped)).toBeCloseTo(expected, 6);
+  }
+  expect(errorOf(() => lossOf(engine)).code).toBe("DISPOSED");
+  const other = await load({ threads: 2 });
+  {
+    await using scoped = other;
+    expect(lossOf(scoped)).toBeCloseTo(expected, 6);
+  }
+  expect(isSparseXentError(errorOf(() => other.tensor("f32", [1])), "DISPOSED")).toBe(true);
+});
+
+test("thirty, twenty of them one after the other and ten at once", async () => {
+  for (let count = 0; count < 20; count++) {
+    const engine = await load({ threads: 3 });
+    expect(lossOf(engine)).toBeCloseTo(expected, 6);
+    expect((await engine.crossEntropyAsync(logits, [3, 0], shape)).loss).toBeCloseTo(expected, 6);
+    await engine.dispose();
+  }
+  // WebKit reserves address space up to three times the machine's memory: on a small one, ten engines get memories that can grow less.
+  const many = await Promise.all(Array.from({ length: 10 }, () => load({ threads: 2 })));
+  const losses = await Promise.all(many.map((engine) => engine.crossEntropyAsync(logits, [3, 0], shape)));
+  for (const { loss } of losses) expect(loss).toBeCloseTo(expected, 6);
+  await Promise.all(many.map((engine) => engine.dispose()));
+});

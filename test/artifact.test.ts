@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { beforeAll, describe, expect, test } from "vitest";
+import { overBudget, sizes } from "../ts/build/sizes.mjs";
 import { detect } from "../ts/features.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -19,16 +20,6 @@ const exported = [
   "__wbindgen_externrefs", "__wbindgen_free", "__wbindgen_start", "__wbindgen_thread_destroy", "memory", "wbg_rayon_poolbuilder_build",
   "wbg_rayon_poolbuilder_numThreads", "wbg_rayon_poolbuilder_receiver",
 ].sort();
-
-/** Largest gzipped size in bytes; the build prints the sizes. A row that needs more says in its commit what the bytes buy. */
-const budgets: Record<string, number> = {
-  "sparse-xent.simd.wasm": 115_000,
-  "sparse-xent.relaxed.wasm": 115_000,
-  "index.js": 30_000,
-  "index.cjs": 30_000,
-  "worker.js": 3_500,
-  "cli.js": 70_000,
-};
 
 /** The text of a wasm. */
 function disassembled(wasm: Uint8Array): string {
@@ -118,8 +109,17 @@ describe("gives nothing away", () => {
 });
 
 describe("size", () => {
-  test.each(Object.entries(budgets))("%s gzipped is at most %i bytes", (name, most) => {
-    expect(gzipSync(readFileSync(`${root}dist/${name}`), { level: 9 }).length).toBeLessThanOrEqual(most);
+  const measured = sizes();
+
+  test.each(measured)("$name gzipped is at most $budget bytes", ({ name, gzip, budget }) => {
+    expect(gzipSync(readFileSync(`${root}dist/${name}`), { level: 9 }).length).toBe(gzip);
+    expect(gzip).toBeLessThanOrEqual(budget);
+  });
+
+  test("the build refuses what is over its budget, and nothing else", () => {
+    expect(overBudget(measured)).toEqual([]);
+    expect(overBudget(measured.map((each) => ({ ...each, gzip: each.budget })))).toEqual([]);
+    expect(overBudget(measured.map((each) => ({ ...each, gzip: each.budget + 1 })))).toHaveLength(measured.length);
   });
 });
 

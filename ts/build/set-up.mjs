@@ -1,11 +1,11 @@
 // Everything a verb needs before it can do its work: dependencies, toolchain, wasm files, bundles. Each step is skipped when its result is fresh.
-import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import { gzipSync } from "node:zlib";
 import { installPackages } from "./packages.mjs";
 import { paths } from "./project.mjs";
 import { say, secondsSince } from "./report.mjs";
+import { checkSizes } from "./sizes.mjs";
 
 const lock = `${paths.target}/set-up.lock`;
 const lockPollMs = 500;
@@ -48,15 +48,6 @@ async function alone(work) {
   }
 }
 
-function printSizes() {
-  say("\nfile                            bytes     gzip");
-  for (const name of readdirSync(paths.dist).filter((entry) => /\.(wasm|c?js)$/.test(entry)).sort()) {
-    const bytes = readFileSync(`${paths.dist}/${name}`);
-    say(`${name.padEnd(26)} ${String(bytes.length).padStart(10)} ${String(gzipSync(bytes, { level: 9 }).length).padStart(8)}`);
-  }
-  say("");
-}
-
 /**
  * Brings dist/ up to date.
  */
@@ -67,7 +58,7 @@ export async function setUp() {
     // esbuild is there only from here on.
     const { buildWasm } = await import("./wasm.mjs");
     const { buildScripts } = await import("./bundle.mjs");
-    if (await buildScripts(await buildWasm())) printSizes();
+    checkSizes(await buildScripts(await buildWasm()));
   });
   say(`set-up ready     ${secondsSince(start).padStart(8)}`);
 }

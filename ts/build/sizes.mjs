@@ -14,12 +14,15 @@ export const budgets = {
   "cli.js": 70_000,
 };
 
-/** @returns {{ name: string, bytes: number, gzip: number, brotli: number, budget: number }[]} */
+/** @returns {{ name: string, bytes: number, gzip: number, budget: number }[]} */
 export const sizes = () =>
   Object.entries(budgets).map(([name, budget]) => {
     const bytes = readFileSync(`${paths.dist}/${name}`);
-    return { name, bytes: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length, brotli: brotliCompressSync(bytes).length, budget };
+    return { name, bytes: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length, budget };
   });
+
+/** Not part of `sizes`: it takes a second. @param {string} name */
+export const brotliOf = (name) => brotliCompressSync(readFileSync(`${paths.dist}/${name}`)).length;
 
 /** @param {ReturnType<typeof sizes>} measured @returns {string[]} a line for each file over its budget */
 export const overBudget = (measured) =>
@@ -29,9 +32,9 @@ export const overBudget = (measured) =>
 export function checkSizes(print) {
   const measured = sizes();
   if (print) {
-    say("\nfile                            bytes     gzip   brotli   budget (gzip)");
-    for (const { name, ...numbers } of measured) {
-      say(`${name.padEnd(26)} ${String(numbers.bytes).padStart(10)} ${[numbers.gzip, numbers.brotli, numbers.budget].map((count) => String(count).padStart(8)).join(" ")}`);
+    say("\nfile                            bytes     gzip   budget");
+    for (const { name, bytes, gzip, budget } of measured) {
+      say(`${name.padEnd(26)} ${String(bytes).padStart(10)} ${String(gzip).padStart(8)} ${String(budget).padStart(8)}`);
     }
     say("");
   }

@@ -2,7 +2,12 @@
 import * as adversarial from "./adversarial.mjs";
 import * as batch from "./batch.mjs";
 import * as dtypes from "./dtypes.mjs";
+import * as growth from "./growth.mjs";
 import * as kernels from "./kernels.mjs";
+import * as loading from "./loading.mjs";
+import * as memory from "./memory.mjs";
 import * as options from "./options.mjs";
+import * as overhead from "./overhead.mjs";
+import * as threads from "./threads.mjs";
 
-export const parts = { kernels, batch, dtypes, options, adversarial };
+export const parts = { kernels, batch, dtypes, options, adversarial, overhead, loading, memory, threads, growth };

@@ -1,4 +1,5 @@
-//! Every golden case by both twins: out of place, in place, and loss alone. The format is in golden/README.md.
+//! Every golden case by both twins: out of place, in place or added to a gradient that is there, and loss alone. The format is in
+//! golden/README.md.
 
 use serde_json::{Map, Value};
 use sparse_xent::{
@@ -8,8 +9,8 @@ use sparse_xent::{
 
 /// Files and the number of cases in each, so that none can go missing unseen.
 const FILES: [(&str, &str, usize); 6] = [
-    ("torch.json", include_str!("golden/torch.json"), 260),
-    ("tensorflow.json", include_str!("golden/tensorflow.json"), 57),
+    ("torch.json", include_str!("golden/torch.json"), 286),
+    ("tensorflow.json", include_str!("golden/tensorflow.json"), 63),
     ("keras.json", include_str!("golden/keras.json"), 101),
     ("onnx.json", include_str!("golden/onnx.json"), 52),
     ("optax.json", include_str!("golden/optax.json"), 68),
@@ -265,10 +266,11 @@ struct Golden<'a> {
 }
 
 impl Golden<'_> {
-    /// Fails unless `got` is within the bound of what is expected; a bound of 0 asks for the same bits.
+    /// Fails unless `got` is within the bound of what is expected; a bound of 0 asks for the same bits. `what` is a pointer into both.
     fn within(&self, what: &str, got: &[f64]) {
-        let want = list(&self.case["expect"][what]);
-        let bounds = self.case["bound"].get(what).map_or(vec![0.0], list);
+        let place = format!("/{what}");
+        let want = list(self.case["expect"].pointer(&place).expect(what));
+        let bounds = self.case["bound"].pointer(&place).map_or(vec![0.0], list);
         assert_eq!(got.len(), want.len(), "{}: number of {what}", self.name);
         for (index, (got, want)) in got.iter().zip(&want).enumerate() {
             let bound = bounds[if bounds.len() == 1 { 0 } else { index }];
@@ -304,6 +306,13 @@ impl Golden<'_> {
                         &out.predictions.iter().map(|class| f64::from(*class)).collect::<Vec<_>>(),
                     );
                 }
+                "perClass" => {
+                    let sums = out.per_class.as_ref().expect("sums by label");
+                    self.within("perClass/loss", &sums.loss);
+                    self.within("perClass/weight", &sums.weight);
+                    self.within("perClass/count", &sums.count);
+                    self.within("perClass/correct", &sums.correct);
+                }
                 "grad" => {}
                 other => panic!("{}: expected {other}", self.name),
             }
@@ -324,17 +333,27 @@ fn check<E: Element>(case: &Value, kernel: Kernel) {
 
     let given: Vec<E> = logits.numbers().into_iter().map(E::from_f64).collect();
     let widened = |values: &[E]| values.iter().map(|value| value.to_f64()).collect::<Vec<f64>>();
-    let (mut grad, mut over) = (vec![E::from_f64(251.0); given.len()], given.clone());
+    let previous = case.get("previous").map(|gradient| Array::of(gradient).numbers());
+    let op = op.accumulate(previous.is_some());
+    let mut grad = match &previous {
+        Some(previous) => previous.iter().copied().map(E::from_f64).collect(),
+        None => vec![E::from_f64(251.0); given.len()],
+    };
+    let mut over = given.clone();
     labels.as_labels(|labels| {
         let view = Logits::new(&given, shape).expect(name);
         golden.judge(&op.forward(&view, labels).expect(name));
         golden.judge(&op.forward_backward(&view, labels, &mut grad).expect(name));
-        let mut view = LogitsMut::new(&mut over, shape).expect(name);
-        golden.judge(&op.forward_backward_in_place(&mut view, labels).expect(name));
+        if previous.is_none() {
+            let mut view = LogitsMut::new(&mut over, shape).expect(name);
+            golden.judge(&op.forward_backward_in_place(&mut view, labels).expect(name));
+        }
     });
     if case["expect"].get("grad").is_some() {
         golden.within("grad", &widened(&grad));
-        golden.within("grad", &widened(&over));
+        if previous.is_none() {
+            golden.within("grad", &widened(&over));
+        }
     }
 }
 

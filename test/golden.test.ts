@@ -1,6 +1,7 @@
-// Every golden case through the public API, in every build this engine has: out of place, in place, and loss alone.
+// Every golden case through the public API, in every build this engine has: out of place, in place or added to a gradient that is there, and loss
+// alone.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { load, type CrossEntropyOptions, type Dtype, type Engine, type LabelsInput, type Tensor } from "sparse-xent";
+import { load, type CrossEntropyOptions, type Dtype, type Engine, type LabelsInput, type PerClass, type Tensor } from "sparse-xent";
 import { haveSameBits } from "./support.ts";
 
 type Written = number | string;
@@ -10,20 +11,24 @@ interface Numbers {
   readonly values: readonly Written[];
   readonly bits?: readonly number[];
 }
-type Results = Readonly<Record<string, Written | readonly Written[]>>;
+type Result = Written | readonly Written[];
+/** By name; those of `perClass` once more. */
+type Results = Readonly<Record<string, Result | Readonly<Record<string, Result>>>>;
 interface Case {
   readonly name: string;
   readonly logits: Numbers;
   readonly labels: Numbers;
   readonly options: Readonly<Record<string, unknown>>;
+  /** What the gradient is added to. */
+  readonly previous?: Numbers;
   readonly expect: Results;
   readonly bound: Results;
 }
 
 /** Cases that each file must hold, so that none can go missing unseen. */
 const counts: Readonly<Record<string, number>> = {
-  "torch.json": 260,
-  "tensorflow.json": 57,
+  "torch.json": 286,
+  "tensorflow.json": 63,
   "keras.json": 101,
   "onnx.json": 52,
   "optax.json": 68,
@@ -65,7 +70,7 @@ function elements(tensor: Tensor): number[] {
 }
 
 /** Fails unless `got` is within `bound` of `expected`; a bound of 0 asks for the same bits. */
-function within(what: string, got: number | readonly number[], expected: Results[string], bound: Results[string] | undefined): void {
+function within(what: string, got: number | readonly number[], expected: Result, bound: Result | undefined): void {
   const list = <T>(value: T | readonly T[]): readonly T[] => (Array.isArray(value) ? (value as readonly T[]) : [value as T]);
   const [a, b, limits] = [list(got), list(expected).map(number), list(bound ?? 0).map(number)];
   expect(a.length, what).toBe(b.length);
@@ -77,12 +82,20 @@ function within(what: string, got: number | readonly number[], expected: Results
   }
 }
 
+type Sums = Readonly<Partial<Record<keyof PerClass, Result>>>;
+
+/** The same for sums by label, of which only those of the losses may differ. */
+function sumsWithin(got: PerClass, expected: Sums, bound: Sums): void {
+  expect(Object.keys(got)).toEqual(Object.keys(expected));
+  for (const [column, sums] of Object.entries(expected) as [keyof PerClass, Result][]) within(`perClass.${column}`, Array.from(got[column]), sums, bound[column]);
+}
+
 function check(xent: Engine, golden: Case): void {
   const before = xent.info.usedBytes;
   const logits = tensorOf(xent, golden.logits);
   const labels = tensorOf(xent, golden.labels);
   const options = Object.fromEntries(Object.entries(golden.options).map(([name, value]) => [name, optionOf(xent, name, value)])) as CrossEntropyOptions;
-  const grad = xent.tensor(logits.dtype, logits.shape);
+  const grad = golden.previous ? tensorOf(xent, golden.previous) : xent.tensor(logits.dtype, logits.shape);
   const made: unknown[] = [logits, labels, grad, ...Object.values(options)];
   const run = (more: CrossEntropyOptions): Record<string, unknown> => {
     const result = xent.crossEntropy(logits as Tensor<"f32">, labels as LabelsInput, { ...options, ...more }) as unknown as Record<string, unknown>;
@@ -92,14 +105,17 @@ function check(xent: Engine, golden: Case): void {
   const values = (result: unknown): number | number[] => (typeof result === "number" ? result : elements(result as Tensor));
 
   const alone = run({});
-  const result = run({ grad });
+  const result = run({ grad, accumulate: golden.previous !== undefined });
   expect(values(result["loss"]), "loss alone").toEqual(values(alone["loss"]));
   for (const [name, expected] of Object.entries(golden.expect)) {
-    if (name === "weightSum" || name === "denominator") within(name, values(result[name]), expected, Math.max(Math.abs(number(expected as Written)) * 1e-12, 0));
-    else within(name, values(name === "grad" ? grad : result[name]), expected, golden.bound[name]);
+    if (name === "weightSum" || name === "denominator") within(name, values(result[name]), expected as Written, Math.max(Math.abs(number(expected as Written)) * 1e-12, 0));
+    else if (name === "perClass") sumsWithin(result[name] as PerClass, expected as Sums, golden.bound[name] as Sums);
+    else within(name, values(name === "grad" ? grad : result[name]), expected as Result, golden.bound[name] as Result | undefined);
   }
-  run({ grad: logits });
-  expect(haveSameBits(logits, grad), "in place has the same bits").toBe(true);
+  if (golden.previous === undefined) {
+    run({ grad: logits });
+    expect(haveSameBits(logits, grad), "in place has the same bits").toBe(true);
+  }
   for (const value of made) (value as Partial<Tensor> | null)?.dispose?.();
   expect(xent.info.usedBytes, "memory returns").toBe(before);
 }

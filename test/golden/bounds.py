@@ -74,6 +74,21 @@ def row_bounds(row, x, g, o, dtype, tolerance):
     return np.where(nothing, 0.0, g * (allowed + tiny * max(1.0, parts["a"] + parts["c"])))
 
 
+def sum_bounds(grad, total, dtype):
+    """Of a gradient that was added to another, with one rounding to its dtype. Where nothing was added, the bound stays 0."""
+    step = GRAD_ROUNDING[dtype][0] or unit(dtype)
+    return np.where(grad > 0, grad + step * np.abs(total), 0.0)
+
+
+def per_class_bounds(result, per_row):
+    """Of the sums over the rows of each label: the rows' own bounds, and none for counts."""
+    loss = np.zeros(result["classes"])
+    for row, bound in zip(result["rows"], per_row):
+        if row.kind in ("active", "inactive"):
+            loss[row.label] += bound
+    return {"loss": loss, "weight": 1e-12 * np.abs(result["perClass"]["weight"]), "count": 0.0, "correct": 0.0}
+
+
 def log_bounds(result, dtype, tolerance):
     """Bounds for logSumExp and targetLogProb, one for each row."""
     tiny = smallest(dtype, result["classes"], 0.0)

@@ -107,33 +107,44 @@ def option_json(value):
     return value if isinstance(value, str) or value is None else number(value)
 
 
-def case(name, peer, logits, labels, options, expect, tolerance=1e-11, label_dtype="i32", digits=14, labels_shape=None):
-    """Builds one case from the peer's numbers, after comparing all of them with the definition."""
+def case(name, peer, logits, labels, options, expect, tolerance=1e-11, label_dtype="i32", digits=14, labels_shape=None, previous=None):
+    """Builds one case from the peer's numbers, after comparing all of them with the definition. `previous`, as logits are, is what the gradient is added to."""
     labels = np.asarray(labels, object)
     result = definition.cross_entropy(logits.values, labels, options)
     o = result["options"]
+    if previous is not None:
+        result["previous"], result["grad"] = previous, result["grad"] + previous.values
     allowed = allowances(result, logits.values, logits.dtype, tolerance)
     strict = allowances(result, logits.values, "f64", tolerance)
     for key in expect:
-        check(f"{peer}: {name}: {key}", expect[key], result[key], strict.get(key, 0.0))
+        columns = definition.PER_CLASS if key == "perClass" else [None]
+        for column in columns:
+            of = lambda values: values if column is None else values[column]
+            check(f"{peer}: {name}: {column or key}", of(expect[key]), of(result[key]), of(strict[key]) if key in strict else 0.0)
     told = {"loss": _value(expect["loss"], result["loss"], digits)}
     if "grad" in expect:
-        told["grad"] = _values(expect["grad"], result["grad"], digits)
+        # A sum has more digits than its bound, which is of what was added.
+        told["grad"] = _values(expect["grad"], result["grad"], digits if previous is None else None)
     told |= {"validCount": result["validCount"], "invalidCount": result["invalidCount"], "weightSum": number(result["weightSum"]),
              "denominator": number(result["denominator"]), "lossSum": number(result["lossSum"], digits=digits)}
     bound = {key: shortened(allowed[key]) for key in ("loss", "grad", "lossSum") if key != "grad" or "grad" in expect}
     for key in o["outputs"]:
         value = expect.get(key, result[key])
+        if key == "perClass":
+            told[key] = {column: numbers(value[column], digits) for column in definition.PER_CLASS}
+            bound[key] = {"loss": shortened(allowed[key]["loss"])}
+            continue
         told[key] = [int(v) for v in value] if key == "predictions" else numbers(value, digits)
         if key == "predictions":
             told["correctCount"] = result["correctCount"]
         else:
             bound[key] = shortened(allowed[key])
-    return {
+    out = {
         "name": name, "peer": peer, "tolerance": tolerance, "logits": logits.json(),
         "labels": {"dtype": label_dtype, "shape": list(labels_shape or labels.shape), "values": [number(int(y)) for y in labels.reshape(-1)]},
         "options": option_json(options), "expect": told, "bound": bound,
     }
+    return out if previous is None else out | {"previous": previous.json()}
 
 
 def _value(peer, ours, digits):
@@ -152,7 +163,11 @@ def allowances(result, logits, dtype, tolerance):
     total = float(np.sum(per_row))
     loss = per_row if np.ndim(result["loss"]) else (0.0 if result["empty"] else total / abs(result["denominator"]))
     lse, target = bounds.log_bounds(result, dtype, tolerance)
-    return {"loss": loss, "lossSum": total, "grad": bounds.grad_bounds(result, logits, dtype, tolerance), "logSumExp": lse, "targetLogProb": target}
+    grad = bounds.grad_bounds(result, logits, dtype, tolerance)
+    if "previous" in result:
+        grad = bounds.sum_bounds(grad, result["grad"], dtype)
+    classes = bounds.per_class_bounds(result, per_row)
+    return {"loss": loss, "lossSum": total, "grad": grad, "logSumExp": lse, "targetLogProb": target, "perClass": classes}
 
 
 def shortened(bound):
@@ -184,7 +199,7 @@ def write(peer, made_with, cases):
     blocks = []
     for c in cases:
         head = ", ".join(f'"{k}": {compact(c[k])}' for k in ("name", "peer", "tolerance"))
-        lines = [f'  "{k}": {compact(c[k])}' for k in ("logits", "labels", "options", "expect", "bound")]
+        lines = [f'  "{k}": {compact(c[k])}' for k in ("logits", "labels", "options", "previous", "expect", "bound") if k in c]
         blocks.append("{ " + head + ",\n" + ",\n".join(lines) + " }")
     made = compact({"by": f"from_{peer}.py", "with": made_with})
     text = f'{{ "made": {made},\n"cases": [\n' + ",\n".join(blocks) + "\n] }\n"

@@ -14,6 +14,7 @@ DEFAULTS = {
     "upstream": 1.0, "zLoss": 0.0, "focalGamma": 0.0, "poly1Epsilon": 0.0, "logitScale": 1.0, "input": "logits",
     "probsEpsilon": 1e-7, "probsNormalize": "before", "classMask": None, "labelMatrix": None, "outputs": [],
 }
+PER_CLASS = ("loss", "weight", "count", "correct")
 F64 = np.float64
 
 
@@ -256,8 +257,19 @@ def cross_entropy(logits, labels, options):
         "invalidCount": sum(row.is_bad_label for row in rows), "logSumExp": np.array([row.lse for row in rows]),
         "targetLogProb": np.array([row.target_log_prob for row in rows]), "predictions": [row.prediction for row in rows],
         "correctCount": sum(row.kind in ("active", "inactive") and row.prediction == row.label for row in rows),
+        "perClass": per_class(rows, classes),
         "rows": rows, "upstream": upstream, "axis": axis, "classes": classes, "empty": empty, "options": o,
     }
+
+
+def per_class(rows, classes):
+    """Sums over the rows of each label that is a class and not ignored."""
+    totals = {name: np.zeros(classes) for name in PER_CLASS}
+    for row in rows:
+        if row.kind in ("active", "inactive"):
+            for name, value in zip(PER_CLASS, (row.loss, row.weight, 1.0, float(row.prediction == row.label))):
+                totals[name][row.label] += value
+    return totals
 
 
 def decide(x, y, omega, v, kept, ignore, matrix, o):

@@ -56,6 +56,13 @@ class Book:
         expect = op(logits, labels, filled(options)["upstream"], more.get("label_dtype", "i32"), xla)
         self.put(name, logits, labels, options, expect, **more)
 
+    def add_to(self, name, logits, labels, options, before):
+        """backprop, times the upstream row by row, assigned on top of a gradient that is there."""
+        expect = op(logits, labels, filled(PRESET | options)["upstream"])
+        total = tf.Variable(before.values)
+        total.assign_add(expect["grad"])
+        self.put(name, logits, labels, PRESET | options, expect | {"grad": total.numpy()}, previous=before)
+
     def put(self, name, logits, labels, options, expect, **more):
         self.cases.append(cases.case(name, "tensorflow", logits, labels, options, expect, **more))
 
@@ -74,6 +81,21 @@ def kernels(book):
     book.add("op the same upstream for every row", painted("f32", (3, 4), 2052), [1, 0, 3], {"upstream": -0.5})
     book.add("op one class", Logits("f32", [[3.0], [-8.0]]), [0, 0])
     book.add("op 2 classes is the logistic loss", Logits("f32", [[0, 3], [0, -3]]), [1, 1])
+
+
+def added(book):
+    """A gradient that is added to, and sums by label."""
+    for at, dtype in enumerate(DTYPES):
+        before = painted(dtype, (4, 3), 2210 + at, reach=1.0)
+        book.add_to(f"op added to a gradient, upstream per row {dtype}", painted(dtype, (4, 3), 2200 + at), drawn_labels((4,), 3, 2200 + at), {"upstream": [1, 0.25, -3, 2]}, before)
+    for at, dtype in enumerate(("f32", "f64")):
+        x, y = painted(dtype, (2, 5, 4), 2220 + at), drawn_labels((2, 5), 3, 2220 + at)
+        expect, flat = op(x, y), tf.constant(np.asarray(y, np.int64).reshape(-1))
+        hits = tf.equal(tf.argmax(tf.constant(x.values), -1), tf.reshape(flat, (2, 5)))
+        by_label = lambda values: tf.math.unsorted_segment_sum(tf.reshape(tf.cast(values, tf.float64), (-1,)), flat, 4).numpy()
+        ones = by_label(tf.ones(10))
+        expect["perClass"] = {"loss": by_label(expect["loss"]), "weight": ones, "count": ones, "correct": by_label(hits)}
+        book.put(f"op losses summed by label {dtype}", x, y, PRESET | {"outputs": ["perClass"]}, expect)
 
 
 def special(book):
@@ -111,7 +133,7 @@ def version_one(book):
 
 def make():
     book = Book()
-    for part in (kernels, special, version_one):
+    for part in (kernels, added, special, version_one):
         part(book)
     cases.write("tensorflow", {"tensorflow": tf.__version__, "numpy": np.__version__}, book.cases)
 

@@ -20,10 +20,11 @@ LAYOUTS = {"[N,C]": (3, 4), "[N,C,d1]": (2, 3, 3), "[N,C,H,W]": (1, 3, 2, 3)}
 NATIVE = {"axis", "reduction", "classWeight", "ignoreIndex", "labelSmoothing", "upstream", "emptyMean", "input", "outputs"}
 
 
-def torch_results(logits, labels, options):
-    """loss and grad of PyTorch, and what `outputs` asks for."""
+def torch_results(logits, labels, options, previous=None):
+    """loss and grad of PyTorch, and what `outputs` asks for. backward() adds to `previous`, if there is one."""
     o = filled(options)
     x = torch.tensor(logits.values, dtype=torch.float64, requires_grad=True)
+    x.grad = None if previous is None else torch.tensor(previous.values)
     axis = o["axis"] % x.ndim
     z = x.movedim(axis, 1) if x.ndim > 1 else x
     y, ignore = torch_labels(labels, o)
@@ -33,7 +34,19 @@ def torch_results(logits, labels, options):
     if loss.requires_grad and x.numel():
         loss.backward(upstream)
     out = {"loss": loss.detach().numpy(), "grad": np.zeros(x.shape) if x.grad is None else x.grad.numpy()}
-    return out | torch_outputs(x.detach().movedim(axis, 1) if x.ndim > 1 else x.detach(), y, ignore, o)
+    if o["outputs"] == ["perClass"]:
+        return out | {"perClass": grouped(logits, labels, options, z.detach(), y, ignore)}
+    return out | torch_outputs(z.detach(), y, ignore, o)
+
+
+def grouped(logits, labels, options, z, y, ignore):
+    """perClass: PyTorch's loss of each row, its weight, 1, and whether its largest logit is its label's, added up by label."""
+    each = torch_results(logits, labels, {key: value for key, value in options.items() if key != "outputs"} | {"reduction": "none"})
+    known, o = y != ignore, filled(options)
+    omega = torch.tensor(per_row(o["sampleWeight"], tuple(y.shape)).reshape(y.shape))
+    v = torch.tensor(class_weights(o["classWeight"], z.shape[1]))
+    columns = {"loss": torch.tensor(each["loss"]), "weight": v[torch.where(known, y, 0)] * omega, "count": torch.ones_like(omega), "correct": (z.argmax(1) == y).double()}
+    return {name: torch.zeros(z.shape[1], dtype=torch.float64).index_add(0, y[known], column[known]).numpy() for name, column in columns.items()}
 
 
 def torch_labels(labels, o):
@@ -100,8 +113,8 @@ class Book:
     def __init__(self):
         self.cases = []
 
-    def add(self, name, logits, labels, options, **more):
-        self.put(name, logits, labels, options, torch_results(logits, labels, options), **more)
+    def add(self, name, logits, labels, options, previous=None, **more):
+        self.put(name, logits, labels, options, torch_results(logits, labels, options, previous), previous=previous, **more)
 
     def put(self, name, logits, labels, options, expect, **more):
         self.cases.append(cases.case(name, "torch", logits, labels, options, expect, **more))
@@ -274,6 +287,39 @@ def outputs(book):
     book.add("an inactive row still has outputs", painted("f32", (3, 4), 1111), drawn_labels((3,), 4, 1111), {"sampleWeight": [1, 0, 1], "outputs": every})
 
 
+def sums_per_class(book):
+    """perClass: sums over the rows of each label."""
+    every = {"outputs": ["perClass"]}
+    for at, dtype in enumerate(DTYPES):
+        book.add(f"per class {dtype}", painted(dtype, (7, 4), 1300 + at), drawn_labels((7,), 4, 1300 + at, -100), {"ignoreIndex": -100} | every)
+    weighted = {"classWeight": V3, "sampleWeight": [1, 0.5, 0, 2, 0.25, 3, 1, 0], "ignoreIndex": 255}
+    for at, (reduction, smoothing) in enumerate(itertools.product(("none", "mean"), (0, 0.125))):
+        x, y = painted(DTYPES[at % 2], (2, 3, 4), 1310 + at), drawn_labels((2, 4), 3, 1310 + at, 255)
+        book.add(f"per class weights of both kinds smoothing {smoothing} {reduction} axis 1", x, y, {"axis": 1, "reduction": reduction, "labelSmoothing": smoothing} | weighted | every, label_dtype="u8")
+    book.add("per class focal z-loss sum", painted("f32", (5, 3), 1320), [2, 2, 1, 2, 1], {"reduction": "sum", "focalGamma": 2.0, "zLoss": 0.01} | every)
+    book.add("per class a NaN row spoils its own label only", Logits("f32", [[1, math.nan, 0], [1, 2, 0], [0.5, 0, 3]]), [0, 1, 2], every)
+    # 300 rows: more than one block of rows, and labels that a block lacks.
+    x, y = painted("f32", (300, 2), 1321), np.array([0 if at < 256 else 1 for at in range(300)], object)
+    expect = torch_results(x, y, {"reduction": "sum"} | every)
+    book.put("per class over 300 rows in order of their labels", x, y, {"reduction": "sum"} | every, {key: expect[key] for key in ("loss", "perClass")})
+
+
+def accumulating(book):
+    """x.grad holds a gradient before backward(), which adds to it."""
+    ignoring = {"ignoreIndex": -100}
+    for at, dtype in enumerate(DTYPES):
+        before = painted(dtype, (4, 4), 1400 + at, reach=1.0)
+        book.add(f"added to a gradient {dtype}", painted(dtype, (4, 4), 1410 + at), drawn_labels((4,), 4, 1410 + at, -100), {"classWeight": V4, "labelSmoothing": 0.125} | ignoring, before)
+        before = drawn(dtype, (1, 19), 1420 + at, 0.5)
+        book.add(f"added to a gradient of full mantissas none {dtype}", drawn(dtype, (1, 19), 1430 + at), [7], {"reduction": "none", "upstream": -1.5}, before)
+        before = painted(dtype, (1, 3, 5), 1440 + at, reach=1.0)
+        book.add(f"added to a gradient of class planes sum {dtype}", painted(dtype, (1, 3, 5), 1450 + at), drawn_labels((1, 5), 3, 1450 + at, -100), {"axis": 1, "reduction": "sum", "focalGamma": 2.0, "zLoss": 0.01} | ignoring, before)
+    x, before = painted("f32", (3, 4), 1460), painted("f32", (3, 4), 1461, reach=1.0)
+    book.add("added to a gradient by every row's own upstream", x, [3, 0, 1], {"reduction": "none", "upstream": [2, 0, -1]}, before)
+    book.add("added to a gradient with weights of both kinds", x, [3, 0, 1], {"classWeight": V4, "sampleWeight": [2, 0, 0.5]}, before)
+    book.add("added to a gradient, all rows ignored", x, [-100] * 3, ignoring | {"emptyMean": "nan"}, before)
+
+
 def masks_and_matrices(book):
     """classMask: PyTorch sees the kept columns only. labelMatrix: PyTorch's class probabilities as targets."""
     mask = [1, 0, 1, 1, 0]
@@ -302,7 +348,7 @@ def masks_and_matrices(book):
 
 def make():
     book = Book()
-    for part in (grid, dtypes, sample_weights, terms, upstreams, labels, axes, edges, log_probs, outputs, masks_and_matrices):
+    for part in (grid, dtypes, sample_weights, terms, upstreams, labels, axes, edges, log_probs, outputs, sums_per_class, accumulating, masks_and_matrices):
         part(book)
     cases.write("torch", {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}, book.cases)
 

@@ -152,19 +152,62 @@ trait Label: Copy {
     fn float(self) -> f64 {
         f64::NAN
     }
+    /// Does the work of [`classify`] where it is little: every label is a class or the one label to skip. Gives the number
+    /// of skipped rows; `None`, with anything in `into`, where there is more to say.
+    fn all_plain(labels: &[Self], classes: usize, ignore: &[i128], into: &mut [i32]) -> Option<usize> {
+        let _ = (labels, classes, ignore, into);
+        None
+    }
 }
 
+/// Integers, each with the unsigned type in which a negative label is beyond every class. No branch in the loop: the
+/// compiler makes vectors of it.
 macro_rules! integer_label {
-    ($($type:ty),*) => {$(
+    ($($type:ty as $wide:ty),*) => {$(
         impl Label for $type {
             #[inline(always)]
             fn integer(self) -> Option<i128> {
                 Some(i128::from(self))
             }
+            #[expect(
+                clippy::allow_attributes,
+                reason = "which of the lints below apply depends on the type"
+            )]
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_possible_wrap,
+                clippy::cast_sign_loss,
+                clippy::cast_lossless,
+                clippy::unnecessary_cast,
+                reason = "a class is below 2^31, and what is no class is not kept"
+            )]
+            fn all_plain(labels: &[$type], classes: usize, ignore: &[i128], into: &mut [i32]) -> Option<usize> {
+                let limit = classes as $wide;
+                let mut beyond = false;
+                let mut matches = ignore.iter().filter_map(|value| <$type>::try_from(*value).ok());
+                let Some(skipped) = matches.next() else {
+                    for (class, label) in into.iter_mut().zip(labels) {
+                        beyond |= *label as $wide >= limit;
+                        *class = *label as i32;
+                    }
+                    return (!beyond).then_some(0);
+                };
+                if matches.next().is_some() {
+                    return None;
+                }
+                let mut ignored = 0_i32;
+                for (class, label) in into.iter_mut().zip(labels) {
+                    let skip = *label == skipped;
+                    beyond |= (*label as $wide >= limit) & !skip;
+                    ignored += i32::from(skip);
+                    *class = if skip { IGNORED } else { *label as i32 };
+                }
+                (!beyond).then_some(usize::try_from(ignored).ok()?)
+            }
         }
     )*};
 }
-integer_label!(u8, i8, u16, i16, u32, i32, u64, i64);
+integer_label!(u8 as u32, i8 as u32, u16 as u32, i16 as u32, u32 as u32, i32 as u32, u64 as u64, i64 as u64);
 
 macro_rules! float_label {
     ($type:ty, $bound:expr) => {
@@ -198,7 +241,13 @@ pub(crate) fn float_bound(labels: &Labels<'_>) -> u64 {
 )]
 fn classify<T: Label>(labels: &[T], start: usize, rule: &LabelRule<'_>, into: &mut [i32]) -> Findings {
     let mut found = Findings::default();
-    for (offset, (class, label)) in into.iter_mut().zip(&labels[start..]).enumerate() {
+    let labels = &labels[start..][..into.len()];
+    if rule.kept.is_none()
+        && let Some(ignored) = T::all_plain(labels, rule.classes, rule.ignore, into)
+    {
+        return Findings { ignored, ..found };
+    }
+    for (offset, (class, label)) in into.iter_mut().zip(labels).enumerate() {
         let index = start + offset;
         let Some(value) = label.integer() else {
             note(&mut found.not_integer, index, label.float());

@@ -10,14 +10,15 @@
 /// What a sweep over a row gathers. Differences are of logits and are scaled by `logit_scale` after they are taken.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowStats {
-    /// What was subtracted from each logit before `exp`: the largest logit.
+    /// What was subtracted from each logit before `exp`: the largest logit, or the largest of the classes other than the
+    /// label; any number where all of those are -inf.
     pub(crate) shift: f64,
     /// The label's logit.
     pub(crate) label: f64,
     /// The sum of `exp(scale (x[j] - shift))` over the classes other than the label.
     pub(crate) rest: f64,
-    /// The sum of `t[k] scale (x[k] - shift)` over all classes, with `t` 1, the class weights, or the label's row of
-    /// the label matrix; 0 where no option asks for it.
+    /// The sum of `t[k] scale (x[k] - shift)` over the classes other than the label, with `t` 1, the class weights, or the
+    /// label's row of the label matrix; 0 where no option asks for it.
     pub(crate) moment: f64,
 }
 
@@ -95,26 +96,15 @@ impl Objective {
 
     /// The row's loss and the coefficients of `upstream` times its gradient.
     ///
-    /// With `R = rest / exp(scale (label - shift))`, the loss is `ln_1p(R)` and the label's probability `1 / (1 + R)`.
-    /// `R` never contains the label's own 1, so a confident row keeps its digits.
+    /// With `R`, the sum of `exp(scale (x[j] - x[label]))` over the other classes, the loss is `ln_1p(R)` and the label's
+    /// probability `1 / (1 + R)`. `R` never contains the label's own 1, so a confident row keeps its digits.
     pub(crate) fn row(&self, stats: &RowStats, weights: &RowWeights, upstream: f64) -> RowResult {
         let lead = self.scale * (stats.label - stats.shift);
-        // `own` is the label's exponential. Where it is not 1 the shift is the maximum, which is among the others:
-        // rest >= 1, and the two terms of the loss are positive.
-        let (own, ln_total) = if lead == 0.0 {
-            (1.0, libm::log1p(stats.rest))
-        } else {
-            let own = libm::exp(lead);
-            (own, libm::log1p(stats.rest + (own - 1.0)))
-        };
-        let total = stats.rest + own;
-        let nll = if lead == 0.0 { ln_total } else { ln_total - lead };
+        let Share { nll, ln_total, miss, hit, factor } = Share::new(lead, stats.rest);
         let log_sum_exp = self.scale * stats.shift + ln_total;
-        let miss = stats.rest / total;
-        let hit = own / total;
         let step = upstream * self.scale;
         if self.matrix {
-            return self.matrix_row(stats, weights, step, (total, miss, ln_total, nll, log_sum_exp));
+            return self.matrix_row(stats, weights, step, (factor, miss, ln_total, nll, log_sum_exp));
         }
 
         let (value, slope) = self.modulated(nll, miss, hit);
@@ -135,7 +125,7 @@ impl Objective {
             };
             let share = self.smoothing * outside / self.classes;
             if share != 0.0 {
-                loss += share * (v_total * ln_total - stats.moment);
+                loss += share * (times(v_label, nll) + (v_total - v_label) * ln_total - stats.moment);
                 a += share * v_total;
                 bias = -share;
                 label_bias = -share * v_label;
@@ -154,7 +144,7 @@ impl Objective {
             log_prob: -nll,
             log_sum_exp,
             gradient: Coefficients {
-                scale: step * a / total,
+                scale: step * a * factor,
                 bias: step * bias,
                 target: Some(step * target + 0.0),
             },
@@ -182,7 +172,7 @@ impl Objective {
         stats: &RowStats,
         weights: &RowWeights,
         step: f64,
-        (total, miss, ln_total, nll, log_sum_exp): (f64, f64, f64, f64, f64),
+        (factor, miss, ln_total, nll, log_sum_exp): (f64, f64, f64, f64, f64),
     ) -> RowResult {
         let pull = self.z_loss * weights.sample;
         let squared = if pull == 0.0 { 0.0 } else { pull * log_sum_exp * log_sum_exp };
@@ -191,11 +181,56 @@ impl Objective {
         // a + bias without its cancellation, so that a confident row keeps its digits.
         let closed = weights.sample * (weights.moment_total - weights.class) + tilt;
         let target = (miss < 0.5).then_some(step * (closed - a * miss) + 0.0);
+        let others = (weights.moment_total - weights.class) * ln_total;
         RowResult {
-            loss: weights.sample * (weights.moment_total * ln_total - stats.moment) + squared + 0.0,
+            loss: weights.sample * (times(weights.class, nll) + others - stats.moment) + squared + 0.0,
             log_prob: -nll,
             log_sum_exp,
-            gradient: Coefficients { scale: step * a / total, bias: -step * weights.sample, target },
+            gradient: Coefficients { scale: step * a * factor, bias: -step * weights.sample, target },
         }
+    }
+}
+
+/// A product in which a weight of 0 takes an infinite loss out.
+fn times(weight: f64, loss: f64) -> f64 {
+    if weight == 0.0 { 0.0 } else { weight * loss }
+}
+
+/// The label's part in a row's softmax.
+struct Share {
+    /// `-ln softmax(z)[label]`.
+    nll: f64,
+    /// The logarithm of the sum of all exponentials, relative to the shift.
+    ln_total: f64,
+    /// The probability of the other classes, and the label's.
+    miss: f64,
+    hit: f64,
+    /// What the exponentials are multiplied by to be probabilities.
+    factor: f64,
+}
+
+impl Share {
+    /// Of a label whose scaled logit is `lead` above the shift, where the others' exponentials add up to `rest`.
+    fn new(lead: f64, rest: f64) -> Self {
+        if rest == 0.0 {
+            return Self { nll: 0.0, ln_total: lead, miss: 0.0, hit: 1.0, factor: 0.0 };
+        }
+        if lead > 0.0 {
+            let near = libm::exp(-lead);
+            let (others, total) = (rest * near, 1.0 + rest * near);
+            let nll = libm::log1p(others);
+            return Self {
+                nll,
+                ln_total: lead + nll,
+                miss: others / total,
+                hit: 1.0 / total,
+                factor: near / total,
+            };
+        }
+        // The shift is the maximum and is among the others: rest >= 1, and the two terms of the loss are positive.
+        // Otherwise the label is the maximum itself, and `own` is exactly 1.
+        let own = libm::exp(lead);
+        let (total, ln_total) = (rest + own, libm::log1p(rest + (own - 1.0)));
+        Self { nll: ln_total - lead, ln_total, miss: rest / total, hit: own / total, factor: 1.0 / total }
     }
 }

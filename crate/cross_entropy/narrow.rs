@@ -3,11 +3,11 @@
 use super::deliver::{gather, scatter};
 use super::plan::Kept;
 use super::rows::{Columns, Rules};
-use super::tile::Site;
+use super::tile::{Site, TileRows};
 use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{Element, GradElement};
-use crate::kernels::planes::{self, Line, WIDTH};
+use crate::kernels::planes::{self, Grad, Line, Tile, WIDTH};
 use crate::parallel::PerWorker;
 use crate::simd::Isa;
 
@@ -32,6 +32,7 @@ impl Call<'_> {
         let outputs = (gradient, results.by_rows(UNIT), PerWorker::new(&mut scratch, width));
         self.executor.run(units, self.cancel, outputs, |_, unit, (mut gradient, columns, scratch)| {
             let mut columns = Columns::new(columns);
+            let mut state = TileRows::new();
             let end = columns.losses.len();
             for start in (0..end).step_by(WIDTH) {
                 let rows = start..end.min(start + WIDTH);
@@ -40,7 +41,8 @@ impl Call<'_> {
                 let access = Access::in_unit(logits, &mut gradient, first_row * classes, cells);
                 let mut site = Block { access, classes };
                 let labels = &self.scan.classes[first_row..][..rows.len()];
-                rules.tile::<I, E, G, _>(first_row, labels, &mut site, &mut columns.rows(rows), scratch);
+                let mut columns = columns.rows(rows);
+                rules.tile::<I, E, G, _>(first_row, labels, &mut site, &mut columns, &mut state, scratch);
             }
         })?;
         Ok(())
@@ -53,44 +55,70 @@ struct Block<'a, E, G> {
     classes: usize,
 }
 
+impl<E: Element, G: GradElement<E>> Block<'_, E, G> {
+    /// The gradient, where it is in single precision.
+    fn single(&mut self) -> Option<&mut [f32]> {
+        match &mut self.access {
+            Access::Loss(_) => None,
+            Access::Apart(_, grad) => G::as_f32_mut(grad),
+            Access::InPlace(x) => E::as_f32_mut(x),
+        }
+    }
+}
+
 impl<E: Element, G: GradElement<E>> Site<E, G> for Block<'_, E, G> {
     fn wants_gradient(&self) -> bool {
         !matches!(self.access, Access::Loss(_))
     }
 
-    fn load<I: Isa>(&self, kept: Option<&Kept>, lines: &mut [Line]) {
+    fn load<I: Isa>(&self, kept: Option<&Kept>, tile: &mut Tile<'_>) {
         let x = self.access.logits();
         match (E::as_f32(x), kept) {
-            (Some(x), None) => transpose_in::<I>(x, self.classes, lines),
+            (Some(x), None) => transpose_in::<I>(x, self.classes, tile.lines),
             _ => {
                 let mut row = [0.0_f32; NARROW];
                 for (index, x) in x.chunks_exact(self.classes).enumerate() {
                     gather(x, kept, &mut row);
-                    lines.iter_mut().zip(row).for_each(|(line, x)| line[index] = x);
+                    tile.lines.iter_mut().zip(row).for_each(|(line, x)| line[index] = x);
                 }
             }
+        }
+    }
+
+    fn write<I: Isa, const BIASED: bool>(&mut self, grad: &Grad<'_, I>) -> bool {
+        let classes = self.classes;
+        match self.single() {
+            Some(g) if g.len() == WIDTH * classes => {
+                transpose_out::<I, BIASED>(grad, classes, g);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn set(&mut self, row: usize, class: usize, value: f32) {
+        let at = row * self.classes + class;
+        if let Some(g) = self.single() {
+            g[at] = value;
         }
     }
 
     fn store<I: Isa>(&mut self, kept: Option<&Kept>, lines: &[Line], adds: Option<&Line>) {
         match &mut self.access {
             Access::Loss(_) => {}
-            Access::Apart(_, grad) => store::<I, G>(grad, self.classes, kept, lines, adds),
-            Access::InPlace(x) => store::<I, E>(x, self.classes, kept, lines, None),
+            Access::Apart(_, grad) => store(grad, self.classes, kept, lines, adds),
+            Access::InPlace(x) => store(x, self.classes, kept, lines, None),
         }
     }
 }
 
-fn store<I: Isa, G: Element>(
+fn store<G: Element>(
     grad: &mut [G],
     classes: usize,
     kept: Option<&Kept>,
     lines: &[Line],
     adds: Option<&Line>,
 ) {
-    if let (Some(grad), None, None) = (G::as_f32_mut(grad), kept, adds) {
-        return transpose_out::<I>(lines, classes, grad);
-    }
     let mut row = [0.0_f32; NARROW];
     for (index, grad) in grad.chunks_exact_mut(classes).enumerate() {
         if adds.is_some_and(|adds| adds[index] == 0.0) {
@@ -101,58 +129,58 @@ fn store<I: Isa, G: Element>(
     }
 }
 
-/// Rows side by side to lines, four rows and four classes at a time; the last four classes may overlap those before.
+/// Rows side by side to lines, four rows and four classes at a time; the last four classes may overlap those before. A
+/// row of fewer than four classes is read with what comes after it.
 fn transpose_in<I: Isa>(x: &[f32], classes: usize, lines: &mut [Line]) {
-    let mut blocks = x.chunks_exact(4 * classes);
     let mut row = 0;
-    if classes >= 4 {
-        for block in &mut blocks {
-            let (a, rest) = block.split_at(classes);
-            let (b, rest) = rest.split_at(classes);
-            let (c, d) = rest.split_at(classes);
-            let mut put = |first: usize, block: [&[f32; 4]; 4]| {
-                for (line, column) in lines[first..first + 4].iter_mut().zip(I::transpose(block)) {
-                    line.as_chunks_mut::<4>().0[row / 4] = column;
-                }
-            };
-            let chunks =
-                a.as_chunks().0.iter().zip(b.as_chunks().0).zip(c.as_chunks().0.iter().zip(d.as_chunks().0));
-            for (index, ((a, b), (c, d))) in chunks.enumerate() {
-                put(4 * index, [a, b, c, d]);
+    while let Some(block) = x.get(row * classes..).filter(|block| block.len() >= 3 * classes + classes.max(4))
+    {
+        let mut put = |first: usize| {
+            let piece =
+                |index: usize| block[index * classes + first..].first_chunk().expect("as filtered above");
+            let columns = I::transpose([piece(0), piece(1), piece(2), piece(3)]);
+            for (line, column) in lines[first..classes.min(first + 4)].iter_mut().zip(columns) {
+                line.as_chunks_mut::<4>().0[row / 4] = column;
             }
-            if let (Some(a), Some(b), Some(c), Some(d)) =
-                (a.last_chunk(), b.last_chunk(), c.last_chunk(), d.last_chunk())
-            {
-                put(classes - 4, [a, b, c, d]);
-            }
-            row += 4;
+        };
+        (0..classes / 4).for_each(|index| put(4 * index));
+        if !classes.is_multiple_of(4) {
+            put(classes.saturating_sub(4));
         }
+        row += 4;
     }
-    for x in x[row * classes..].chunks_exact(classes) {
+    for (row, x) in x.chunks_exact(classes).enumerate().skip(row) {
         lines.iter_mut().zip(x).for_each(|(line, x)| line[row] = *x);
-        row += 1;
     }
 }
 
-/// Lines to rows side by side.
-fn transpose_out<I: Isa>(lines: &[Line], classes: usize, x: &mut [f32]) {
-    let mut row = 0;
-    if classes >= 4 {
-        for block in x.chunks_exact_mut(4 * classes) {
-            let mut put = |first: usize| {
-                let line = |class: usize| &lines[first + class].as_chunks::<4>().0[row / 4];
-                let rows = I::transpose([line(0), line(1), line(2), line(3)]);
-                for (index, values) in rows.iter().enumerate() {
-                    block[index * classes + first..][..4].copy_from_slice(values);
+/// The gradient of a whole tile to rows side by side, in the same way.
+fn transpose_out<I: Isa, const BIASED: bool>(grad: &Grad<'_, I>, classes: usize, x: &mut [f32]) {
+    for (lane, block) in x.chunks_exact_mut(I::LANES * classes).enumerate() {
+        let rows = grad.rows(lane);
+        if classes < 4 {
+            for class in 0..classes {
+                let column = I::lanes(rows.at::<BIASED>(class));
+                for (x, value) in block.chunks_exact_mut(classes).zip(column.as_ref()) {
+                    x[class] = *value;
                 }
-            };
-            (0..classes / 4).for_each(|index| put(4 * index));
-            put(classes - 4);
-            row += 4;
+            }
+            continue;
         }
-    }
-    for x in x[row * classes..].chunks_exact_mut(classes) {
-        x.iter_mut().zip(lines).for_each(|(x, line)| *x = line[row]);
-        row += 1;
+        let mut put = |first: usize| {
+            let columns: [I::Chunk; 4] =
+                core::array::from_fn(|class| I::lanes(rows.at::<BIASED>(first + class)));
+            for (part, rows) in block.chunks_exact_mut(4 * classes).enumerate() {
+                let piece = |class: usize| &columns[class].as_ref().as_chunks::<4>().0[part];
+                let values = I::transpose([piece(0), piece(1), piece(2), piece(3)]);
+                for (index, values) in values.iter().enumerate() {
+                    rows[index * classes + first..][..4].copy_from_slice(values);
+                }
+            }
+        };
+        (0..classes / 4).for_each(|index| put(4 * index));
+        if !classes.is_multiple_of(4) {
+            put(classes - 4);
+        }
     }
 }

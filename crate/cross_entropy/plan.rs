@@ -143,6 +143,19 @@ impl<'a> Plan<'a> {
         self.options.class_weight.map_or(1.0, |weights| weights.get(class))
     }
 
+    /// The one weight that all rows have which are not ignored, where it is not 0.
+    pub(super) fn uniform_weight(&self) -> Option<f64> {
+        match (self.options.class_weight, self.options.sample_weight) {
+            (None, RowValues::Scalar(weight)) if weight != 0.0 => Some(weight),
+            _ => None,
+        }
+    }
+
+    /// Whether each row weighs 1.
+    pub(super) fn is_unweighted(&self) -> bool {
+        self.uniform_weight() == Some(1.0)
+    }
+
     /// Whether the tile kernel can compute it, in single precision.
     pub(super) fn fits_tiles<E: Element>(&self) -> bool {
         !E::DOUBLE && self.reads_logits() && self.matrix.is_none()

@@ -6,6 +6,7 @@ use super::scan::{UNIT, Upstream};
 use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{Element, GradElement};
+use crate::kernels::planes::PlainRows;
 use crate::kernels::rows::{Apart, Cells, InPlace, ReadOnly, Row};
 use crate::kernels::{MomentOf, double, rows};
 use crate::objective::RowResult;
@@ -66,6 +67,18 @@ impl<'a, L: Element> Columns<'a, L> {
             log_sum_exp: self.log_sum_exp.as_deref_mut().map(|slice| &mut slice[range.clone()]),
             log_probs: self.log_probs.as_deref_mut().map(|slice| &mut slice[range.clone()]),
             predictions: self.predictions.as_deref_mut().map(|slice| &mut slice[range]),
+        }
+    }
+
+    /// All rows of a tile, but for their predictions.
+    pub(super) fn put_all(&mut self, rows: &PlainRows) {
+        L::narrow(&rows.loss[..self.losses.len()], self.losses);
+        for (slots, line) in
+            [(&mut self.log_sum_exp, &rows.log_sum_exp), (&mut self.log_probs, &rows.log_prob)]
+        {
+            if let Some(slots) = slots {
+                L::narrow(&line[..slots.len()], slots);
+            }
         }
     }
 

@@ -51,9 +51,19 @@ pub(super) fn scan(
         let partial = &mut partial[0];
         let start = unit * UNIT;
         partial.found = labels.classify(start, &rule, classes);
-        for (block, classes) in classes.chunks_mut(BLOCK).enumerate() {
-            for (offset, class) in classes.iter_mut().enumerate() {
-                weigh(plan, start + block * BLOCK + offset, class, partial, block);
+        if partial.found.invalid() > 0 && plan.options.invalid_label == InvalidLabel::Ignore {
+            classes.iter_mut().filter(|class| **class == INVALID).for_each(|class| *class = IGNORED);
+        }
+        for (block, classes) in classes.chunks(BLOCK).enumerate() {
+            if plan.is_unweighted() {
+                // A sum of ones is their number, whatever the order.
+                let count: i32 = classes.iter().map(|class| i32::from(*class != IGNORED)).sum();
+                partial.weight[block] = f64::from(count);
+                partial.nonzero += usize::try_from(count).unwrap_or_default();
+                continue;
+            }
+            for (offset, class) in classes.iter().enumerate().filter(|(_, class)| **class != IGNORED) {
+                weigh(plan, start + block * BLOCK + offset, *class, partial, block);
             }
         }
     })?;
@@ -86,20 +96,14 @@ pub(super) fn scan(
     Ok(Scan { classes, weight_sum, valid, invalid, denominator, empty: denominator == 0.0 })
 }
 
-/// Adds the weight of a row to its block; under [`InvalidLabel::Ignore`] an invalid row becomes an ignored one.
+/// Adds the weight of a row that is not ignored to its block.
 #[inline(always)]
-fn weigh(plan: &Plan<'_>, row: usize, class: &mut i32, partial: &mut Partial, block: usize) {
-    if *class == INVALID && plan.options.invalid_label == InvalidLabel::Ignore {
-        *class = IGNORED;
-    }
-    if *class == IGNORED {
-        return;
-    }
+fn weigh(plan: &Plan<'_>, row: usize, class: i32, partial: &mut Partial, block: usize) {
     let sample = plan.options.sample_weight.get(row);
     if !sample.is_finite() && partial.bad_weight.is_none() {
         partial.bad_weight = Some((row, sample));
     }
-    let weight = usize::try_from(*class).map_or(1.0, |class| plan.class_weight(class)) * sample;
+    let weight = usize::try_from(class).map_or(1.0, |class| plan.class_weight(class)) * sample;
     partial.weight[block] += weight;
     partial.nonzero += usize::from(weight != 0.0);
 }
@@ -153,6 +157,14 @@ impl Upstream<'_> {
     /// Whether the gradient of every valid row is NaN, even of one with weight 0.
     pub(super) fn is_empty_nan(&self) -> bool {
         matches!(self, Upstream::Empty(value) if value.is_nan())
+    }
+
+    /// The one number for all rows, where there is one.
+    pub(super) fn uniform(&self) -> Option<f64> {
+        match self {
+            Upstream::Row(RowValues::Scalar(_), _) => Some(self.of(0)),
+            _ => None,
+        }
     }
 
     #[inline(always)]

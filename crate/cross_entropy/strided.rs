@@ -4,11 +4,11 @@
 use super::deliver::scatter;
 use super::plan::Kept;
 use super::rows::{Columns, Rules, Scratch};
-use super::tile::Site;
+use super::tile::{Site, TileRows};
 use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{Element, GradElement};
-use crate::kernels::planes::{self, Line, WIDTH};
+use crate::kernels::planes::{self, Grad, Line, Tile, WIDTH};
 use crate::parallel::{PerWorker, Planes, Strided};
 use crate::simd::Isa;
 
@@ -36,15 +36,43 @@ impl<E: Element, G: GradElement<E>> PlaneSite<'_, '_, E, G> {
     }
 }
 
+impl<E: Element, G: GradElement<E>> PlaneSite<'_, '_, E, G> {
+    /// The gradient's plane of a class, where it is in single precision.
+    fn single(&mut self, class: usize) -> Option<&mut [f32]> {
+        match (&mut self.grad, &mut self.in_place) {
+            (Some(planes), _) => G::as_f32_mut(planes.plane(class)),
+            (None, Some(planes)) => E::as_f32_mut(planes.plane(class)),
+            (None, None) => None,
+        }
+    }
+}
+
 impl<E: Element, G: GradElement<E>> Site<E, G> for PlaneSite<'_, '_, E, G> {
     fn wants_gradient(&self) -> bool {
         self.grad.is_some() || self.in_place.is_some()
     }
 
-    fn load<I: Isa>(&self, kept: Option<&Kept>, lines: &mut [Line]) {
-        for (position, line) in lines.iter_mut().enumerate() {
+    fn load<I: Isa>(&self, kept: Option<&Kept>, tile: &mut Tile<'_>) {
+        for (position, line) in tile.lines.iter_mut().enumerate() {
             let class = kept.map_or(position, |kept| kept.classes[position] as usize);
             E::widen(self.read(class), &mut line[..self.width]);
+        }
+    }
+
+    fn write<I: Isa, const BIASED: bool>(&mut self, grad: &Grad<'_, I>) -> bool {
+        for class in 0..self.classes {
+            let Some(plane) = self.single(class) else { return false };
+            let Ok(plane) = <&mut Line>::try_from(plane) else { return false };
+            for (lane, g) in I::chunks_mut(plane).iter_mut().enumerate() {
+                I::store(g, grad.rows(lane).at::<BIASED>(class));
+            }
+        }
+        true
+    }
+
+    fn set(&mut self, row: usize, class: usize, value: f32) {
+        if let Some(plane) = self.single(class) {
+            plane[row] = value;
         }
     }
 
@@ -123,7 +151,8 @@ impl Call<'_> {
             let first_row = outer * inner + start;
             let labels = &self.scan.classes[first_row..][..width];
             if by_tile {
-                rules.tile::<I, E, G, _>(first_row, labels, &mut site, &mut columns, scratch.0);
+                let mut state = TileRows::new();
+                rules.tile::<I, E, G, _>(first_row, labels, &mut site, &mut columns, &mut state, scratch.0);
             } else {
                 let mut scratch = Scratch { single: scratch.0, double: scratch.1 };
                 rules.columns::<I, E, G>(

@@ -1,9 +1,9 @@
 //! One tile of rows through the tile kernel, whatever the layout it was copied from.
 
 use super::plan::{Fate, Kept};
-use super::rows::{Columns, RowValues, Rules};
+use super::rows::{Columns, Rules};
 use crate::element::{Element, GradElement};
-use crate::kernels::planes::{Line, PlainRows, Tile, WIDTH};
+use crate::kernels::planes::{Grad, Line, PlainRows, Tile, WIDTH};
 use crate::objective::{RowResult, RowWeights};
 use crate::simd::Isa;
 
@@ -11,13 +11,18 @@ use crate::simd::Isa;
 pub(super) trait Site<E: Element, G: GradElement<E>> {
     fn wants_gradient(&self) -> bool;
     /// Copies the logits of the kept classes to the lines.
-    fn load<I: Isa>(&self, kept: Option<&Kept>, lines: &mut [Line]);
+    fn load<I: Isa>(&self, kept: Option<&Kept>, tile: &mut Tile<'_>);
+    /// Writes the gradient from the exponentials, but for the labels' elements, where its memory allows it: single
+    /// precision, all rows of a tile. Whether it did.
+    fn write<I: Isa, const BIASED: bool>(&mut self, grad: &Grad<'_, I>) -> bool;
+    /// Sets one element of the gradient, after [`Site::write`].
+    fn set(&mut self, row: usize, class: usize, value: f32);
     /// Writes the lines to the gradient, or adds them where `adds` is given: those of rows whose entry is not 0.
     fn store<I: Isa>(&mut self, kept: Option<&Kept>, lines: &[Line], adds: Option<&Line>);
 }
 
 /// What a row of the tile is; see [`Fate`].
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Ignored,
     Nan,
@@ -26,7 +31,8 @@ enum Kind {
 }
 
 /// The rows of a tile on their way through it.
-struct TileRows {
+#[derive(Debug)]
+pub(super) struct TileRows {
     kind: [Kind; WIDTH],
     /// The label's place among the kept classes; negative for rows that are not computed.
     label: [i32; WIDTH],
@@ -36,82 +42,123 @@ struct TileRows {
     biased: bool,
 }
 
+impl TileRows {
+    pub(super) const fn new() -> Self {
+        Self {
+            kind: [Kind::Ignored; WIDTH],
+            label: [-1; WIDTH],
+            rows: PlainRows::new(),
+            bias: [0.0; WIDTH],
+            biased: false,
+        }
+    }
+}
+
 impl Rules<'_> {
-    /// Computes the tile whose first row is `first_row` and whose rows have these classes.
+    /// Computes the tile whose first row is `first_row` and whose rows have these classes. What is in `state` does not
+    /// matter.
     pub(super) fn tile<I: Isa, E: Element, G: GradElement<E>, S: Site<E, G>>(
         &self,
         first_row: usize,
         classes: &[i32],
         site: &mut S,
         columns: &mut Columns<'_, E::PerRow>,
+        state: &mut TileRows,
         scratch: &mut [f32],
     ) {
         let plan = self.plan;
         let kept = plan.kept.as_ref();
-        let mut state = self.prepare(first_row, classes);
-        let mut tile = Tile::new(scratch);
-        site.load::<I>(kept, tile.lines);
-        for (row, label) in state.label.iter().enumerate() {
-            if *label < 0 {
-                // A row that is not computed must not leave a NaN behind.
-                tile.lines.iter_mut().for_each(|line| line[row] = 0.0);
-            }
+        let steady = self.prepare_steady(classes, state);
+        if !steady {
+            self.prepare(first_row, classes, state);
         }
-        let predictions = self.wants.predictions.then(|| tile.argmax());
+        let mut tile = Tile::new(scratch);
+        site.load::<I>(kept, &mut tile);
+        if !steady {
+            let missing = state.label.iter().enumerate().filter(|(_, label)| **label < 0);
+            missing.for_each(|(row, _)| tile.blank(row));
+        }
+        let predictions = columns.predictions.is_some().then(|| tile.argmax());
         tile.sweep::<I>(&state.label, self.scale, plan.moment(0));
         if plan.objective.is_plain() {
             tile.plain_rows::<I>(self.scale, &mut state.rows);
         } else {
-            self.evaluate(first_row, classes, &tile, &mut state);
+            self.evaluate(first_row, classes, &tile, state);
         }
-
-        let rows = &mut state.rows;
-        for (row, kind) in state.kind.iter().enumerate().take(classes.len()) {
-            let predicted =
-                predictions.as_ref().and_then(|rows| rows[row]).map(|position| plan.class_at(position));
-            let computed = |loss: f32| RowValues {
-                loss: f64::from(loss),
-                log_prob: f64::from(-rows.nll[row]),
-                log_sum_exp: f64::from(rows.log_sum_exp[row]),
-                prediction: predicted.unwrap_or(-1),
-            };
-            let values = match kind {
-                Kind::Row => computed(rows.loss[row]),
-                Kind::Inactive if state.label[row] >= 0 => computed(0.0),
-                Kind::Nan => RowValues::unread(f64::NAN),
-                Kind::Inactive | Kind::Ignored => RowValues::unread(0.0),
-            };
-            columns.put(row, &values);
-            let gradient = match kind {
-                Kind::Row => continue,
-                Kind::Nan if !self.upstream.is_empty_zero() => f32::NAN,
-                Kind::Inactive if self.upstream.is_empty_nan() => f32::NAN,
-                Kind::Nan | Kind::Inactive | Kind::Ignored => 0.0,
-            };
-            (rows.scale[row], rows.target[row], state.bias[row]) = (gradient, gradient, 0.0);
+        if !steady {
+            self.settle(state);
+        }
+        columns.put_all(&state.rows);
+        if let (Some(slots), Some(predictions)) = (columns.predictions.as_deref_mut(), predictions) {
+            for (row, slot) in slots.iter_mut().enumerate() {
+                let position = predictions[row].filter(|_| state.label[row] >= 0);
+                *slot = position.map_or(-1, |position| plan.class_at(position));
+            }
         }
         if site.wants_gradient() {
-            let biased = state.biased || rows.scale.iter().any(|scale| *scale < 0.0);
-            tile.write_grad::<I>(&rows.scale, biased.then_some(&state.bias), plan.smoothing_vector());
-            for (row, label) in state.label.iter().enumerate() {
-                if let Ok(label) = usize::try_from(*label) {
-                    tile.lines[label][row] =
-                        if rows.scale[row].is_nan() { f32::NAN } else { rows.target[row] };
-                }
-            }
-            site.store::<I>(kept, tile.lines, self.accumulate.then_some(&rows.scale));
+            self.deliver::<I, E, G, S>(&mut tile, state, site);
         }
     }
 
-    /// What each row is, and its weights.
-    fn prepare(&self, first_row: usize, classes: &[i32]) -> TileRows {
-        let mut state = TileRows {
-            kind: [Kind::Ignored; WIDTH],
-            label: [-1; WIDTH],
-            rows: PlainRows::new(),
-            bias: [0.0; WIDTH],
-            biased: false,
+    /// The gradient from the exponentials to where it belongs.
+    fn deliver<I: Isa, E: Element, G: GradElement<E>, S: Site<E, G>>(
+        &self,
+        tile: &mut Tile<'_>,
+        state: &TileRows,
+        site: &mut S,
+    ) {
+        let (plan, rows) = (self.plan, &state.rows);
+        let kept = plan.kept.as_ref();
+        let biases = state.biased.then_some(&state.bias);
+        let weights = plan.smoothing_vector();
+        let labels = || {
+            let labels = state.label.iter().enumerate();
+            labels.filter_map(|(row, label)| usize::try_from(*label).ok().map(|label| (row, label)))
         };
+        if kept.is_none() && !self.accumulate {
+            let written = tile.grad::<I>(rows, biases, weights).is_some_and(|grad| {
+                if grad.is_biased() { site.write::<I, true>(&grad) } else { site.write::<I, false>(&grad) }
+            });
+            if written {
+                return labels().for_each(|(row, label)| site.set(row, label, rows.target[row]));
+            }
+        }
+        tile.write_grad::<I>(rows, biases, weights);
+        for (row, label) in labels() {
+            tile.lines[label][row] = if rows.scale[row].is_nan() { f32::NAN } else { rows.target[row] };
+        }
+        // A row that has nothing to add is left as it is. The others of a label far ahead have a scale of 0, but a bias.
+        let adds = |row: usize| {
+            f32::from(rows.scale[row] != 0.0 || rows.target[row] != 0.0 || state.bias[row] != 0.0)
+        };
+        let adds: Line = core::array::from_fn(adds);
+        site.store::<I>(kept, tile.lines, self.accumulate.then_some(&adds));
+    }
+
+    /// What each row is and its weights, where all rows are alike: a whole tile of rows that count, each with the same
+    /// weight and the same upstream. Whether it is so.
+    fn prepare_steady(&self, classes: &[i32], state: &mut TileRows) -> bool {
+        let (Some(weight), Some(upstream), None) =
+            (self.plan.uniform_weight(), self.upstream.uniform(), &self.plan.kept)
+        else {
+            return false;
+        };
+        let Ok(classes) = <&[i32; WIDTH]>::try_from(classes) else { return false };
+        // Negative codes are rows that do not count.
+        if upstream == 0.0 || classes.iter().fold(0, |signs, class| signs | class) < 0 {
+            return false;
+        }
+        state.label = *classes;
+        state.rows.weight = [f32::from_f64(weight); WIDTH];
+        state.rows.step = [f32::from_f64(upstream * self.plan.objective.scale * weight); WIDTH];
+        state.bias = [0.0; WIDTH];
+        state.biased = false;
+        true
+    }
+
+    /// What each row is, and its weights.
+    fn prepare(&self, first_row: usize, classes: &[i32], state: &mut TileRows) {
+        *state = TileRows::new();
         for (row, class) in classes.iter().enumerate() {
             let sample = self.plan.options.sample_weight.get(first_row + row);
             let (kind, label) = match self.plan.fate(*class, sample) {
@@ -129,7 +176,24 @@ impl Rules<'_> {
             state.kind[row] = kind;
             state.label[row] = label.and_then(|label| i32::try_from(label).ok()).unwrap_or(-1);
         }
-        state
+    }
+
+    /// What the rows that do not count come to.
+    fn settle(&self, state: &mut TileRows) {
+        let rows = &mut state.rows;
+        for (row, kind) in state.kind.iter().enumerate() {
+            let gradient = match kind {
+                Kind::Row => continue,
+                Kind::Nan if !self.upstream.is_empty_zero() => f32::NAN,
+                Kind::Inactive if self.upstream.is_empty_nan() => f32::NAN,
+                Kind::Nan | Kind::Inactive | Kind::Ignored => 0.0,
+            };
+            if state.label[row] < 0 {
+                (rows.log_prob[row], rows.log_sum_exp[row]) = (f32::NAN, f32::NAN);
+            }
+            rows.loss[row] = if *kind == Kind::Nan { f32::NAN } else { 0.0 };
+            (rows.scale[row], rows.target[row], state.bias[row]) = (gradient, gradient, 0.0);
+        }
     }
 
     /// The objective row by row, for options beyond weights.
@@ -149,7 +213,7 @@ impl Rules<'_> {
             };
             let rows = &mut state.rows;
             rows.loss[row] = f32::from_f64(result.loss);
-            rows.nll[row] = f32::from_f64(-result.log_prob);
+            rows.log_prob[row] = f32::from_f64(result.log_prob);
             rows.log_sum_exp[row] = f32::from_f64(result.log_sum_exp);
             if upstream == 0.0 {
                 continue;

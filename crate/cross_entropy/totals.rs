@@ -12,6 +12,33 @@ struct Partial {
     correct: usize,
 }
 
+/// Blocks that are summed side by side: each is a chain of additions that wait for one another.
+const SIDE: usize = 4;
+
+/// The sums of up to [`SIDE`] blocks, each from left to right.
+fn block_sums<L: Element>(losses: &[L]) -> [f64; SIDE] {
+    let mut sums = [0.0; SIDE];
+    if let Ok(losses) = <&[L; SIDE * BLOCK]>::try_from(losses) {
+        let (a, b, c, d) = (
+            &losses[..BLOCK],
+            &losses[BLOCK..2 * BLOCK],
+            &losses[2 * BLOCK..3 * BLOCK],
+            &losses[3 * BLOCK..],
+        );
+        for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
+            sums[0] += a.to_f64();
+            sums[1] += b.to_f64();
+            sums[2] += c.to_f64();
+            sums[3] += d.to_f64();
+        }
+    } else {
+        for (sum, losses) in sums.iter_mut().zip(losses.chunks(BLOCK)) {
+            losses.iter().for_each(|loss| *sum += loss.to_f64());
+        }
+    }
+    sums
+}
+
 impl Call<'_> {
     pub(super) fn totals<L: Element>(&self, results: Results<'_, L>) -> Result<Summary, Error> {
         let units = self.scan.classes.len().div_ceil(UNIT);
@@ -21,11 +48,11 @@ impl Call<'_> {
         self.executor.run(units, self.cancel, outputs, |_, unit, partial| {
             let partial = &mut partial[0];
             let rows = unit * UNIT..losses.len().min((unit + 1) * UNIT);
-            for (block, losses) in losses[rows.clone()].chunks(BLOCK).enumerate() {
-                for loss in losses {
-                    let loss = loss.to_f64();
-                    partial.loss[block] += loss;
-                    partial.non_finite += usize::from(!loss.is_finite());
+            for (block, losses) in losses[rows.clone()].chunks(SIDE * BLOCK).enumerate() {
+                let sums = block_sums(losses);
+                partial.loss[SIDE * block..][..SIDE].copy_from_slice(&sums);
+                if !sums.iter().all(|sum| sum.is_finite()) {
+                    partial.non_finite += losses.iter().filter(|loss| !loss.to_f64().is_finite()).count();
                 }
             }
             if let Some(predictions) = predictions {

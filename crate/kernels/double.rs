@@ -49,7 +49,8 @@ pub(crate) fn stats(
         return None;
     }
     let own = x[label];
-    let moment = moment(x, weight_of, |x| scale * (x - shift));
+    let others = weight_of.map(|weight_of| move |class| if class == label { 0.0 } else { weight_of(class) });
+    let moment = moment(x, others, |x| scale * (x - shift));
     for x in &mut *x {
         *x = libm::exp(scale * (*x - shift));
     }

@@ -35,10 +35,8 @@ pub(crate) enum MomentOf<'a> {
 /// The exponential at or below which an element of the gradient is exactly 0: what `exp` gives for clamped
 /// arguments, or what would make `exponential * scale` subnormal, on which processors are slow.
 pub(crate) fn zero_threshold(scale: f32) -> f32 {
-    FLOOR.max(1.2e-38 / scale.abs())
+    FLOOR.max(MIN_SCALED / scale.abs())
 }
 
-/// The sum of exponentials without what the clamp of `exp` left in it: classes that count as exactly 0.
-pub(crate) fn without_floor(sum: f64, classes: usize) -> f64 {
-    if sum <= classes as f64 * f64::from(FLOOR) { 0.0 } else { sum }
-}
+/// Just above the smallest normal number.
+const MIN_SCALED: f32 = 1.2e-38;

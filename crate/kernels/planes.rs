@@ -6,15 +6,16 @@
 //!     the end of a row is taken for a vector of rows at once.
 //!  2. Everything happens in scratch, so the gradient may replace the logits, and a dtype or a class mask is a matter of
 //!     the copy.
-//!  3. The label's logit is replaced by -inf after the maximum is known. Its exponential is then the smallest that `exp`
-//!     gives, 2.5e-38, which is subtracted from the sum: it is left out of `rest` without a comparison in the loop, and
-//!     no digit of `rest` is lost to it. Where a moment is wanted it is swept before.
-//!  4. A vector of rows goes down all classes before the next one: shift, sum and largest magnitude stay in registers.
-//!  5. The bits of the largest magnitude are kept per row, so that a NaN row does not touch its neighbours.
+//!  3. The label's logit is taken out, and -inf put in its place, before anything else is looked at: the maximum and the sum
+//!     are those of the other classes without a comparison in a loop.
+//!  4. A vector of rows goes down all classes before the next one: shift and sum stay in registers.
+//!  5. A NaN is looked for on the way to the maximum, where the processor waits for memory, and not among the exponentials.
+//!     The largest magnitude is kept for each row, so that a NaN row does not touch its neighbours.
+//!  6. The gradient goes from the exponentials to its memory in one sweep (see [`Grad`]), and the label's element after it.
 //!
-//! What this costs: a copy in and a copy out, and strided runs of [`WIDTH`] floats of memory.
-use super::{MomentOf, zero_threshold};
-use crate::math::{Exp, FLOOR, GUARD_BITS, ln_1p};
+//! What this costs: a copy in, and strided runs of [`WIDTH`] floats of memory.
+use super::{MIN_SCALED, MomentOf};
+use crate::math::{Exp, FLOOR, ln_1p};
 use crate::objective::RowStats;
 use crate::simd::Isa;
 
@@ -29,15 +30,22 @@ pub(crate) type Line = [f32; WIDTH];
 pub(crate) struct Tile<'a> {
     /// Lines of logits, then exponentials, then the gradient.
     pub(crate) lines: &'a mut [Line],
+    /// The largest logit of the other classes; the label's where all of them are -inf.
     shift: &'a mut Line,
     label: &'a mut Line,
     rest: &'a mut Line,
-    bits: &'a mut Line,
     moment: &'a mut Line,
+    /// All ones for rows whose loss is a number: no logit is NaN or +inf, and not all are -inf.
+    sound: &'a mut Line,
+    /// Whether that is so of all rows.
+    all_sound: bool,
 }
 
 /// Lines of a tile that are not classes.
 const PER_ROW: usize = 5;
+
+/// Vectors of rows that go down the classes side by side, where one would wait for its own last maximum.
+const SIDE: usize = 4;
 
 /// Classes added in single precision before the sums move to f64.
 const FLUSH: usize = 256;
@@ -51,11 +59,16 @@ impl<'a> Tile<'a> {
     /// A tile over scratch of [`scratch_length`] floats.
     pub(crate) fn new(scratch: &'a mut [f32]) -> Self {
         match scratch.as_chunks_mut().0 {
-            [shift, label, rest, bits, moment, lines @ ..] => {
-                Self { lines, shift, label, rest, bits, moment }
+            [shift, label, rest, moment, sound, lines @ ..] => {
+                Self { lines, shift, label, rest, moment, sound, all_sound: false }
             }
             _ => panic!("a tile needs the scratch it asks for"),
         }
+    }
+
+    /// Empties a row that is not to be computed, so that it leaves no NaN behind.
+    pub(crate) fn blank(&mut self, row: usize) {
+        self.lines.iter_mut().for_each(|line| line[row] = 0.0);
     }
 
     /// The first of the largest logits of each row, before [`Tile::sweep`]; `None` where one is NaN.
@@ -77,55 +90,121 @@ impl<'a> Tile<'a> {
     /// Gathers the statistics of the rows with these labels; a negative label is a row that is not to be computed. The
     /// exponentials replace the logits.
     pub(crate) fn sweep<I: Isa>(&mut self, labels: &[i32; WIDTH], scale: f32, moment: MomentOf<'_>) {
-        for (lane, shift) in I::chunks_mut(self.shift).iter_mut().enumerate() {
-            let mut most = I::splat(f32::NEG_INFINITY);
-            for line in &*self.lines {
-                most = I::pmax(most, I::load(&I::chunks(line)[lane]));
-            }
-            I::store(shift, most);
-        }
-        self.sweep_moment::<I>(scale, moment);
+        *self.label = [f32::NEG_INFINITY; WIDTH];
         for (row, label) in labels.iter().enumerate() {
             if let Ok(label) = usize::try_from(*label) {
                 self.label[row] = core::mem::replace(&mut self.lines[label][row], f32::NEG_INFINITY);
             }
         }
-        if scale == 1.0 { self.exponentials::<I, false>(scale) } else { self.exponentials::<I, true>(scale) }
+        self.observe::<I>();
+        self.moments::<I>(labels, scale, moment);
+        match self.lines.len() {
+            2 => self.pair::<I>(),
+            _ if scale == 1.0 => self.exponentials::<I, false>(scale),
+            _ => self.exponentials::<I, true>(scale),
+        }
+    }
+
+    fn moments<I: Isa>(&mut self, labels: &[i32; WIDTH], scale: f32, moment: MomentOf<'_>) {
+        if matches!(moment, MomentOf::Nothing) {
+            *self.moment = ZERO;
+            return;
+        }
+        let of_label = |row: usize| usize::try_from(labels[row]).ok();
+        for row in 0..WIDTH {
+            if let Some(label) = of_label(row) {
+                self.lines[label][row] = self.shift[row];
+            }
+        }
+        self.sweep_moment::<I>(scale, moment);
+        for row in 0..WIDTH {
+            if let Some(label) = of_label(row) {
+                self.lines[label][row] = f32::NEG_INFINITY;
+            }
+        }
+    }
+
+    /// Finds the largest logit of the other classes, and whether all logits are what a loss can be computed from.
+    fn observe<I: Isa>(&mut self) {
+        let (zero, most, least) = (I::splat(0.0), I::splat(f32::MAX), I::splat(f32::NEG_INFINITY));
+        let infinite = I::splat(f32::INFINITY);
+        let mut all = I::eq(zero, zero);
+        let shifts = I::chunks_mut(self.shift).chunks_exact_mut(SIDE);
+        let kept = shifts.zip(I::chunks_mut(self.sound).chunks_exact_mut(SIDE));
+        for (group, ((shifts, sounds), labels)) in
+            kept.zip(I::chunks(self.label).chunks_exact(SIDE)).enumerate()
+        {
+            let mut largest = [least; SIDE];
+            let mut magnitude = [zero; SIDE];
+            for line in &*self.lines {
+                let x = &I::chunks(line)[SIDE * group..][..SIDE];
+                for side in 0..SIDE {
+                    let x = I::load(&x[side]);
+                    largest[side] = I::pmax(largest[side], x);
+                    magnitude[side] = I::max_bits(magnitude[side], I::abs(x));
+                }
+            }
+            for side in 0..SIDE {
+                let label = I::load(&labels[side]);
+                let alone = I::eq(largest[side], least);
+                // The magnitude of a NaN is more than infinity's as bits, and not less or equal as a number.
+                let sound = I::and(I::le(magnitude[side], infinite), I::le(largest[side], most));
+                let sound = I::and(sound, I::le(label, most));
+                let sound = I::and_not(sound, I::and(alone, I::eq(label, least)));
+                all = I::and(all, sound);
+                I::store(&mut sounds[side], sound);
+                I::store(&mut shifts[side], I::select(alone, label, largest[side]));
+            }
+        }
+        self.all_sound = !I::any(I::and_not(I::eq(zero, zero), all));
     }
 
     fn exponentials<I: Isa, const SCALED: bool>(&mut self, scale: f32) {
         let scale = I::splat(scale);
         let exp = Exp::<I>::new();
-        let nothing = I::splat(self.lines.len() as f32 * FLOOR);
-        let vanished = exp.exp(I::splat(f32::NEG_INFINITY)).0;
-        let kept = I::chunks_mut(self.rest).iter_mut().zip(I::chunks_mut(self.bits));
-        for (lane, ((rest, bits), shift)) in kept.zip(I::chunks(self.shift)).enumerate() {
-            let shift = I::load(shift);
-            let mut highest = I::splat(0.0);
-            let mut wide = Wide::<I>::default();
-            for lines in self.lines.chunks_mut(FLUSH) {
-                let mut sum = I::splat(0.0);
-                for line in lines {
-                    let x = &mut I::chunks_mut(line)[lane];
-                    let d = I::sub(I::load(x), shift);
-                    let (e, n) = exp.exp(if SCALED { I::mul(d, scale) } else { d });
-                    I::store(x, e);
-                    sum = I::add(sum, e);
-                    highest = I::max_bits(highest, n);
-                }
-                wide.add(sum);
+        let sweep = |lines: &mut [Line], lane: usize, shift: I::V| {
+            let mut sum = I::splat(0.0);
+            for line in lines {
+                let x = &mut I::chunks_mut(line)[lane];
+                let d = I::sub(I::load(x), shift);
+                let e = exp.exp(if SCALED { I::mul(d, scale) } else { d });
+                I::store(x, e);
+                sum = I::add(sum, e);
             }
-            let sum = I::sub(wide.total(), vanished);
-            I::store(rest, I::and_not(sum, I::le(sum, nothing)));
-            I::store(bits, highest);
+            sum
+        };
+        for (lane, (rest, shift)) in
+            I::chunks_mut(self.rest).iter_mut().zip(I::chunks(self.shift)).enumerate()
+        {
+            let shift = I::load(shift);
+            let sum = if self.lines.len() <= FLUSH {
+                sweep(self.lines, lane, shift)
+            } else {
+                let mut wide = Wide::<I>::default();
+                self.lines.chunks_mut(FLUSH).for_each(|lines| wide.add(sweep(lines, lane, shift)));
+                wide.total()
+            };
+            // Where no other class is above -inf, what the clamp of `exp` left is nothing.
+            I::store(rest, I::and_not(sum, I::le(sum, I::splat(0.5))));
+        }
+    }
+
+    /// [`Tile::exponentials`] of two classes: the other class is the largest of the others, and its exponential is 1.
+    fn pair<I: Isa>(&mut self) {
+        let (one, least) = (I::splat(1.0), I::splat(f32::NEG_INFINITY));
+        for (lane, rest) in I::chunks_mut(self.rest).iter_mut().enumerate() {
+            let mut sum = I::splat(0.0);
+            for line in &mut *self.lines {
+                let x = &mut I::chunks_mut(line)[lane];
+                let e = I::and_not(one, I::eq(I::load(x), least));
+                I::store(x, e);
+                sum = I::add(sum, e);
+            }
+            I::store(rest, sum);
         }
     }
 
     fn sweep_moment<I: Isa>(&mut self, scale: f32, moment: MomentOf<'_>) {
-        if matches!(moment, MomentOf::Nothing) {
-            *self.moment = [0.0; WIDTH];
-            return;
-        }
         let scale = I::splat(scale);
         for ((lane, moments), shift) in
             I::chunks_mut(self.moment).iter_mut().enumerate().zip(I::chunks(self.shift))
@@ -150,11 +229,8 @@ impl<'a> Tile<'a> {
         }
     }
 
-    /// Whether a row's loss is a number: not where a logit is NaN or +inf, or all are -inf.
     fn is_sound(&self, row: usize) -> bool {
-        self.shift[row].is_finite()
-            && self.label[row] < f32::INFINITY
-            && self.bits[row].to_bits() <= GUARD_BITS
+        self.sound[row].to_bits() != 0
     }
 
     /// The statistics of a row that [`Tile::sweep`] computed; `None` where its loss is NaN.
@@ -171,35 +247,61 @@ impl<'a> Tile<'a> {
     /// [`Objective::row`](crate::objective::Objective::row) defines it.
     pub(crate) fn plain_rows<I: Isa>(&self, scale: f32, rows: &mut PlainRows) {
         let (scales, zero, one) = (I::splat(scale), I::splat(0.0), I::splat(1.0));
+        let (floor, most) = (I::splat(FLOOR), I::splat(f32::MAX));
         let exp = Exp::<I>::new();
         let inputs = I::chunks(self.shift).iter().zip(I::chunks(self.label)).zip(I::chunks(self.rest));
         let weights = I::chunks(&rows.weight).iter().zip(I::chunks(&rows.step));
-        let outputs = I::chunks_mut(&mut rows.loss).iter_mut().zip(I::chunks_mut(&mut rows.nll)).zip(
+        let outputs = I::chunks_mut(&mut rows.loss).iter_mut().zip(I::chunks_mut(&mut rows.log_prob)).zip(
             I::chunks_mut(&mut rows.log_sum_exp)
                 .iter_mut()
                 .zip(I::chunks_mut(&mut rows.scale).iter_mut().zip(I::chunks_mut(&mut rows.target))),
         );
-        for ((((shift, label), rest), (weight, step)), ((loss, nll), (lse, (scale, target)))) in
+        for ((((shift, label), rest), (weight, step)), ((loss, log_prob), (lse, (scale, target)))) in
             inputs.zip(weights).zip(outputs)
         {
-            let (shift, label, rest) = (I::load(shift), I::load(label), I::load(rest));
-            let lead = I::mul(I::sub(label, shift), scales);
-            let own = exp.exp(lead).0;
-            let ln_total = ln_1p::<I>(I::add(rest, I::sub(own, one)));
-            let value = I::sub(ln_total, lead);
-            I::store(nll, value);
+            let (shift, label, rest, step) = (I::load(shift), I::load(label), I::load(rest), I::load(step));
+            // What rounding takes from the difference would be the largest error of a confident row.
+            let difference = I::sub(label, shift);
+            let part = I::sub(difference, label);
+            let lost = I::sub(I::sub(label, I::sub(difference, part)), I::add(shift, part));
+            let lead = I::mul(difference, scales);
+            let trails = I::and_not(I::le(lead, zero), I::eq(rest, zero));
+            // exp(-|lead|): of the label relative to the largest other class where it trails, else the other way round.
+            let near = exp.exp(I::sub(zero, I::abs(lead)));
+            let lost = I::mul(I::and(lost, I::le(I::abs(lead), most)), scales);
+            let near = I::mul_add(near, I::select(trails, lost, I::sub(zero, lost)), near);
+            let near = I::and_not(near, I::le(near, floor));
+
+            let others = I::mul(rest, near);
+            let logarithm = ln_1p::<I>(I::select(trails, I::add(rest, I::sub(near, one)), others));
+            let value = I::sub(logarithm, I::and(lead, trails));
+            I::store(log_prob, I::sub(zero, value));
             // A sum with +0 turns the -0 of a negative weight times an exact 0 into +0.
             I::store(loss, I::add(I::mul(I::load(weight), value), zero));
-            I::store(lse, I::add(I::mul(shift, scales), ln_total));
-            let factor = I::div(I::load(step), I::add(rest, own));
-            I::store(scale, factor);
-            I::store(target, I::sub(zero, I::mul(rest, factor)));
+            I::store(lse, I::add(I::mul(I::select(trails, shift, label), scales), logarithm));
+            let inverse = I::div(one, I::select(trails, I::add(rest, near), I::add(one, others)));
+            I::store(scale, I::mul(I::select(trails, step, I::mul(step, near)), inverse));
+            I::store(target, I::sub(zero, I::mul(step, I::mul(I::select(trails, rest, others), inverse))));
         }
-        for row in 0..WIDTH {
-            if !self.is_sound(row) {
-                rows.set_nan(row);
-            }
+        if !self.all_sound {
+            (0..WIDTH).filter(|row| !self.is_sound(*row)).for_each(|row| rows.set_nan(row));
         }
+    }
+
+    /// How the exponentials become the gradient, where that is simple: every scale is a number, and so is every
+    /// exponential. The biases are looked at where there are some, or where a scale is negative.
+    pub(crate) fn grad<'t, I: Isa>(
+        &'t self,
+        rows: &'t PlainRows,
+        biases: Option<&'t Line>,
+        weights: Option<&'t [f32]>,
+    ) -> Option<Grad<'t, I>> {
+        let positive = I::splat(0.0);
+        let scales =
+            I::chunks(&rows.scale).iter().fold(positive, |most, scale| I::max_bits(most, I::load(scale)));
+        let biased = biases.is_some() || I::largest_bits(scales) > f32::INFINITY.to_bits();
+        let grad = Grad::new(self.lines, rows, biased.then_some(biases.unwrap_or(&ZERO)), weights);
+        (self.all_sound && is_finite::<I>(&rows.scale)).then_some(grad)
     }
 
     /// Turns the exponentials into the gradient, `scale e + bias` (times the class's entry of `weights`), row by row. A
@@ -207,29 +309,108 @@ impl<'a> Tile<'a> {
     /// a product of two is depends on the engine's mood.
     pub(crate) fn write_grad<I: Isa>(
         &mut self,
-        scales: &Line,
+        rows: &PlainRows,
         biases: Option<&Line>,
         weights: Option<&[f32]>,
     ) {
         let zero = I::splat(0.0);
-        let thresholds: Line = core::array::from_fn(|row| zero_threshold(scales[row]));
-        for (lane, (scale, threshold)) in I::chunks(scales).iter().zip(I::chunks(&thresholds)).enumerate() {
-            let (scale, threshold) = (I::load(scale), I::load(threshold));
-            let off = I::eq(scale, zero);
-            let bias = biases.map_or(zero, |biases| I::load(&I::chunks(biases)[lane]));
+        let grad = Grad::<I>::new(&[], rows, Some(biases.unwrap_or(&ZERO)), weights);
+        for lane in 0..WIDTH / I::LANES {
+            let rows = grad.rows(lane);
+            let off = I::eq(rows.scale, zero);
             for (class, line) in self.lines.iter_mut().enumerate() {
                 let e = &mut I::chunks_mut(line)[lane];
-                let v = I::load(e);
-                let mut p = I::and_not(I::mul(I::and_not(v, I::le(v, threshold)), scale), off);
-                if biases.is_some() {
-                    p = I::add(p, I::mul(bias, I::splat(weights.map_or(1.0, |weights| weights[class]))));
-                }
-                I::store(e, p);
+                let p = I::and_not(rows.scaled(I::load(e)), off);
+                I::store(e, I::add(p, rows.bias_of(class)));
             }
         }
-        for (row, _) in scales.iter().enumerate().filter(|(_, scale)| scale.is_nan()) {
+        for (row, _) in rows.scale.iter().enumerate().filter(|(_, scale)| scale.is_nan()) {
             self.lines.iter_mut().for_each(|line| line[row] = f32::NAN);
         }
+    }
+}
+
+/// Whether a line has neither NaN nor infinity.
+fn is_finite<I: Isa>(line: &Line) -> bool {
+    let magnitudes = I::chunks(line).iter().map(|x| I::abs(I::load(x)));
+    I::largest_bits(magnitudes.fold(I::splat(0.0), I::max_bits)) < f32::INFINITY.to_bits()
+}
+
+const ZERO: Line = [0.0; WIDTH];
+
+/// The gradient of a tile, vector by vector: `scale e + bias`, but for the label's element.
+#[derive(Debug)]
+pub(crate) struct Grad<'t, I: Isa> {
+    lines: &'t [Line],
+    scales: &'t Line,
+    /// Exponentials up to here count as 0; see [`zero_threshold`](super::zero_threshold).
+    thresholds: Line,
+    biases: Option<&'t Line>,
+    weights: Option<&'t [f32]>,
+    isa: core::marker::PhantomData<I>,
+}
+
+impl<'t, I: Isa> Grad<'t, I> {
+    fn new(
+        lines: &'t [Line],
+        rows: &'t PlainRows,
+        biases: Option<&'t Line>,
+        weights: Option<&'t [f32]>,
+    ) -> Self {
+        let mut thresholds = ZERO;
+        let (floor, least) = (I::splat(FLOOR), I::splat(MIN_SCALED));
+        for (threshold, scale) in I::chunks_mut(&mut thresholds).iter_mut().zip(I::chunks(&rows.scale)) {
+            I::store(threshold, I::pmax(floor, I::div(least, I::abs(I::load(scale)))));
+        }
+        Self { lines, scales: &rows.scale, thresholds, biases, weights, isa: core::marker::PhantomData }
+    }
+
+    /// Whether there is anything to add.
+    pub(crate) fn is_biased(&self) -> bool {
+        self.biases.is_some()
+    }
+
+    /// The gradient of a vector of rows.
+    #[inline(always)]
+    pub(crate) fn rows(&self, lane: usize) -> GradRows<'t, I> {
+        GradRows {
+            lines: self.lines,
+            lane,
+            scale: I::load(&I::chunks(self.scales)[lane]),
+            threshold: I::load(&I::chunks(&self.thresholds)[lane]),
+            bias: I::load(&I::chunks(self.biases.unwrap_or(&ZERO))[lane]),
+            weights: self.weights,
+        }
+    }
+}
+
+/// A vector of rows of a [`Grad`].
+#[derive(Clone, Copy)]
+pub(crate) struct GradRows<'t, I: Isa> {
+    lines: &'t [Line],
+    lane: usize,
+    scale: I::V,
+    threshold: I::V,
+    bias: I::V,
+    weights: Option<&'t [f32]>,
+}
+
+impl<I: Isa> GradRows<'_, I> {
+    /// The gradient of one class; `BIASED` as [`Grad::is_biased`] says.
+    #[inline(always)]
+    pub(crate) fn at<const BIASED: bool>(&self, class: usize) -> I::V {
+        let p = self.scaled(I::load(&I::chunks(&self.lines[class])[self.lane]));
+        if BIASED { I::add(p, self.bias_of(class)) } else { p }
+    }
+
+    #[inline(always)]
+    fn scaled(&self, e: I::V) -> I::V {
+        I::mul(I::and_not(e, I::le(e, self.threshold)), self.scale)
+    }
+
+    #[inline(always)]
+    fn bias_of(&self, class: usize) -> I::V {
+        self.weights.map_or(self.bias, |weights| I::mul(self.bias, I::splat(weights[class])))
     }
 }
 
@@ -291,8 +472,8 @@ pub(crate) struct PlainRows {
     /// Upstream times logit scale times row weight.
     pub(crate) step: Line,
     pub(crate) loss: Line,
-    /// `-ln softmax(z)[label]`.
-    pub(crate) nll: Line,
+    /// `ln softmax(z)[label]`.
+    pub(crate) log_prob: Line,
     pub(crate) log_sum_exp: Line,
     /// What the exponentials are multiplied by.
     pub(crate) scale: Line,
@@ -302,13 +483,20 @@ pub(crate) struct PlainRows {
 
 impl PlainRows {
     pub(crate) const fn new() -> Self {
-        const ZERO: Line = [0.0; WIDTH];
-        Self { weight: ZERO, step: ZERO, loss: ZERO, nll: ZERO, log_sum_exp: ZERO, scale: ZERO, target: ZERO }
+        Self {
+            weight: ZERO,
+            step: ZERO,
+            loss: ZERO,
+            log_prob: ZERO,
+            log_sum_exp: ZERO,
+            scale: ZERO,
+            target: ZERO,
+        }
     }
 
     /// A row whose loss and gradient are NaN; one without a step keeps its gradient of 0.
     pub(crate) fn set_nan(&mut self, row: usize) {
-        for line in [&mut self.loss, &mut self.nll, &mut self.log_sum_exp] {
+        for line in [&mut self.loss, &mut self.log_prob, &mut self.log_sum_exp] {
             line[row] = f32::NAN;
         }
         let gradient = if self.step[row] == 0.0 { 0.0 } else { f32::NAN };

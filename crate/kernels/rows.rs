@@ -3,7 +3,7 @@
 //! One row `x` of `K` classes with label `y`, plainly:
 //!
 //! ```text
-//! m = max(x)
+//! m = max over j != y of x[j]
 //! rest = 0
 //! for j in 0..K: if j != y: rest += exp(x[j] - m)
 //! ... objective: loss, scale, bias, target from (m, x[y], rest) ...
@@ -21,10 +21,11 @@
 //!  4. The last vector is the row's last `LANES` floats, overlapping the one before; a mask counts each class once. It
 //!     is loaded before the sweep, which in place overwrites part of it, and stored after it.
 //!  5. Sums move to f64 every `FLUSH` vectors. Their order is a function of `K` alone.
-//!  6. The largest bits of the arguments' magnitudes show a NaN of either sign and any payload.
+//!  6. A NaN is looked for on the way to the maximum, where the processor waits for memory, and not among the exponentials:
+//!     by the largest magnitude as bits, which shows one of either sign and any payload.
 //!
 //! What this costs: rows shorter than a vector go through a padded copy, and a row is one thread's work.
-use super::{Bias, MomentOf, without_floor, zero_threshold};
+use super::{Bias, MomentOf, zero_threshold};
 use crate::math::{Exp, GUARD_BITS};
 use crate::objective::RowStats;
 use crate::simd::Isa;
@@ -133,46 +134,59 @@ fn tail_start<I: Isa>(classes: usize) -> usize {
     classes.saturating_sub(I::LANES)
 }
 
-/// The largest logit, by `pmax`; NaN or not where a logit is NaN.
-#[inline(always)]
-pub(crate) fn max<I: Isa>(x: &[f32], classes: usize) -> f32 {
-    if classes < I::LANES {
-        return x[..classes].iter().fold(f32::NEG_INFINITY, |m, x| if m < *x { *x } else { m });
+/// The largest logit, but for the label's, and the bits of the largest magnitude: above [`GUARD_BITS`] where there is a NaN,
+/// of either sign and any payload.
+#[inline(never)]
+fn observe<I: Isa>(x: &[f32], label: Option<usize>) -> (f32, u32) {
+    let least = I::splat(f32::NEG_INFINITY);
+    let (mut most, mut magnitude) = ([least; 4], [I::splat(0.0); 4]);
+    let mut look = |side: usize, x: I::V| {
+        most[side] = I::pmax(most[side], x);
+        magnitude[side] = I::max_bits(magnitude[side], I::abs(x));
+    };
+    let without = |x: I::V, lane: usize| I::select(I::only(lane), least, x);
+    let chunks = I::chunks(x);
+    let cut = label.map_or(chunks.len(), |label| chunks.len().min(label / I::LANES));
+    for part in [&chunks[..cut], &chunks[chunks.len().min(cut + 1)..]] {
+        let mut groups = part.chunks_exact(4);
+        for group in &mut groups {
+            (0..4).for_each(|side| look(side, I::load(&group[side])));
+        }
+        groups.remainder().iter().for_each(|chunk| look(0, I::load(chunk)));
     }
-    let x = &x[..classes];
-    let last = I::load(I::last(x));
-    let mut most = [last; 4];
-    let mut groups = I::chunks(x).chunks_exact(4);
-    for group in &mut groups {
-        most[0] = I::pmax(most[0], I::load(&group[0]));
-        most[1] = I::pmax(most[1], I::load(&group[1]));
-        most[2] = I::pmax(most[2], I::load(&group[2]));
-        most[3] = I::pmax(most[3], I::load(&group[3]));
+    if let (Some(chunk), Some(label)) = (chunks.get(cut), label) {
+        look(1, without(I::load(chunk), label % I::LANES));
     }
-    for chunk in groups.remainder() {
-        most[0] = I::pmax(most[0], I::load(chunk));
+    if !x.len().is_multiple_of(I::LANES) && x.len() > I::LANES {
+        let start = x.len() - I::LANES;
+        let last = I::load(I::last(x));
+        match label.and_then(|label| label.checked_sub(start)) {
+            Some(lane) => look(2, without(last, lane)),
+            None => look(2, last),
+        }
     }
-    I::max(I::pmax(I::pmax(most[0], most[1]), I::pmax(most[2], most[3])))
+    let most = I::max(I::pmax(I::pmax(most[0], most[1]), I::pmax(most[2], most[3])));
+    let magnitude =
+        I::max_bits(I::max_bits(magnitude[0], magnitude[1]), I::max_bits(magnitude[2], magnitude[3]));
+    if x.len() >= I::LANES {
+        return (most, I::largest_bits(magnitude));
+    }
+    let others = || x.iter().enumerate().filter(|(class, _)| Some(*class) != label).map(|(_, x)| *x);
+    let most = others().fold(f32::NEG_INFINITY, |m, x| if m < x { x } else { m });
+    (most, others().fold(0, |bits, x| bits.max(x.abs().to_bits())))
 }
 
 /// The first of the largest logits; `None` where a logit is NaN.
 pub(crate) fn argmax<I: Isa>(x: &[f32], classes: usize) -> Option<usize> {
     let x = &x[..classes];
-    let largest = I::splat(max::<I>(x, classes));
-    let mut ordered = I::first(I::LANES);
-    let mut first = None;
-    for (index, chunk) in I::chunks(x).iter().enumerate() {
-        let v = I::load(chunk);
-        ordered = I::and(ordered, I::eq(v, v));
-        if first.is_none() && I::any(I::eq(v, largest)) {
-            first = Some(index * I::LANES);
-        }
+    let (largest, magnitude) = observe::<I>(x, None);
+    if magnitude > GUARD_BITS {
+        return None;
     }
-    let whole = classes - classes % I::LANES;
-    let broken = I::any(I::and_not(I::first(I::LANES), ordered)) || x[whole..].iter().any(|x| x.is_nan());
-    let largest = max::<I>(x, classes);
-    let from = first.unwrap_or(whole);
-    (!broken).then(|| from + x[from..].iter().position(|x| *x == largest).unwrap_or(0))
+    let equals = I::splat(largest);
+    let chunk = I::chunks(x).iter().position(|chunk| I::any(I::eq(I::load(chunk), equals)));
+    let from = chunk.map_or(classes - classes % I::LANES, |chunk| chunk * I::LANES);
+    Some(from + x[from..].iter().position(|x| *x == largest).unwrap_or(0))
 }
 
 /// The statistics of a row, with its exponentials kept in `cells`; `None` for a row whose loss is NaN: one with a NaN
@@ -180,15 +194,20 @@ pub(crate) fn argmax<I: Isa>(x: &[f32], classes: usize) -> Option<usize> {
 #[inline(always)]
 pub(crate) fn stats<I: Isa, C: Cells<I>>(cells: &mut C, row: &Row<'_>) -> Option<RowStats> {
     let label = cells.logits()[row.label];
-    let shift = max::<I>(cells.logits(), row.classes);
-    if !shift.is_finite() {
+    let (most, magnitude) = observe::<I>(&cells.logits()[..row.classes], Some(row.label));
+    let alone = most == f32::NEG_INFINITY;
+    let nothing = alone && label == f32::NEG_INFINITY;
+    if magnitude > GUARD_BITS || most == f32::INFINITY || label.is_nan() || label == f32::INFINITY || nothing
+    {
         return None;
     }
+    let shift = if alone { label } else { most };
     let sums = sums(cells, row, shift);
-    (sums.largest <= GUARD_BITS).then(|| RowStats {
+    Some(RowStats {
         shift: f64::from(shift),
         label: f64::from(label),
-        rest: without_floor(sums.rest, row.classes),
+        // Where no other class is above -inf, what the clamp of `exp` left is nothing.
+        rest: if alone { 0.0 } else { sums.rest },
         moment: sums.moment,
     })
 }
@@ -196,7 +215,6 @@ pub(crate) fn stats<I: Isa, C: Cells<I>>(cells: &mut C, row: &Row<'_>) -> Option
 struct Sums {
     rest: f64,
     moment: f64,
-    largest: u32,
 }
 
 /// The sweep, in the instance that does no more than this row asks for.
@@ -235,22 +253,21 @@ fn sweep<I: Isa, C: Cells<I>, const SCALED: bool, const MOMENT: u8>(
         (!classes.is_multiple_of(I::LANES)).then(|| I::load(I::last(padded::<I>(cells.logits(), classes))));
     let label_chunk = if label < whole * I::LANES { label / I::LANES } else { usize::MAX };
     let label_lane = I::only(label % I::LANES);
-    let mut highest = zero;
     let (mut rest, mut moment) = (0.0, 0.0);
     let mut start = 0;
     while start < whole {
         let end = whole.min(start + FLUSH);
         let (mut sum, mut first_moment) = (zero, zero);
-        let mut step = |index: usize, x: I::V, keep: Option<I::V>| {
+        let mut step = |index: usize, x: I::V, label: Option<I::V>| {
+            let others = |v: I::V| label.map_or(v, |label| I::and_not(v, label));
             let d = difference(x);
             match MOMENT {
                 0 => {}
-                1 => first_moment = I::add(first_moment, d),
-                _ => first_moment = I::add(first_moment, weighted(&weight_chunks[index], d)),
+                1 => first_moment = I::add(first_moment, others(d)),
+                _ => first_moment = I::add(first_moment, others(weighted(&weight_chunks[index], d))),
             }
-            let (e, n) = exp.exp(d);
-            highest = I::max_bits(highest, n);
-            sum = I::add(sum, keep.map_or(e, |label| I::and_not(e, label)));
+            let e = exp.exp(d);
+            sum = I::add(sum, others(e));
             e
         };
         let cut = if (start..end).contains(&label_chunk) { label_chunk } else { end };
@@ -264,23 +281,21 @@ fn sweep<I: Isa, C: Cells<I>, const SCALED: bool, const MOMENT: u8>(
         start = end;
     }
     if let Some(x) = tail {
-        let counts = tail_mask::<I>(classes);
-        let d = difference(x);
-        let (e, n) = exp.exp(d);
-        highest = I::max_bits(highest, I::and(n, counts));
-        cells.keep_last(e);
-        let mut counted = I::and(e, counts);
+        let mut counts = tail_mask::<I>(classes);
         if label_chunk == usize::MAX {
-            counted = I::and_not(counted, I::only(label - tail_start::<I>(classes)));
+            counts = I::and_not(counts, I::only(label - tail_start::<I>(classes)));
         }
-        rest += I::sum(counted);
+        let d = difference(x);
+        let e = exp.exp(d);
+        cells.keep_last(e);
+        rest += I::sum(I::and(e, counts));
         moment += match MOMENT {
             0 => 0.0,
             1 => I::sum(I::and(d, counts)),
             _ => I::sum(I::and(weighted(I::last(padded::<I>(weights, classes)), d), counts)),
         };
     }
-    Sums { rest, moment, largest: I::largest_bits(highest) }
+    Sums { rest, moment }
 }
 
 /// The slice whose last `LANES` floats are the last vector of a row.

@@ -14,10 +14,18 @@
 //!  6. The gradient goes from the exponentials to its memory in one sweep (see [`Grad`]), and the label's element after it.
 //!
 //! What this costs: a copy in, and strided runs of [`WIDTH`] floats of memory.
-use super::{MIN_SCALED, MomentOf};
+mod grad;
+mod plain;
+mod wide;
+
+pub(crate) use grad::Grad;
+pub(crate) use plain::PlainRows;
+
+use super::MomentOf;
 use crate::math::{Exp, FLOOR, ln_1p};
 use crate::objective::RowStats;
 use crate::simd::Isa;
+use wide::Wide;
 
 /// Rows in a tile.
 pub(crate) const WIDTH: usize = 128;
@@ -337,170 +345,3 @@ fn is_finite<I: Isa>(line: &Line) -> bool {
 }
 
 const ZERO: Line = [0.0; WIDTH];
-
-/// The gradient of a tile, vector by vector: `scale e + bias`, but for the label's element.
-#[derive(Debug)]
-pub(crate) struct Grad<'t, I: Isa> {
-    lines: &'t [Line],
-    scales: &'t Line,
-    /// Exponentials up to here count as 0; see [`zero_threshold`](super::zero_threshold).
-    thresholds: Line,
-    biases: Option<&'t Line>,
-    weights: Option<&'t [f32]>,
-    isa: core::marker::PhantomData<I>,
-}
-
-impl<'t, I: Isa> Grad<'t, I> {
-    fn new(
-        lines: &'t [Line],
-        rows: &'t PlainRows,
-        biases: Option<&'t Line>,
-        weights: Option<&'t [f32]>,
-    ) -> Self {
-        let mut thresholds = ZERO;
-        let (floor, least) = (I::splat(FLOOR), I::splat(MIN_SCALED));
-        for (threshold, scale) in I::chunks_mut(&mut thresholds).iter_mut().zip(I::chunks(&rows.scale)) {
-            I::store(threshold, I::pmax(floor, I::div(least, I::abs(I::load(scale)))));
-        }
-        Self { lines, scales: &rows.scale, thresholds, biases, weights, isa: core::marker::PhantomData }
-    }
-
-    /// Whether there is anything to add.
-    pub(crate) fn is_biased(&self) -> bool {
-        self.biases.is_some()
-    }
-
-    /// The gradient of a vector of rows.
-    #[inline(always)]
-    pub(crate) fn rows(&self, lane: usize) -> GradRows<'t, I> {
-        GradRows {
-            lines: self.lines,
-            lane,
-            scale: I::load(&I::chunks(self.scales)[lane]),
-            threshold: I::load(&I::chunks(&self.thresholds)[lane]),
-            bias: I::load(&I::chunks(self.biases.unwrap_or(&ZERO))[lane]),
-            weights: self.weights,
-        }
-    }
-}
-
-/// A vector of rows of a [`Grad`].
-#[derive(Clone, Copy)]
-pub(crate) struct GradRows<'t, I: Isa> {
-    lines: &'t [Line],
-    lane: usize,
-    scale: I::V,
-    threshold: I::V,
-    bias: I::V,
-    weights: Option<&'t [f32]>,
-}
-
-impl<I: Isa> GradRows<'_, I> {
-    /// The gradient of one class; `BIASED` as [`Grad::is_biased`] says.
-    #[inline(always)]
-    pub(crate) fn at<const BIASED: bool>(&self, class: usize) -> I::V {
-        let p = self.scaled(I::load(&I::chunks(&self.lines[class])[self.lane]));
-        if BIASED { I::add(p, self.bias_of(class)) } else { p }
-    }
-
-    #[inline(always)]
-    fn scaled(&self, e: I::V) -> I::V {
-        I::mul(I::and_not(e, I::le(e, self.threshold)), self.scale)
-    }
-
-    #[inline(always)]
-    fn bias_of(&self, class: usize) -> I::V {
-        self.weights.map_or(self.bias, |weights| I::mul(self.bias, I::splat(weights[class])))
-    }
-}
-
-/// Sums of blocks of classes, per row, in f64.
-struct Wide<I: Isa> {
-    totals: [f64; 16],
-    first: Option<I::V>,
-    blocks: usize,
-}
-
-impl<I: Isa> Default for Wide<I> {
-    fn default() -> Self {
-        Self { totals: [0.0; 16], first: None, blocks: 0 }
-    }
-}
-
-impl<I: Isa> Wide<I> {
-    #[inline(always)]
-    fn add(&mut self, sum: I::V) {
-        if self.blocks == 0 {
-            self.first = Some(sum);
-        } else {
-            if let (1, Some(first)) = (self.blocks, self.first) {
-                self.widen(first);
-            }
-            self.widen(sum);
-        }
-        self.blocks += 1;
-    }
-
-    fn widen(&mut self, sum: I::V) {
-        for (total, lane) in self.totals.iter_mut().zip(I::lanes(sum).as_ref()) {
-            *total += f64::from(*lane);
-        }
-    }
-
-    /// The sums in single precision; those of one block are as they came.
-    #[inline(always)]
-    fn total(&self) -> I::V {
-        match (self.blocks, self.first) {
-            (1, Some(first)) => first,
-            _ => {
-                use crate::Element;
-                let mut lanes = I::lanes(I::splat(0.0));
-                for (lane, total) in lanes.as_mut().iter_mut().zip(self.totals) {
-                    *lane = f32::from_f64(total);
-                }
-                I::load(&lanes)
-            }
-        }
-    }
-}
-
-/// The rows of a tile under the plain objective: what they are given, and what they come to.
-#[derive(Debug)]
-pub(crate) struct PlainRows {
-    /// The row weights.
-    pub(crate) weight: Line,
-    /// Upstream times logit scale times row weight.
-    pub(crate) step: Line,
-    pub(crate) loss: Line,
-    /// `ln softmax(z)[label]`.
-    pub(crate) log_prob: Line,
-    pub(crate) log_sum_exp: Line,
-    /// What the exponentials are multiplied by.
-    pub(crate) scale: Line,
-    /// The gradient at the label.
-    pub(crate) target: Line,
-}
-
-impl PlainRows {
-    pub(crate) const fn new() -> Self {
-        Self {
-            weight: ZERO,
-            step: ZERO,
-            loss: ZERO,
-            log_prob: ZERO,
-            log_sum_exp: ZERO,
-            scale: ZERO,
-            target: ZERO,
-        }
-    }
-
-    /// A row whose loss and gradient are NaN; one without a step keeps its gradient of 0.
-    pub(crate) fn set_nan(&mut self, row: usize) {
-        for line in [&mut self.loss, &mut self.log_prob, &mut self.log_sum_exp] {
-            line[row] = f32::NAN;
-        }
-        let gradient = if self.step[row] == 0.0 { 0.0 } else { f32::NAN };
-        self.scale[row] = gradient;
-        self.target[row] = gradient;
-    }
-}

@@ -8,6 +8,8 @@ import { browserNames, findBrowser, type BrowserName } from "../../ts/build/brow
 import { chromiumArgs, startBrowser, webkitFlags, type Driver } from "./drivers.ts";
 
 const file = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+/** Tests that open pages from outside. */
+const inNode = ["test/browser/{pages,bundlers}.test.ts"];
 const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 
@@ -49,7 +51,7 @@ export function browserProjects(include: readonly string[]): TestProjectInlineCo
         test: {
           name: `${name}-${kind}`,
           include: [...include],
-          exclude: ["test/browser/pages.test.ts"],
+          exclude: [...inNode],
           provide: { host: { browser: name, headers, canShare, canBlock: false } },
           testTimeout: 30_000,
           hookTimeout: 30_000,
@@ -68,7 +70,7 @@ export function browserProjects(include: readonly string[]): TestProjectInlineCo
   const pages = (name: BrowserName): TestProjectInlineConfiguration[] => {
     if (findBrowser(name) === undefined) return [];
     const provide = { host: { browser: name, headers: true, canShare: true, canBlock: false } };
-    return [{ test: { name: `${name}-pages`, include: ["test/browser/pages.test.ts"], provide, pool: "forks", hookTimeout: 90_000 } }];
+    return [{ test: { name: `${name}-pages`, include: [...inNode], provide, pool: "forks", hookTimeout: 90_000 } }];
   };
   return [
     ...browserNames.flatMap(pages),

@@ -17,7 +17,9 @@ export interface Place {
   /** Headers of all its files. */
   readonly headers: Readonly<Record<string, string>>;
   /** Files that answer otherwise, by name. */
-  readonly files: Readonly<Record<string, Answer>>;
+  readonly files?: Readonly<Record<string, Answer>>;
+  /** Where its files are; when left out, the page of this folder over the built package. */
+  readonly folder?: string;
 }
 
 const types: Readonly<Record<string, string>> = { html: "text/html", js: "text/javascript", wasm: "application/wasm" };
@@ -56,7 +58,8 @@ export class Site {
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
-    const [, name = "", file = ""] = new URL(request.url ?? "", "http://localhost").pathname.split("/");
+    const [, name = "", ...path] = new URL(request.url ?? "", "http://localhost").pathname.split("/");
+    const file = path.join("/");
     const place = this.#places.get(name);
     if (place === undefined) return void response.writeHead(404).end();
     if (request.method === "POST") {
@@ -68,12 +71,12 @@ export class Site {
       });
       return;
     }
-    const { status = 200, headers = {}, body } = place.files[file] ?? {};
+    const { status = 200, headers = {}, body } = place.files?.[file] ?? {};
     const all: Record<string, string> = { "Content-Type": types[file.split(".").at(-1) ?? ""] ?? "text/plain", ...place.headers, ...headers };
     // An empty value takes a header away.
     const sent = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== ""));
     try {
-      const content = body ?? readFileSync(file.startsWith("page.") ? `${here}${file}` : `${dist}${file}`);
+      const content = body ?? readFileSync(`${place.folder ?? (file.startsWith("page.") ? here : dist)}${file}`);
       response.writeHead(status, sent).end(content);
     } catch {
       response.writeHead(404, sent).end("no such file");

@@ -64,10 +64,11 @@ export async function digest(xent: Engine, seeded: Seeded, how: "sync" | "async"
   const [outer, classes, inner] = seeded.shape;
   const draw = new Draw(seeded.seed);
   const many = (count: number, draw: () => number): number[] => Array.from({ length: count }, draw);
-  const drawn = { f32: () => draw.unit() * seeded.magnitude, f64: () => draw.unit() * seeded.magnitude, f16: () => draw.half(0x4c00), bf16: () => draw.half(0x4180) };
+  const wide = (): number => draw.unit() * seeded.magnitude;
+  const drawn = { f32: wide, f64: wide, f16: () => draw.half(0x4c00), bf16: () => draw.half(0x4180) };
 
-  const logits = xent.tensor(seeded.dtype as Dtype, seeded.shape);
-  (logits.view as Float32Array).set(many(outer * classes * inner, drawn[seeded.dtype]));
+  const logits = xent.tensor(seeded.dtype as Dtype, seeded.shape) as Tensor<"f32">;
+  logits.view.set(many(outer * classes * inner, drawn[seeded.dtype]));
   const labels = xent.tensor("i32", [outer, inner]);
   labels.view.set(many(outer * inner, () => draw.below(classes)));
   const weight = (): number => 1.25 + draw.unit();
@@ -78,8 +79,8 @@ export async function digest(xent: Engine, seeded: Seeded, how: "sync" | "async"
     ...(seeded.sampleWeight ? { sampleWeight: many(outer * inner, weight) } : {}),
   };
   const all = { ...options, grad: true } as const;
-  const run = (): unknown => (how === "sync" ? xent.crossEntropy(logits as Tensor<"f32">, labels, all) : xent.crossEntropyAsync(logits as Tensor<"f32">, labels, all));
-  const { loss, grad } = (await run()) as { loss: number | Tensor<"f32">; grad: Tensor<"f32"> };
+  const result: unknown = how === "sync" ? xent.crossEntropy(logits, labels, all) : await xent.crossEntropyAsync(logits, labels, all);
+  const { loss, grad } = result as { loss: number | Tensor<"f32">; grad: Tensor<"f32"> };
   const losses = typeof loss === "number" ? Float64Array.of(loss) : loss.toArray();
   const found = digestOf(digestOf(seeded.seed, wordsOf(grad.toArray())), wordsOf(losses));
   for (const tensor of [logits, labels, grad, loss]) if (typeof tensor === "object") tensor.dispose();

@@ -1,5 +1,5 @@
-// An application that imports the package, built by the bundlers people use, works on an isolated page with all threads: its wasm is found, its workers
-// start. Runs in Node, once for each browser that is here.
+// An application that imports the package, built by the bundlers people use, works on an isolated page with all threads: its wasm is found, its
+// workers start. Runs in Node, once for each browser that is here.
 import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";

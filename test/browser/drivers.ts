@@ -1,8 +1,9 @@
-// Starts the browsers of this machine and opens pages in them; what a page finds it reports by itself. Each browser is driven by what it speaks: Chromium by
-// playwright, Firefox by WebDriver BiDi, WebKitGTK by the WebDriver that comes with it. Runs in Node.
-import { spawn, type ChildProcess } from "node:child_process";
+// Starts the browsers of this machine and opens pages in them; what a page finds it reports by itself. Each browser is driven by what it speaks:
+// Chromium by playwright, Firefox by WebDriver BiDi, WebKitGTK by the WebDriver that comes with it. Runs in Node.
+import { spawn, type ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type AddressInfo } from "node:net";
+import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { findBrowser, lacking, type Browser, type BrowserName } from "../../ts/build/browsers.mjs";
 
@@ -63,18 +64,42 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** A screen nobody looks at; resolves to its name. */
-async function startScreen(xvfb: string): Promise<{ display: string; process: ChildProcess }> {
-  const screen = spawn(xvfb, ["-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp"], { stdio: ["ignore", "pipe", "ignore"] });
-  const [number] = (await once(screen.stdout, "data")) as [Buffer];
-  return { display: `:${number.toString().trim()}`, process: screen };
+/** Starts a program that ends with this process, and with it what it has started itself: both are one process group. */
+function spawnGroup(program: string, args: readonly string[], env: NodeJS.ProcessEnv): { child: ChildProcessByStdio<null, Readable, null>; end: () => Promise<void> } {
+  const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "ignore"], detached: true });
+  child.stdout.resume();
+  const kill = (): void => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+    } catch {
+      // Gone already.
+    }
+  };
+  const signalled = (signal: NodeJS.Signals): void => {
+    kill();
+    process.kill(process.pid, signal);
+  };
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.once(signal, signalled);
+  process.once("exit", kill);
+  const end = async (): Promise<void> => {
+    for (const signal of signals) process.off(signal, signalled);
+    process.off("exit", kill);
+    const exited = child.exitCode === null && child.signalCode === null ? once(child, "exit") : undefined;
+    kill();
+    await exited;
+  };
+  return { child, end };
 }
 
 async function startWebkit({ program, miniBrowser = "", xvfb = "" }: Browser, flags: Readonly<Record<string, string>>): Promise<Driver> {
-  const screen = await startScreen(xvfb);
+  // A screen nobody looks at; it says its number.
+  const screen = spawnGroup(xvfb, ["-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp"], process.env);
+  const [number] = (await once(screen.child.stdout, "data")) as [Buffer];
   const port = await freePort();
-  const env = { ...process.env, ...flags, DISPLAY: screen.display, LIBGL_ALWAYS_SOFTWARE: "1", ...(isRoot && { WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1" }) };
-  const driver = spawn(program, [`--port=${port}`], { env, stdio: "ignore" });
+  const container = isRoot ? { WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: "1" } : {};
+  const env = { ...process.env, ...flags, ...container, DISPLAY: `:${number.toString().trim()}`, LIBGL_ALWAYS_SOFTWARE: "1" };
+  const driver = spawnGroup(program, [`--port=${port}`], env);
   /** The plain WebDriver protocol. */
   const ask = async (method: string, path: string, body?: object): Promise<{ value: { sessionId: string } }> => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`, { method, ...(body && { body: JSON.stringify(body) }) });
@@ -83,10 +108,8 @@ async function startWebkit({ program, miniBrowser = "", xvfb = "" }: Browser, fl
     return JSON.parse(answer) as { value: { sessionId: string } };
   };
   const end = async (): Promise<void> => {
-    for (const child of [driver, screen.process]) {
-      child.kill();
-      if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-    }
+    await driver.end();
+    await screen.end();
   };
   const capabilities = { alwaysMatch: { "webkitgtk:browserOptions": { binary: miniBrowser, args: ["--automation"] } } };
   try {

@@ -1,5 +1,5 @@
-// What a page can do follows from how it is served, and the engine makes the best of it: threads where memory can be shared, one where it cannot, the same
-// bits in both; and whatever is called, the page's own thread never waits.
+// What a page can do follows from how it is served, and the engine makes the best of it: threads where memory can be shared, one where it cannot, the
+// same bits in both; and whatever is called, the page's own thread never waits.
 import { load, type Engine } from "sparse-xent";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test, vi } from "vitest";
 import { battery, digest } from "../battery.ts";
@@ -100,6 +100,24 @@ describe("on the page's own thread", () => {
   });
 });
 
+if (!canShare) {
+  test("an asynchronous call gives the event loop a turn, and waits for no timer", async () => {
+    const xent = await load();
+    const timer = vi.spyOn(globalThis, "setTimeout");
+    let isTurned = false;
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => void (isTurned = true);
+    port2.postMessage(undefined);
+    const { loss } = await xent.crossEntropyAsync(new Float32Array(2), [0], { shape: [1, 2] });
+    port1.close();
+    expect(loss).toBeCloseTo(Math.LN2, 6);
+    expect(isTurned).toBe(true);
+    expect(timer).not.toHaveBeenCalled();
+    timer.mockRestore();
+    await xent.dispose();
+  });
+}
+
 describe("a wait in wasm on the page's own thread", () => {
   // Firefox would wait, and the page with it.
   const traps = browser !== "firefox";
@@ -125,7 +143,8 @@ describe("a wait in wasm on the page's own thread", () => {
 
 if (canShare) {
   // A helper can fail in a call only if it takes a share of it.
-  test.each(canStall ? (["helper traps", "helper stalls"] as const) : (["helper traps"] as const))("dead_worker_rejects: %s in an asynchronous call", async (kind) => {
+  const kinds = canStall ? (["helper traps", "helper stalls"] as const) : (["helper traps"] as const);
+  test.each(kinds)("dead_worker_rejects: %s in an asynchronous call", async (kind) => {
     const xent = await load({ threads: 3 });
     const other = xent.crossEntropyAsync(new Float32Array(2), [0], { shape: [1, 2] });
     expect((await faultError(xent, kind, "async"))?.code).toBe("ENGINE_LOST");
@@ -138,7 +157,10 @@ if (canShare) {
 test("in a worker of the page's own a synchronous call uses all threads, with the same bits", async () => {
   const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
   const findings = await new Promise<Findings>((resolve, reject) => {
-    worker.addEventListener("message", ({ data }: MessageEvent<Findings & { error?: string }>) => (data.error === undefined ? resolve(data) : reject(new Error(data.error))));
+    worker.addEventListener("message", ({ data }: MessageEvent<Findings | { readonly error: string }>) => {
+      if ("error" in data) reject(new Error(data.error));
+      else resolve(data);
+    });
     worker.addEventListener("error", ({ message }) => reject(new Error(message)));
   });
   worker.terminate();

@@ -45,7 +45,8 @@ const page = { headers: { "Content-Type": "text/html" }, body: "<!doctype html><
 const wasmFiles = (answer: Answer) => ({ "sparse-xent.relaxed.wasm": answer, "sparse-xent.simd.wasm": answer });
 const workerFile = (answer: Answer) => ({ headers: isolated, files: { "worker.js": answer }, options: { threads, workerUrl } });
 const noIsolation = /not cross-origin isolated; .*Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp/;
-const wrongWorker = /a coordinator worker could not be started: .*expected at \S+ the worker.js of this package, of the page's own origin, .*worker-src .*Cross-Origin-Embedder-Policy/;
+const wrongWorker =
+  /a coordinator worker could not be started: .*expected at \S+ the worker.js of this package, .*own origin, .*worker-src .*Cross-Origin-Embedder-Policy/;
 
 const rows: readonly Row[] = [
   { name: "isolated", headers: isolated, options: { threads }, expect: 3 },
@@ -155,7 +156,10 @@ async function visit({ name, headers = {}, files = {}, options = {}, module, hur
   const path = name.replaceAll(/\W+/g, "-");
   const { url, report } = site.serve(path, { headers, files });
   const query = new URLSearchParams({ options: JSON.stringify(options), hurry: String(hurry) });
-  if (module) query.set("module", new URL("index.js", elsewhere.serve(path, { headers: { ...headers, "Access-Control-Allow-Origin": "*" }, files }).url).href);
+  if (module) {
+    const place = elsewhere.serve(path, { headers: { ...headers, "Access-Control-Allow-Origin": "*" }, files });
+    query.set("module", new URL("index.js", place.url).href);
+  }
   await within(limitMs, "opening the page", driver.open(`${url}?${query}`));
   return (await within(limitMs, "the page's report", report)) as Report;
 }

@@ -1,5 +1,5 @@
-// One vitest project per browser that is here and way to serve it: with the two isolation headers ("isolated") and without ("plain"). Runs in Node, as part
-// of the configuration.
+// One vitest project per browser that is here and way to serve it: with the two isolation headers ("isolated") and without ("plain"). Runs in Node, as
+// part of the configuration.
 import { fileURLToPath } from "node:url";
 import { defineBrowserProvider } from "@vitest/browser";
 import { playwright } from "@vitest/browser-playwright";

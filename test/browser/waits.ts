@@ -25,7 +25,7 @@ export function canWait(): boolean {
 /** What the engine's test hook can do to a parallel call. */
 const kinds = { "helper traps": 1, "helper stalls": 2 };
 
-/** The error of a parallel call to one of whose helpers this happens in a block of it; undefined if it answers, which it does if no helper takes one. */
+/** The error of a parallel call to one of whose helpers this happens in a block of it. Undefined if it answers, as it does if no helper takes one. */
 export async function faultError(xent: Engine, kind: keyof typeof kinds, how: "sync" | "async"): Promise<SparseXentError | undefined> {
   const hook = Symbol.for("sparse-xent.injectFault");
   try {

@@ -1,5 +1,5 @@
-// The browsers the tests run in: which there are, and on Debian as root what brings those that are missing. They come from the system's own packages only,
-// never from a download of a test tool. Imports Node built-ins and its neighbours only.
+// The browsers the tests run in: which there are, and on Debian as root what brings those that are missing. They come from the system's own packages
+// only, never from a download of a test tool. Imports Node built-ins and its neighbours only.
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import process from "node:process";
 import { attempt, say, step } from "./report.mjs";
@@ -15,7 +15,8 @@ const onPath = (names) => names.flatMap((name) => folders.map((folder) => `${fol
 function miniBrowser() {
   const lib = "/usr/lib";
   const under = existsSync(lib) ? readdirSync(lib).map((entry) => `${lib}/${entry}`) : [];
-  return [lib, "/usr/libexec", ...under].flatMap((folder) => ["4.1", "6.0", "4.0"].map((api) => `${folder}/webkit2gtk-${api}/MiniBrowser`)).find((path) => existsSync(path));
+  const paths = [lib, "/usr/libexec", ...under].flatMap((folder) => ["4.1", "4.0"].map((api) => `${folder}/webkit2gtk-${api}/MiniBrowser`));
+  return paths.find((path) => existsSync(path));
 }
 
 /**
@@ -64,7 +65,7 @@ function isDebian() {
   return existsSync("/usr/bin/apt-get") && existsSync(release) && /^ID=debian$/m.test(readFileSync(release, "utf8"));
 }
 
-/** Brings the browsers that are missing, where that is a matter of one command and ours to give. What stays missing is named by the tests as not run. */
+/** Brings the browsers that are missing, where one command does and it is ours to give. What stays missing is named by the tests as not run. */
 export async function installBrowsers() {
   const missing = browserNames.filter((name) => findBrowser(name) === undefined);
   if (missing.length === 0 || process.getuid?.() !== 0 || !isDebian()) return;

@@ -1,5 +1,5 @@
-// `npm test`: brings dist/ up to date, runs the Rust tests with the user's own toolchain and the TypeScript tests on every Node and in every browser there
-// is, and ends with one line of totals. `npm test -- words` runs only the TypeScript test files whose names contain a word, on this Node.
+// `npm test`: brings dist/ up to date, runs the Rust tests with the user's own toolchain and the TypeScript tests on every Node and in every browser
+// there is, and ends with one line of totals. `npm test -- words` runs only the TypeScript test files whose names contain a word, on this Node.
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import process from "node:process";
 import { browserNames, findBrowser, installBrowsers, lacking } from "./browsers.mjs";
@@ -9,7 +9,7 @@ import { paths, root } from "./project.mjs";
 import { attempt } from "./report.mjs";
 import { setUp } from "./set-up.mjs";
 
-/** @typedef {{ name: string, passed: number, failed: number, skipped: string[] }} Outcome */
+/** @typedef {{ name: string, passed: number, failed: number, skipped: number, titles: string[] }} Outcome `titles` of what was skipped */
 
 /** @param {string} line */
 const print = (line) => void process.stdout.write(`${line}\n`);
@@ -22,9 +22,9 @@ async function cargoTest() {
   /** @param {1 | 2} column */
   const sum = (column) => results.reduce((total, result) => total + Number(result[column]), 0);
   const failed = sum(2);
-  const skipped = [...output.matchAll(/^test (.+) \.\.\. ignored(.*)$/gm)].map(([, name, reason]) => `${name}${reason}`);
+  const titles = [...output.matchAll(/^test (.+) \.\.\. ignored(.*)$/gm)].map(([, name, reason]) => `${name}${reason}`);
   // Rust that does not compile fails without counting a test.
-  return { name: "cargo", passed: sum(1), failed: code !== 0 && failed === 0 ? 1 : failed, skipped };
+  return { name: "cargo", passed: sum(1), failed: code !== 0 && failed === 0 ? 1 : failed, skipped: titles.length, titles };
 }
 
 // A run of all files takes a tenth of this on a slow machine. A page that waits where it must not hangs, and its browser with it.
@@ -43,8 +43,11 @@ async function vitest(name, node, args, env = process.env) {
   rmSync(report, { force: true });
   const all = [`${root}/node_modules/vitest/vitest.mjs`, "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...args];
   const { code } = await attempt(node, all, { show: true, env, name: `vitest on ${name}`, timeoutMs: vitestLimitMs });
-  if (!existsSync(report)) return { name, passed: 0, failed: 1, skipped: [] };
-  /** @type {{ numPassedTests: number, numFailedTests: number, testResults: { assertionResults: { status: string, fullName: string }[] }[] }} */
+  if (!existsSync(report)) {
+    print(`vitest on ${name} ended with exit code ${code} and no report; the limit is ${vitestLimitMs / 1000} s`);
+    return { name, passed: 0, failed: 1, skipped: 0, titles: [] };
+  }
+  /** @type {{ numPassedTests: number, numFailedTests: number, testResults: { assertionResults: Assertion[] }[] }} */
   const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(report, "utf8"));
   const skipped = testResults.flatMap((file) => file.assertionResults).filter(({ status }) => status !== "passed" && status !== "failed");
   return {
@@ -52,8 +55,24 @@ async function vitest(name, node, args, env = process.env) {
     passed: numPassedTests,
     // A file that cannot be loaded, or an error outside every test, fails without counting a test.
     failed: code !== 0 && numFailedTests === 0 ? 1 : numFailedTests,
-    skipped: [...new Set(skipped.map(({ fullName }) => fullName))],
+    skipped: skipped.length,
+    titles: titlesOf(skipped),
   };
+}
+
+/** @typedef {{ status: string, fullName: string, ancestorTitles: string[] }} Assertion */
+
+const mostTitles = 5;
+
+/** Titles of tests; a group of many has one line. @param {readonly Assertion[]} tests @returns {string[]} */
+function titlesOf(tests) {
+  /** @type {Map<string, Set<string>>} */
+  const groups = new Map();
+  for (const { fullName, ancestorTitles } of tests) {
+    const group = ancestorTitles.join(" ");
+    groups.set(group, (groups.get(group) ?? new Set()).add(fullName));
+  }
+  return [...groups].flatMap(([group, names]) => (group !== "" && names.size > mostTitles ? [`${group}: ${names.size} tests`] : [...names]));
 }
 
 /** The binaries in test/nodes of other major versions than this process's. @returns {{ name: string, path: string }[]} */
@@ -101,9 +120,9 @@ export async function test(filters) {
   }
 
   print("");
-  for (const { name, passed, failed, skipped } of outcomes) print(`${name.padEnd(24)} ${passed} passed, ${failed} failed, ${skipped.length} skipped`);
+  for (const { name, passed, failed, skipped } of outcomes) print(`${name.padEnd(24)} ${passed} passed, ${failed} failed, ${skipped} skipped`);
   for (const line of absent) print(`not run: ${line}`);
-  for (const { name, skipped } of outcomes) for (const title of skipped) print(`skipped: ${name}: ${title}`);
+  for (const { name, titles } of outcomes) for (const title of titles) print(`skipped: ${name}: ${title}`);
   /** @param {(outcome: Outcome) => number} count */
   const total = (count) => outcomes.reduce((sum, outcome) => sum + count(outcome), 0);
   const passed = total((outcome) => outcome.passed);

@@ -13,7 +13,8 @@ export function nodePlatform(builtin: typeof process.getBuiltinModule): Platform
       return new Uint8Array(await builtin("node:fs").promises.readFile(url));
     },
 
-    workerAdvice: (url) => (url === undefined ? "a limit on threads or memory may stand in the way" : `expected at ${url} the worker.js of this package`),
+    workerAdvice: (url) =>
+      url === undefined ? "a limit on threads or memory may stand in the way" : `expected at ${url} the worker.js of this package`,
 
     startWorker(text, url, boot, events) {
       const { Worker } = builtin("node:worker_threads");

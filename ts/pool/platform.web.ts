@@ -14,8 +14,8 @@ export function webPlatform(): Platform {
 
     workerAdvice: (url) =>
       url === undefined
-        ? "if the page's content security policy refuses workers from blob: addresses, serve worker.js of this package and pass its address as workerUrl"
-        : `expected at ${url} the worker.js of this package, of the page's own origin, allowed by worker-src if the page has a content security policy, ` +
+        ? "if the content security policy refuses workers from blob: addresses, serve worker.js of this package and pass its address as workerUrl"
+        : `expected at ${url} the worker.js of this package, from the page's own origin, allowed by worker-src of a content security policy, ` +
           "and on an isolated page served with Cross-Origin-Embedder-Policy: require-corp",
 
     startWorker(text, url, boot, events) {

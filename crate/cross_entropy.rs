@@ -301,9 +301,8 @@ impl CrossEntropy<'_> {
         results: Results<'_, E::PerRow>,
         cancel: Option<&AtomicI32>,
     ) -> Result<Summary, Error> {
-        let plan = Plan::new(self, shape, &labels)?;
         let executor = self.executor.for_elements(shape.elements());
-        let scan = scan::scan(&plan, &labels, executor, cancel)?;
+        let (plan, scan) = self.judge(shape, &labels, executor, cancel)?;
         let call = Call { plan: &plan, scan: &scan, executor, cancel };
         // The twins would triple the size of a wasm file, which has no use for them.
         #[cfg(not(target_arch = "wasm32"))]
@@ -313,6 +312,19 @@ impl CrossEntropy<'_> {
             Kernel::Lanes4Fused => return call.compute::<Lanes4Fused, E, G>(access, results),
         }
         call.compute::<Best, E, G>(access, results)
+    }
+
+    /// Everything that can be wrong with options, labels and weights, and what was learnt on the way. Logits play no part.
+    pub(crate) fn judge<'a>(
+        &'a self,
+        shape: Shape,
+        labels: &Labels<'_>,
+        executor: Executor,
+        cancel: Option<&AtomicI32>,
+    ) -> Result<(Plan<'a>, scan::Scan), Error> {
+        let plan = Plan::new(self, shape, labels)?;
+        let scan = scan::scan(&plan, labels, executor, cancel)?;
+        Ok((plan, scan))
     }
 }
 

@@ -119,8 +119,10 @@ impl Element for f64 {
     }
 }
 
+/// The conversions of slices are branch-free functions of this file and not `half`'s, so that the compiler makes vectors of
+/// the loops: a value at a time they cost more than the exponentials.
 macro_rules! half_element {
-    ($type:ident, $name:literal) => {
+    ($type:ident, $name:literal, $widened:ident, $narrowed:ident) => {
         impl Element for $type {
             type PerRow = f32;
             const NAME: &'static str = $name;
@@ -136,20 +138,67 @@ macro_rules! half_element {
             }
             fn widen(from: &[$type], to: &mut [f32]) {
                 for (to, from) in to.iter_mut().zip(from) {
-                    *to = from.to_f32();
+                    *to = $widened(from.to_bits());
                 }
             }
             fn narrow(from: &[f32], to: &mut [$type]) {
                 for (to, from) in to.iter_mut().zip(from) {
-                    *to = $type::from_f32(*from);
+                    *to = $type::from_bits($narrowed(*from));
                 }
             }
         }
     };
 }
 
-half_element!(f16, "f16");
-half_element!(bf16, "bf16");
+half_element!(f16, "f16", f16_widened, f16_narrowed);
+half_element!(bf16, "bf16", bf16_widened, bf16_narrowed);
+
+/// What a choice between two numbers is in a loop without branches.
+#[inline(always)]
+fn choose(truth: bool, a: u32, b: u32) -> u32 {
+    let mask = u32::from(truth).wrapping_neg();
+    (a & mask) | (b & !mask)
+}
+
+#[inline(always)]
+fn bf16_widened(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+/// The nearest, ties to even; a NaN keeps its upper bits and becomes quiet.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the upper half is the result")]
+fn bf16_narrowed(x: f32) -> u16 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1));
+    (choose(bits & 0x7fff_ffff > 0x7f80_0000, bits | 0x0040_0000, rounded) >> 16) as u16
+}
+
+#[inline(always)]
+fn f16_widened(bits: u16) -> f32 {
+    const SMALLEST_NORMAL: u32 = 0x3880_0000; // 2^-14
+    let (sign, magnitude) = (u32::from(bits & 0x8000) << 16, u32::from(bits & 0x7fff));
+    // Moves the exponent's bias from 15 to 127, and that of infinity and NaN to the top.
+    let normal = (magnitude << 13) + choose(magnitude >= 0x7c00, 0x7000_0000, 0x3800_0000);
+    // A subnormal number is a fraction of 2^-14, to which 2^-14 was added.
+    let fraction = f32::from_bits(SMALLEST_NORMAL | (magnitude << 13)) - f32::from_bits(SMALLEST_NORMAL);
+    f32::from_bits(sign | choose(magnitude < 0x0400, fraction.to_bits(), normal))
+}
+
+/// The nearest, ties to even; infinity from 65520 on; a NaN keeps its upper bits and becomes quiet.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "16 bits are the result")]
+fn f16_narrowed(x: f32) -> u16 {
+    let (sign, magnitude) = ((x.to_bits() >> 16) & 0x8000, x.to_bits() & 0x7fff_ffff);
+    // Moves the exponent's bias from 127 to 15 and rounds; a carry goes into the exponent, up to infinity.
+    let rounded = (magnitude.wrapping_add(0xc800_0fff + ((magnitude >> 13) & 1)) >> 13).min(0x7c00);
+    let normal = choose(magnitude >= 0x477f_f000, 0x7c00, rounded);
+    // Adding 1/2, whose last place is 2^-24, rounds to a whole number of the smallest f16.
+    let small = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5_f32.to_bits());
+    let finite = choose(magnitude < 0x3880_0000, small, normal);
+    let nan = 0x7e00 | ((magnitude >> 13) & 0x03ff);
+    (sign | choose(magnitude > 0x7f80_0000, nan, finite)) as u16
+}
 
 /// A number type that the gradient of `E` logits may be written in: `E` itself, or `f32` under `f16` and `bf16`.
 pub trait GradElement<E: Element>: Element {}
@@ -157,3 +206,49 @@ pub trait GradElement<E: Element>: Element {}
 impl<E: Element> GradElement<E> for E {}
 impl GradElement<f16> for f32 {}
 impl GradElement<bf16> for f32 {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every value of 16 bits widens as `half` widens it, and comes back.
+    #[test]
+    fn half_numbers_widen_exactly_and_come_back() {
+        for bits in 0..=u16::MAX {
+            let (a, b) = (f16::from_bits(bits), bf16::from_bits(bits));
+            for (got, want, back, is_nan) in [
+                (f16_widened(bits), a.to_f32(), f16_narrowed(f16_widened(bits)), a.is_nan()),
+                (bf16_widened(bits), b.to_f32(), bf16_narrowed(bf16_widened(bits)), b.is_nan()),
+            ] {
+                if is_nan {
+                    assert!(got.is_nan(), "{bits:#06x} is NaN, not {got}");
+                } else {
+                    assert_eq!(got.to_bits(), want.to_bits(), "{bits:#06x}");
+                    assert_eq!(back, bits, "{bits:#06x} and back");
+                }
+            }
+        }
+    }
+
+    /// Near every boundary between two values of 16 bits, and at a prime stride over all singles.
+    #[test]
+    fn singles_narrow_to_the_nearest_as_half_narrows_them() {
+        let near = (0..=u16::MAX).flat_map(|bits| {
+            let (a, b) = (f16::from_bits(bits).to_f32().to_bits(), u32::from(bits) << 16);
+            let step = |bits: u32, half: u32| {
+                (0..5).map(move |by| bits.wrapping_add(half).wrapping_add(by).wrapping_sub(2))
+            };
+            step(a, 0).chain(step(a, 0x1000)).chain(step(b, 0x8000)).collect::<Vec<_>>()
+        });
+        for bits in near.chain((0..u32::MAX).step_by(4099)) {
+            let x = f32::from_bits(bits);
+            if x.is_nan() {
+                assert!(f16::from_bits(f16_narrowed(x)).is_nan(), "{bits:#x}");
+                assert!(bf16::from_bits(bf16_narrowed(x)).is_nan(), "{bits:#x}");
+                continue;
+            }
+            assert_eq!(f16_narrowed(x), f16::from_f32(x).to_bits(), "{x:e} as f16");
+            assert_eq!(bf16_narrowed(x), bf16::from_f32(x).to_bits(), "{x:e} as bf16");
+        }
+    }
+}

@@ -262,7 +262,8 @@ impl<'a> WeightedSigmoid<'a> {
         })
     }
 
-    fn check(&self, shape: Shape, targets: Weights<'_>) -> Result<(), Error> {
+    /// Everything that can be wrong with options, targets and weights. Logits play no part.
+    pub(crate) fn check(&self, shape: Shape, targets: Weights<'_>) -> Result<(), Error> {
         fits(targets.len(), shape.elements(), "targets")?;
         if let RowValues::PerRow(weights) = self.pos_weight {
             fits(weights.len(), shape.classes(), "posWeight")?;

@@ -221,6 +221,33 @@ describe("OUT_OF_MEMORY", () => {
     await xent.dispose();
   });
 
+  test("of logits or results comes after what is wrong with labels and weights", async () => {
+    const xent = await load({ threads: 1, maximumPages: 128 });
+    const logits = xent.tensor("f32", [500, 2000]);
+    const used = xent.info.usedBytes;
+    const labels = Int32Array.from({ length: 500 }, (_, row) => (row === 7 ? 2000 : row));
+    const bad = Float32Array.from({ length: 500 }, (_, row) => (row === 9 ? Number.NaN : 1));
+    const faults: readonly (readonly [string, Int32Array, CrossEntropyOptions])[] = [
+      ["labels[7] got 2000, expected 0..1999; 1 such label of 500", labels, {}],
+      ["labels[0] got 0, expected a class kept by classMask", labels.map((label) => label % 2000), { classMask: Array.from({ length: 2000 }, (_, k) => k !== 0) }],
+      ["sampleWeight[9] got NaN, expected a finite number", labels, { sampleWeight: bad, invalidLabel: "nan" }],
+      ["grad needs got 4 MB, expected a free piece of that size; 4 MB of 8 MB are in use", labels, { invalidLabel: "ignore" }],
+    ];
+    for (const [message, given, options] of faults) {
+      for (const input of [logits, { data: new Float32Array(1_000_000), shape: [500, 2000] }]) {
+        const call = { ...options, grad: true, outputs: ["logSumExp"] } as const;
+        expect(errorOf(() => xent.crossEntropy(input, given, call)).message).toBe(message);
+        expect((await rejectionOf(xent.crossEntropyAsync(input, given, call))).message).toBe(message);
+        expect(xent.info.usedBytes).toBe(used);
+      }
+    }
+    const targets = xent.tensor("u8", [500, 2000]);
+    const posWeight = Float32Array.from({ length: 2000 }, (_, k) => (k === 3 ? -1 : 1));
+    expect(errorOf(() => xent.weightedSigmoidCrossEntropy(logits, targets, { posWeight, grad: true })).code).toBe("WEIGHT_VALUE");
+    expect(errorOf(() => xent.weightedSigmoidCrossEntropy(logits, targets, { grad: true })).code).toBe("OUT_OF_MEMORY");
+    await xent.dispose();
+  });
+
   test("SIZE is what could never fit", async () => {
     const xent = await load({ threads: 1, maximumPages: 128 });
     const error = errorOf(() => xent.crossEntropy(new Float32Array(3_000_000), new Uint8Array(3), { shape: [3, 1_000_000] }));

@@ -1,5 +1,6 @@
 // One call as a block of 64-bit float words in shared memory: the mirror of crate/js/call.rs. May import arguments, layout, memory and below.
 // Guarantees: whatever a call took from the memory is given back when it closes, its results excepted, and those too when it fails.
+// Memory is taken in two steps, labels and weights first: where the second is refused, what they hold can still be judged.
 import type { Arguments, Operand, Operation } from "./arguments.js";
 import { dtypes, type Dtype } from "./dtypes.js";
 import { broadcastIndex, broadcastTarget, product, sameShape } from "./layout.js";
@@ -40,7 +41,7 @@ export interface Made {
 /** The results of a call that need memory. */
 export type MadeName = "loss" | "grad" | "logSumExp" | "targetLogProb" | "predictions" | "perClass";
 
-/** A call, written down and ready to run. */
+/** A call, written down: as far as it can be judged, and once `complete()` has returned, ready to run. */
 export class Call {
   readonly #memory: Memory;
   readonly #arguments: Arguments;
@@ -49,17 +50,23 @@ export class Call {
   readonly #pinned: Allocation[] = [];
   readonly #made = new Map<MadeName, Made>();
 
-  /** Copies arrays in, makes the results and writes the block; errors `OUT_OF_MEMORY`, after giving back what it had taken. */
-  constructor(memory: Memory, args: Arguments, threads: number) {
+  /** Copies labels and weights in and writes what is known to the block; errors `OUT_OF_MEMORY`, after giving back what it had taken. */
+  constructor(memory: Memory, args: Arguments) {
     this.#memory = memory;
     this.#arguments = args;
     try {
       this.#block = this.#take("call", callFields.length * WORD_BYTES);
-      this.#write({ ...this.#shapeWords(threads), ...this.#inputWords(), ...this.#gradWords(), ...this.#optionWords(), ...this.#outputWords() });
+      this.#memory.clear(this.#block);
+      this.#write({ ...this.#shapeWords(), ...this.#inputWords(), ...this.#optionWords() });
     } catch (error) {
       this.abandon();
       throw error;
     }
+  }
+
+  /** Copies the logits in and makes the results; errors `OUT_OF_MEMORY`, after which the block, without logits, can be judged by running it. */
+  complete(threads: number): void {
+    this.#write({ ...this.#gradWords(), ...this.#outputWords(), threads });
   }
 
   /** Where the block is. */
@@ -102,8 +109,8 @@ export class Call {
   }
 
   #write(values: Partial<Record<CallField, number>>): void {
-    const words = this.#words().fill(0);
-    for (const [index, field] of callFields.entries()) words[index] = values[field] ?? 0;
+    const words = this.#words();
+    for (const [index, field] of callFields.entries()) words[index] = values[field] ?? words[index] ?? 0;
   }
 
   #take(name: string, bytes: number): Allocation {
@@ -134,10 +141,10 @@ export class Call {
     return allocation.address;
   }
 
-  #shapeWords(threads: number): Partial<Record<CallField, number>> {
-    const { operation, layout } = this.#arguments;
+  #shapeWords(): Partial<Record<CallField, number>> {
+    const { operation, layout, logits } = this.#arguments;
     const { outer, classes, inner } = layout;
-    return { operation: operations[operation], threads, outer, classes, inner };
+    return { operation: operations[operation], outer, classes, inner, logitsDtype: dtypes[logits.dtype].code };
   }
 
   #inputWords(): Partial<Record<CallField, number>> {
@@ -171,19 +178,20 @@ export class Call {
   /** Logits and gradient, which may share their bytes. */
   #gradWords(): Partial<Record<CallField, number>> {
     const { logits, grad, layout, settings } = this.#arguments;
-    const logitsDtype = dtypes[logits.dtype].code;
     if (grad === true && !(logits.source instanceof Tensor)) {
       // The copy of the logits is ours to overwrite: in place gives the same bits and needs half the memory.
       const address = this.#make("grad", logits.dtype, layout.dims);
       const made = this.#made.get("grad");
       if (made !== undefined) this.#memory.write(made.allocation, logits.source);
-      return { logitsAddress: address, logitsDtype, gradMode: gradModes.inPlace, gradAddress: address, gradDtype: logitsDtype };
+      return { logitsAddress: address, gradMode: gradModes.inPlace, gradAddress: address, gradDtype: dtypes[logits.dtype].code };
     }
-    const words = { logitsAddress: this.#place(logits), logitsDtype };
-    if (grad === false) return { ...words, gradMode: gradModes.none };
-    if (grad === true) return { ...words, gradMode: gradModes.write, gradAddress: this.#make("grad", logits.dtype, layout.dims), gradDtype: logitsDtype };
+    const logitsAddress = this.#place(logits);
+    if (grad === false) return { logitsAddress, gradMode: gradModes.none };
+    if (grad === true) {
+      return { logitsAddress, gradMode: gradModes.write, gradAddress: this.#make("grad", logits.dtype, layout.dims), gradDtype: dtypes[logits.dtype].code };
+    }
     const mode = grad === logits.source ? gradModes.inPlace : settings.accumulate ? gradModes.accumulate : gradModes.write;
-    return { ...words, gradMode: mode, gradAddress: this.#pin(grad), gradDtype: dtypes[grad.dtype].code };
+    return { logitsAddress, gradMode: mode, gradAddress: this.#pin(grad), gradDtype: dtypes[grad.dtype].code };
   }
 
   #optionWords(): Partial<Record<CallField, number>> {

@@ -217,7 +217,7 @@ export class Engine {
 
   /** Runs a call on this thread. What comes back follows from the options, which only the public signatures spell out. */
   #run(args: Arguments): unknown {
-    const call = new Call(this.#memory, args, this.#runtime.syncThreads);
+    const call = this.#begin(args, this.#runtime.syncThreads);
     try {
       return this.#conclude(call, args, this.#runtime.run(call.address), undefined);
     } catch (error) {
@@ -233,7 +233,7 @@ export class Engine {
     if (signal?.aborted === true) {
       throw new SparseXentError({ code: "ABORTED", message: "the call was aborted by its signal", cause: signal.reason });
     }
-    const call = new Call(this.#memory, args, this.#runtime.info.threads);
+    const call = this.#begin(args, this.#runtime.info.threads);
     const cancel = (): void => call.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
     try {
@@ -244,6 +244,24 @@ export class Engine {
     } finally {
       signal?.removeEventListener("abort", cancel);
       call.finish();
+    }
+  }
+
+  /** A call that is ready to run. Where memory is refused, it is judged all the same: what is wrong with labels or weights is said before that. */
+  #begin(args: Arguments, threads: number): Call {
+    const call = new Call(this.#memory, args);
+    try {
+      call.complete(threads);
+      return call;
+    } catch (refusal) {
+      try {
+        const code = this.#runtime.run(call.address);
+        const fault = code === 0 ? refusal : readError(call, args, code, undefined);
+        throw isSparseXentError(fault, "OUT_OF_MEMORY") ? refusal : fault;
+      } catch (error) {
+        this.#fail(call, error);
+        throw error;
+      }
     }
   }
 

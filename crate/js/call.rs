@@ -14,7 +14,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 const OUT_OF_RANGE: u32 = 5;
 
 /// Runs the call of the block at this address and returns its code: 0, or which error. Losses and gradient are then
-/// where the block said, and its result words are filled.
+/// where the block said, and its result words are filled. A block without logits is judged: its code says what is wrong
+/// with options, labels and weights.
 #[wasm_bindgen]
 pub fn run(block: usize) -> u32 {
     if is_lost() {
@@ -143,6 +144,9 @@ impl Block<'_> {
         let (rows, elements) = (shape.rows(), shape.elements());
         let options = self.options(shape)?;
         let labels = self.labels(rows)?;
+        if self.is_without_logits() {
+            return options.judge(shape, &labels, Executor::Serial, None).map(|_| Summary::default());
+        }
         let access = self.access::<E, G>(elements)?;
         let losses = self.slice_mut(Field::lossAddress, rows);
         let mut own_losses = zeros(if losses.is_some() { 0 } else { rows })?;
@@ -158,6 +162,10 @@ impl Block<'_> {
             per_class,
         };
         options.execute(access, shape, labels, results, Some(cancel))
+    }
+
+    fn is_without_logits(&self) -> bool {
+        self.whole(Field::logitsAddress) == 0
     }
 
     fn access<'m, E: Element, G: GradElement<E>>(&self, elements: usize) -> Result<Access<'m, E, G>, Error> {
@@ -195,6 +203,9 @@ impl Block<'_> {
         let targets = self.weights(Field::labelsAddress, Field::labelsDtype, elements);
         let missing = Error::OptionRange { option: "targets", got: 0.0, expected: "an address" };
         let targets = targets.ok_or(missing)?;
+        if self.is_without_logits() {
+            return options.check(shape, targets).map(|()| Summary::default());
+        }
         let access = self.access::<E, G>(elements)?;
         let losses = self.slice_mut(Field::lossAddress, elements);
         let mut own_losses = zeros(if losses.is_some() { 0 } else { elements })?;

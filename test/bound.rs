@@ -234,10 +234,11 @@ pub fn agrees(got: f64, want: f64, bound: f64, largest: f64) -> bool {
     if want.is_nan() || got.is_nan() {
         return want.is_nan() && got.is_nan();
     }
+    if got == want {
+        return true;
+    }
     if want.abs() + bound >= largest {
-        return got == want
-            || (got.is_infinite() && got.signum() == want.signum())
-            || (got - want).abs() <= bound;
+        return (got.is_infinite() && got.signum() == want.signum()) || (got - want).abs() <= bound;
     }
     (got - want).abs() <= bound
 }

@@ -11,7 +11,7 @@ mod support;
 use draw::Draw;
 use serde::Deserialize;
 use sparse_xent::{Denominator, Element, Kernel, Reduction, SmoothingWeights, bf16, f16};
-use support::{Case, Got, How, Settings, Upstream, run};
+use support::{Case, Got, How, Settings, Upstream, raw, run};
 
 #[derive(Deserialize)]
 struct Battery {
@@ -125,17 +125,14 @@ impl Seeded {
         format!("{digest:08x}")
     }
 
-    fn digest_of<E: Words>(&self, kernel: Kernel) -> u32
-    where
-        E::PerRow: Words,
-    {
+    fn digest_of<E: Element>(&self, kernel: Kernel) -> u32 {
         let Got { out, grad } = run::<E, E>(&self.case(), How::with(kernel)).expect(&self.name);
         let mut digest = Digest(self.seed);
-        grad.iter().for_each(|x| x.words(&mut digest));
+        grad.iter().for_each(|x| digest.add_number(*x));
         if out.losses.is_empty() {
-            out.loss.words(&mut digest);
+            digest.add_number(out.loss);
         }
-        out.losses.iter().for_each(|x| x.words(&mut digest));
+        out.losses.iter().for_each(|x| digest.add_number(*x));
         digest.0
     }
 }
@@ -149,40 +146,18 @@ fn half_bits(drawn: u32, end: u32) -> u16 {
 struct Digest(u32);
 
 impl Digest {
+    /// Adds the bits of a number: a 16-bit one is one word, of a double the low word comes first.
+    fn add_number<T: Element>(&mut self, x: T) {
+        let bits = raw(x);
+        self.add(u32::try_from(bits & 0xffff_ffff).expect("32 bits"));
+        if size_of::<T>() == 8 {
+            self.add(u32::try_from(bits >> 32).expect("32 bits"));
+        }
+    }
+
     fn add(&mut self, word: u32) {
         let word = word.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
         self.0 = (self.0 ^ word).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
-    }
-}
-
-/// Numbers as 32-bit words.
-trait Words: Element {
-    fn words(self, digest: &mut Digest);
-}
-
-impl Words for f32 {
-    fn words(self, digest: &mut Digest) {
-        digest.add(self.to_bits());
-    }
-}
-
-impl Words for f64 {
-    fn words(self, digest: &mut Digest) {
-        let bits = self.to_bits();
-        digest.add(u32::try_from(bits & 0xffff_ffff).expect("32 bits"));
-        digest.add(u32::try_from(bits >> 32).expect("32 bits"));
-    }
-}
-
-impl Words for f16 {
-    fn words(self, digest: &mut Digest) {
-        digest.add(u32::from(self.to_bits()));
-    }
-}
-
-impl Words for bf16 {
-    fn words(self, digest: &mut Digest) {
-        digest.add(u32::from(self.to_bits()));
     }
 }
 

@@ -6,10 +6,11 @@
     reason = "each test uses its part of this module"
 )]
 
+use core::any::Any;
 use sparse_xent::reference::{self, Answer, BadLabel, Options, PerRow, Problem};
 use sparse_xent::{
     CrossEntropy, Denominator, Element, EmptyMean, Error, Executor, GradElement, Input, InvalidLabel, Kernel,
-    Logits, LogitsMut, Output, ProbsNormalize, Reduction, Shape, SmoothingWeights,
+    Logits, LogitsMut, Output, ProbsNormalize, Reduction, Shape, SmoothingWeights, bf16, f16,
 };
 
 /// Upstream gradient: one number, or one per row.
@@ -251,7 +252,7 @@ impl How {
         How { outputs: true, ..self }
     }
 
-    fn operation(self, set: &Settings) -> CrossEntropy<'_> {
+    pub fn operation(self, set: &Settings) -> CrossEntropy<'_> {
         let op = set.operation(self.kernel).executor(self.executor);
         if !self.outputs {
             return op;
@@ -294,9 +295,20 @@ pub fn run_loss<E: Element>(case: &Case, how: How) -> Result<Output<E::PerRow>, 
     how.operation(&case.set).forward(&Logits::new(&logits, case.crate_shape())?, &case.labels)
 }
 
-/// The bits of numbers, for comparisons that mean every bit; all NaNs are one.
+/// The bits of a number.
+pub fn raw<T: Element>(x: T) -> u64 {
+    let x: &dyn Any = &x;
+    x.downcast_ref::<f32>()
+        .map(|x| u64::from(x.to_bits()))
+        .or_else(|| x.downcast_ref::<f64>().map(|x| x.to_bits()))
+        .or_else(|| x.downcast_ref::<f16>().map(|x| u64::from(x.to_bits())))
+        .or_else(|| x.downcast_ref::<bf16>().map(|x| u64::from(x.to_bits())))
+        .expect("one of the four element types")
+}
+
+/// The bits of numbers, NaNs included, for comparisons that mean every bit.
 pub fn bits<T: Element>(values: &[T]) -> Vec<u64> {
-    values.iter().map(|x| if x.to_f64().is_nan() { f64::NAN } else { x.to_f64() }.to_bits()).collect()
+    values.iter().map(|x| raw(*x)).collect()
 }
 
 /// The f64 values of numbers.

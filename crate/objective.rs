@@ -144,7 +144,7 @@ impl Objective {
             log_prob: -nll,
             log_sum_exp,
             gradient: Coefficients {
-                scale: step * a * factor,
+                scale: step * a * factor + 0.0,
                 bias: step * bias,
                 target: Some(step * target + 0.0),
             },
@@ -186,7 +186,7 @@ impl Objective {
             loss: weights.sample * (times(weights.class, nll) + others - stats.moment) + squared + 0.0,
             log_prob: -nll,
             log_sum_exp,
-            gradient: Coefficients { scale: step * a * factor, bias: -step * weights.sample, target },
+            gradient: Coefficients { scale: step * a * factor + 0.0, bias: -step * weights.sample, target },
         }
     }
 }

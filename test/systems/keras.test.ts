@@ -79,6 +79,13 @@ describe("SparseCategoricalCrossentropy(ignore_class=-1) with sample_weight", ()
     expect(denominator).toBe(1.5);
   });
 
+  // ([-1, -1, -1], x)
+  test("all rows ignored: 0", () => {
+    const { loss, grad } = engine.xent.crossEntropy(f64(A), [-1, -1, -1], { ...ignoring, grad: true });
+    expect(loss).toBe(0);
+    expectClose(grad.toArray(), Array<number>(12).fill(0));
+  });
+
   test("None has 0 in the ignored row", () => {
     const { loss } = engine.xent.crossEntropy(f64(A), [2, -1, 3], { ...ignoring, reduction: "none" });
     expectClose(loss.toArray(), [0.184639499224, 0, 1.78685029364]);
@@ -153,6 +160,13 @@ describe("fit", () => {
 test("CategoricalCrossentropy(label_smoothing=0.1) without its one-hot labels", () => {
   const { loss } = engine.xent.crossEntropy(f64(A), labels, { ...presets.keras, labelSmoothing: 0.1 });
   expectClose(loss, 1.37779551547);
+});
+
+// model.compile(loss=CategoricalCrossentropy(from_logits=True, label_smoothing=0.1), ...), as under fit above; model.fit(x, one_hot(y), batch_size=3,
+// class_weight={0: 1, 1: 0.5, 2: 2, 3: 0.25}).history["loss"]: a smoothed row has the weight of its label
+test("label_smoothing with class_weight weighs the whole row by its label", () => {
+  const { loss } = engine.xent.crossEntropy(f64(A), labels, { ...presets.keras, labelSmoothing: 0.1, classWeight: [1, 0.5, 2, 0.25] });
+  expectClose(loss, 1.10469677488);
 });
 
 // CategoricalFocalCrossentropy(from_logits=True, alpha=1.0, gamma=2.0, reduction=None)(one_hot(y), x)

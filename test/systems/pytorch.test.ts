@@ -28,6 +28,12 @@ describe("F.cross_entropy", () => {
     ]);
   });
 
+  // F.cross_entropy(x, y, weight=W, label_smoothing=0.1)
+  test("label_smoothing with weight weighs each class's share by its own", () => {
+    const { loss } = engine.xent.crossEntropy(f64(A), [2, 0, 3], { ...presets.pytorch, classWeight: W, labelSmoothing: 0.1 });
+    expectClose(loss, 0.990129432581);
+  });
+
   // F.cross_entropy(x, [2, -100, 3], weight=W, label_smoothing=0.1)
   test("2-D with weight, label_smoothing and an ignored row", () => {
     const { loss, grad } = engine.xent.crossEntropy(f64(A), [2, -100, 3], { ...presets.pytorch, classWeight: W, labelSmoothing: 0.1, grad: true });

@@ -185,7 +185,7 @@ export class PoolRuntime implements Runtime {
   async #callAsync(message: (id: number) => ToCoordinator, here: () => number): Promise<number> {
     if (this.#ending) throw this.#error();
     if (!this.info.isolated) {
-      // No worker can see the memory: the call runs here, once what the event loop holds already has had its turn.
+      // No worker can see the memory: the call runs here, after a turn of the event loop.
       await nextTurn();
       return here();
     }

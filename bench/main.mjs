@@ -7,6 +7,7 @@ import { load, machine } from "./speed/machine.mjs";
 import { supportedBuilds, threadCounts } from "./speed/ours.mjs";
 import { parts } from "./speed/parts/index.mjs";
 import { progress } from "./speed/progress.mjs";
+import { publish } from "./speed/publish.mjs";
 import { writeRecord } from "./speed/record.mjs";
 import { targetTable } from "./speed/report.mjs";
 
@@ -50,13 +51,18 @@ const program = new Command("npm run bench --")
   .option("--rounds <n>", "rounds of each contest (default 9; 3 with --quick)", count)
   .option("--divide <n>", "divide the rows of every shape by this (default 1; 16 with --quick)", count)
   .option("--quick", "a sixteenth of the rows and three rounds: within two minutes")
-  .option("--record", "write bench/record/speed.json; of a whole run only")
+  .option("--record", "write bench/record/speed.json, and from it the README's section and picture; of a whole run only")
+  .option("--readme", "write the README's section and picture from the record, and measure nothing")
   .addHelpText("after", help)
   .parse();
 
-/** @type {{ only?: string[], shapes?: string[], rounds?: number, divide?: number, quick?: true, record?: true }} */
+/** @type {{ only?: string[], shapes?: string[], rounds?: number, divide?: number, quick?: true, record?: true, readme?: true }} */
 const wishes = program.opts();
 if (wishes.record && (wishes.only ?? wishes.shapes ?? wishes.divide ?? wishes.quick) !== undefined) program.error("error: a record is of a whole run");
+if (wishes.readme) {
+  for (const file of await publish()) console.log(`wrote ${file}`);
+  process.exit(0);
+}
 
 const told = progress();
 const builds = await supportedBuilds();
@@ -82,8 +88,11 @@ for (const [name, part] of Object.entries(parts)) {
 }
 if (results["kernels"] !== undefined) told.print(`\n${targetTable(results["kernels"])}`);
 told.end();
-if (wishes.record) console.log(`\nrecorded in ${writeRecord({ ...about, builds, threads: context.threads, rounds: context.rounds, loadAfter: load() }, results)}`);
 
 const wrong = Object.values(results).flat().filter((each) => each?.wrong !== undefined);
 for (const each of wrong) console.error(`FAIL ${each.shape} ${each.what} ${each.build ?? ""}: ${each.wrong}`);
+if (wishes.record && wrong.length === 0) {
+  console.log(`\nrecorded in ${writeRecord({ ...about, builds, threads: context.threads, rounds: context.rounds, loadAfter: load() }, results)}`);
+  for (const file of await publish()) console.log(`wrote ${file}`);
+}
 process.exitCode = wrong.length === 0 ? 0 : 1;

@@ -1,12 +1,17 @@
 // The benches as programs: a small run of every part goes through, a wrong result prints no figure, and what is said of targets follows from the ratios.
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { readReadme, replaced } from "../bench/markers.mjs";
 import { ordinary, rowsOf } from "../bench/speed/cases.mjs";
 import { contest } from "../bench/speed/contest.mjs";
 import { exactGrad, exactLosses } from "../bench/speed/definition.mjs";
 import { parts } from "../bench/speed/parts/index.mjs";
+import { caption, pictureFile } from "../bench/speed/publish.mjs";
+import { speedSection } from "../bench/speed/readme.mjs";
+import { readRecord } from "../bench/speed/record.mjs";
 import { takeTurns, timesOf } from "../bench/speed/rounds.mjs";
 import { judged, targets } from "../bench/speed/targets.mjs";
 
@@ -77,4 +82,22 @@ test("targets are met or missed by what was reached", () => {
   expect(reached(target.must * 0.999)?.verdict).toBe("missed");
   expect(reached(target.must)?.verdict).toBe("met");
   expect(judged([])[0]?.verdict).toBe("not measured");
+});
+
+describe("the README", () => {
+  const record = readRecord();
+
+  test("says of speed what the record says", () => {
+    expect(readReadme()).toBe(replaced(readReadme(), "speed", speedSection(record)));
+  });
+
+  test("shows the picture of the same record", () => {
+    expect(readFileSync(pictureFile, "utf8")).toContain(caption(record));
+  });
+
+  test("names what was slower", () => {
+    const kernels = record.parts.kernels.map((each: { naive?: number }, index: number) => ({ ...each, naive: each.naive && (index === 1 ? 0.77 : 2) }));
+    const text = speedSection({ ...record, parts: { ...record.parts, kernels } });
+    expect(text).toContain(`Slower than the textbook kernel, on one thread: ${kernels[1].shape} ${kernels[1].what} ${kernels[1].build} (0.77x).`);
+  });
 });

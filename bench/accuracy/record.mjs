@@ -2,12 +2,12 @@
 // The record of a full run, bench/record/accuracy.json, and its tables in the README, between two markers.
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { replaced, writeReadme as writePlace } from "../markers.mjs";
 import { readmeTables } from "./tables.mjs";
 
 /** @typedef {import("./compare.mjs").Figures} Figures @typedef {import("./compare.mjs").Worst} Worst @typedef {import("./measure.mjs").Measured} Measured */
 
 const recordFile = fileURLToPath(new URL("../record/accuracy.json", import.meta.url));
-const readmeFile = fileURLToPath(new URL("../../README.md", import.meta.url));
 
 // Two digits are what the tables show; the worst of another seed differs by more.
 /** @param {number} value */
@@ -42,18 +42,8 @@ export function readRecord() {
   }));
 }
 
-const begin = "<!-- accuracy: written by `npm run accuracy -- --record` -->";
-const end = "<!-- /accuracy -->";
-
-/** The README with the tables of these results. @param {string} readme @param {readonly Measured[]} results @returns {string} */
-export function withTables(readme, results) {
-  const [from, to] = [readme.indexOf(begin), readme.indexOf(end)];
-  if (from < 0 || to < from) throw new Error(`README.md has no place for the tables: ${begin} and ${end}`);
-  return `${readme.slice(0, from)}${begin}\n\n${readmeTables(results)}\n\n${readme.slice(to)}`;
-}
+/** The README with the tables of these results. @param {string} readme @param {readonly Measured[]} results */
+export const withTables = (readme, results) => replaced(readme, "accuracy", readmeTables(results));
 
 /** Puts the recorded figures into the README. */
-export function writeReadme() {
-  writeFileSync(readmeFile, withTables(readFileSync(readmeFile, "utf8"), readRecord()));
-  return readmeFile;
-}
+export const writeReadme = () => writePlace("accuracy", readmeTables(readRecord()));

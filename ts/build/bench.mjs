@@ -32,6 +32,8 @@ async function measure(script, args) {
 export async function bench(args) {
   await installPackages();
   await buildNaive();
+  // What draws the README's picture is large and nobody else's business.
+  if (args.some((arg) => arg === "--record" || arg === "--readme")) await installPackages(`${root}/bench/chart`);
   return measure("bench/main.mjs", args);
 }
 

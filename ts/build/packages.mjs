@@ -28,9 +28,10 @@ export function packagesAreFresh(folder) {
 // Install scripts are off: none of our dependencies needs one (esbuild's only saves a process start).
 const quiet = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"];
 
-export async function installPackages() {
-  if (packagesAreFresh(root)) return;
-  await step("npm packages", () => run("npm", quiet, { name: "npm ci" }));
+/** @param {string} [folder] of a package.json with its lock file; default the project's own */
+export async function installPackages(folder = root) {
+  if (packagesAreFresh(folder)) return;
+  await step("npm packages", () => run("npm", quiet, { cwd: folder, name: "npm ci" }), () => folder.slice(root.length + 1));
 }
 
 /**

@@ -144,6 +144,14 @@ describe("fit", () => {
     expectClose(engine.xent.crossEntropy(f64(A), labels, { ...presets.keras, classWeight }).loss, 0.983342608208);
   });
 
+  // tf.reduce_mean(tf.gather([1, 0.5, 2], y) * tf.nn.sparse_softmax_cross_entropy_with_logits(y, x)), y = [[0, 1], [1, 2]], x of shape [2, 2, 3].
+  // fit() takes labels of rank 2 for one-hot ones and weighs each row of the map by its arg-max: 0.494171412516
+  test("class_weight over a map of labels, each by its own", () => {
+    const maps = { data: [0, 1, 1, 2], shape: [2, 2] };
+    const { loss } = engine.xent.crossEntropy({ data: f64(A).data, shape: [2, 2, 3] }, maps, { ...presets.keras, classWeight: [1, 0.5, 2] });
+    expectClose(loss, 1.37330628725);
+  });
+
   test("sample_weight", () => {
     expectClose(engine.xent.crossEntropy(f64(A), labels, { ...presets.keras, sampleWeight }).loss, 1.8336681005);
   });

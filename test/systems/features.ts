@@ -21,7 +21,7 @@ export const features: Readonly<Record<string, readonly [Proof, ...Proof[]]>> = 
   "gradient in place of the logits": [edges("is a few bytes a row: no one-hot tensor, no softmax, the gradient over the logits")],
   "gradient added to one that is there": [pytorch("backward() twice adds the gradients"), proof("conformance.rs", "accumulating_adds_the_gradient_with_one_rounding")],
   "class and sample weights together": [keras("class_weight and sample_weight at the same time")],
-  "ignored label": [pytorch("4-D: an image with ignore_index=255"), proof("special.rs", "ignored_rows_are_never_read")],
+  "ignored label": [pytorch("4-D: an image with ignore_index=255"), proof("special/labels.rs", "ignored_rows_are_never_read")],
   "label smoothing under class weights": [pytorch("label_smoothing with weight weighs each class's share by its own"), keras("label_smoothing with class_weight weighs the whole row by its label")],
   "z-loss": [optax("the z-loss of language models")],
   "focal loss": [keras("CategoricalFocalCrossentropy(alpha=1, gamma=2) without its one-hot labels")],

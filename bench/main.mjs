@@ -92,7 +92,7 @@ told.end();
 const wrong = Object.values(results).flat().filter((each) => each?.wrong !== undefined);
 for (const each of wrong) console.error(`FAIL ${each.shape} ${each.what} ${each.build ?? ""}: ${each.wrong}`);
 if (wishes.record && wrong.length === 0) {
-  console.log(`\nrecorded in ${writeRecord({ ...about, builds, threads: context.threads, rounds: context.rounds, loadAfter: load() }, results)}`);
+  console.log(`\nrecorded in ${writeRecord("speed", { ...about, builds, threads: context.threads, rounds: context.rounds, loadAfter: load() }, results)}`);
   for (const file of await publish()) console.log(`wrote ${file}`);
 }
 process.exitCode = wrong.length === 0 ? 0 : 1;

@@ -34,6 +34,19 @@ export const shapes = [
 /** A batch of label images, timed with class weights and ignored pixels. */
 export const batch = shape("8x512x512x33", [8, 512, 512, 33], 3, "a batch of label images with class weights and ignored pixels");
 
+const ignored = 255;
+const ignoredShare = 0.1;
+
+/** What ordinary labels need to become label images: some pixels to ignore, and a weight per class. @param {Pick<Shape, "classes">} shape @param {Int32Array} labels */
+export function labelImages({ classes }, labels) {
+  const next = generator(2);
+  return {
+    labels: labels.map((label) => (next() < ignoredShare ? ignored : label)),
+    ignored,
+    classWeight: Float32Array.from({ length: classes }, (_, k) => 0.25 + (k % 8) / 8),
+  };
+}
+
 /** @param {string} name */
 export function shapeNamed(name) {
   const found = shapes.find((each) => each.name === name);

@@ -3,12 +3,12 @@ import { existsSync, readFileSync } from "node:fs";
 
 const file = new URL("../record/peers.json", import.meta.url);
 
-/** @returns {any} */
-const recorded = () => (existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {});
+/** @returns {any[]} */
+const recorded = () => (existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).parts.memory : []);
 
 /**
  * What the process of another package added at its peak for the same job, from `memory` of bench/record/peers.json.
  * @param {string} shape
- * @returns {{ peer: string, shape: string, mode: string, residentAdded: number }[]} bytes
+ * @returns {Required<Pick<import("../peers/memory.mjs").Memory, "peer" | "mode" | "residentAdded">>[]}
  */
-export const peerMemory = (shape) => (recorded().memory ?? []).filter((/** @type {{ shape: string }} */ each) => each.shape === shape);
+export const peerMemory = (shape) => recorded().filter((each) => each.shape === shape && each.peer !== "sparse-xent" && each.residentAdded !== undefined);

@@ -12,7 +12,7 @@ export const caption = ({ processor, node, date, commit, builds }) => `${builds[
 
 /** @returns {Promise<string[]>} the files written */
 export async function publish() {
-  const record = readRecord();
+  const record = readRecord("speed");
   const { growthPicture } = await import("../chart/growth.mjs");
   writeFileSync(pictureFile, growthPicture(record.parts.growth, caption(record)));
   return [pictureFile, writeReadme("speed", speedSection(record))];

@@ -1,10 +1,11 @@
-// `npm run bench` and `npm run accuracy`: bring dist/ up to date and measure it, on the newest Node that the tests bring where there is one: the
+// `npm run bench`, `bench:peers` and `accuracy`: bring dist/ up to date and measure it, on the newest Node that the tests bring where there is one: the
 // system's own may lack relaxed SIMD.
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { buildNaive } from "./naive.mjs";
 import { installNodes, installPackages } from "./packages.mjs";
+import { installPeers, installPythonPeers } from "./peers.mjs";
 import { paths, root } from "./project.mjs";
 import { setUp } from "./set-up.mjs";
 
@@ -35,6 +36,13 @@ export async function bench(args) {
   // What draws the README's picture is large and nobody else's business.
   if (args.some((arg) => arg === "--record" || arg === "--readme")) await installPackages(`${root}/bench/chart`);
   return measure("bench/main.mjs", args);
+}
+
+/** @param {readonly string[]} args */
+export async function peers(args) {
+  await installPeers();
+  if (args.includes("--install")) await installPythonPeers();
+  return measure("bench/peers/main.mjs", args.filter((argument) => argument !== "--install"));
 }
 
 /** @param {readonly string[]} args */

@@ -35,17 +35,20 @@ export async function installPackages(folder = root) {
 }
 
 /**
- * The Node versions the tests run on. They are optional: without them the tests run on fewer versions and say so.
- * @param {string} folder
+ * Packages in a folder of their own, which the project can do without: what needs them then says so.
+ * @param {string} name @param {string} folder
  * @returns {Promise<boolean>} whether they are there
  */
-export async function installNodes(folder) {
+export async function installApart(name, folder) {
   if (packagesAreFresh(folder)) return true;
   try {
-    await step("test Nodes", () => run("npm", quiet, { cwd: folder, name: "npm ci (test Nodes)" }));
+    await step(name, () => run("npm", quiet, { cwd: folder, name: `npm ci (${name})` }));
     return true;
   } catch (error) {
     say(String(error));
     return false;
   }
 }
+
+/** The Node versions the tests run on: without them the tests run on fewer versions and say so. @param {string} folder */
+export const installNodes = (folder) => installApart("test Nodes", folder);

@@ -4,7 +4,7 @@
 import process from "node:process";
 import { StepFailed, say } from "./report.mjs";
 
-const verbs = /** @type {const} */ (["build", "start", "test", "check", "bench", "accuracy"]);
+const verbs = /** @type {const} */ (["build", "start", "test", "check", "bench", "bench:peers", "accuracy"]);
 const usage = `usage: node ts/build/run.mjs ${verbs.join(" | ")} [arguments]`;
 
 /** @param {readonly string[]} argv */
@@ -24,6 +24,8 @@ async function main([verb, ...rest]) {
       return (await import("./test.mjs")).test(rest);
     case "bench":
       return (await import("./bench.mjs")).bench(rest);
+    case "bench:peers":
+      return (await import("./bench.mjs")).peers(rest);
     case "accuracy":
       return (await import("./bench.mjs")).accuracy(rest);
     case "check":

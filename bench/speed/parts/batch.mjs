@@ -1,5 +1,5 @@
 // Part "batch": label images as a training step has them, with class weights and pixels to ignore; the textbook kernel has neither and computes all.
-import { batch, generator, ordinary, scaled } from "../cases.mjs";
+import { batch, labelImages, ordinary, scaled } from "../cases.mjs";
 import { exactGrad, exactLosses } from "../definition.mjs";
 import { compare } from "../judge.mjs";
 import { naive } from "../naive.mjs";
@@ -9,8 +9,6 @@ import { figure, textTable, times } from "../table.mjs";
 
 export const about = "a batch [8,512,512,33] of label images with class weights and ignored pixels";
 
-const ignored = 255;
-const ignoredShare = 0.1;
 const what = /** @type {const} */ (["loss", "loss+grad", "in place"]);
 
 /** @param {import("../contest.mjs").Context} context */
@@ -19,9 +17,7 @@ export async function run({ builds, threads, rounds, divisor, wants, print, told
   const build = builds[0] ?? "simd";
   const shape = scaled(batch, divisor);
   const data = ordinary(shape);
-  const next = generator(2);
-  const labels = data.labels.map((label) => (next() < ignoredShare ? ignored : label));
-  const classWeight = Float32Array.from({ length: shape.classes }, (_, k) => 0.25 + (k % 8) / 8);
+  const { labels, ignored, classWeight } = labelImages(shape, data.labels);
   const options = { classWeight, ignoreIndex: ignored };
 
   told(`${shape.name}: validating`);

@@ -1,0 +1,85 @@
+// The figures as tables: after each job on the terminal, and from the record for the README. May import peers and
+// speed/.
+import { bytesOf, error, figure, markdownTable, textTable, times } from "../speed/table.mjs";
+import { judged } from "../speed/targets.mjs";
+import { peers } from "./peers.mjs";
+
+/** @typedef {import("./meeting.mjs").Outcome} Outcome @typedef {import("./memory.mjs").Memory} Memory @typedef {import("./peers.mjs").What} What */
+
+/** @param {readonly Outcome[]} outcomes of one job and kind of result */
+export function outcomeTable(outcomes) {
+  const head = ["", "ms", "spread", "1e9 logits/s", "sparse-xent is", "error", "of gradient", "busy threads", "first ms"];
+  const rows = outcomes.map(({ peer, threads, best, spread, rate, ratio, lossError, gradError, busy, first, absent }) => {
+    const name = `${peer} t${threads}`;
+    if (absent !== undefined) return [name, ...head.slice(2).map(() => ""), absent];
+    const share = spread === undefined ? "" : `${(spread * 100).toFixed(0)}%`;
+    return [name, figure(best), share, figure(rate), peer === "sparse-xent" ? "" : times(ratio), error(lossError), error(gradError), figure(busy, 2), figure(first)];
+  });
+  const here = rows.filter((_, index) => outcomes[index]?.absent === undefined);
+  const absent = rows.filter((_, index) => outcomes[index]?.absent !== undefined).map((row) => `  ${row[0]}: ${row.at(-1)}`);
+  return [...(here.length === 0 ? [] : [textTable(head, here)]), ...absent].join("\n");
+}
+
+/** What was reached of the targets that are ratios to JAX, on one thread; nothing where there is none. @param {readonly Outcome[]} outcomes */
+export function jaxTargets(outcomes) {
+  const jax = outcomes.filter(({ peer, threads }) => peer === "jax" && threads === 1);
+  const rows = judged([], ({ shape, what }) => jax.find((each) => each.shape === shape && each.what === what)?.ratio).filter(({ of, reached }) => of === "JAX" && reached !== undefined);
+  if (rows.length === 0) return "";
+  const cells = rows.map(({ shape, what, must, stretch, reached, verdict }) => [`${shape} ${what}`, times(must), times(stretch), times(reached), verdict]);
+  return `targets beside JAX, one thread\n${textTable(["", "must", "stretch", "reached", ""], cells)}`;
+}
+
+/** @param {readonly Memory[]} memory */
+export function memoryTable(memory) {
+  const rows = memory.map(({ peer, mode, residentBefore, residentAdded, own = {} }) => [
+    `${peer} ${mode}`,
+    residentBefore === undefined ? "" : bytesOf(residentBefore),
+    residentAdded === undefined ? "absent" : bytesOf(residentAdded),
+    Object.entries(own).map(([name, bytes]) => `${name} ${bytesOf(bytes)}`).join(", "),
+  ]);
+  return textTable(["", "process before", "added at its peak", "counted by the library"], rows);
+}
+
+/**
+ * @typedef {object} Recorded bench/record/peers.json
+ * @property {string} date @property {string} processor @property {number} cores @property {string} node
+ * @property {readonly number[]} threads @property {number} rounds
+ * @property {Record<string, string>} versions
+ * @property {{ outcomes: readonly Outcome[], memory: readonly Memory[] }} parts
+ */
+
+/** The README's tables. @param {Recorded} record */
+export function readmeTables({ date, processor, cores, node, threads, rounds, versions, parts }) {
+  const { outcomes, memory } = parts;
+  const shapes = [...new Set(outcomes.map(({ shape }) => shape))];
+  /** @param {What} what */
+  const table = (what) => {
+    const rows = threads.flatMap((count) =>
+      peers.flatMap(({ name, title }) => {
+        const own = outcomes.filter((each) => each.what === what && each.peer === name && each.threads === count);
+        if (own.every(({ rate }) => rate === undefined)) return [];
+        const cells = shapes.map((shape) => {
+          const { rate, ratio, absent } = own.find((each) => each.shape === shape) ?? {};
+          if (rate === undefined) return absent?.startsWith("FAIL") ? "wrong" : "–";
+          return name === "sparse-xent" ? figure(rate, 2) : `${figure(rate, 2)} (${figure(ratio, 2)}x)`;
+        });
+        const worst = Math.max(...own.map(({ lossError }) => lossError ?? 0));
+        return [[`${title}, ${count === 1 ? "1 thread" : `${count} threads`}`, ...cells, error(worst)]];
+      }),
+    );
+    return markdownTable([what === "loss" ? "loss" : "loss and gradient", ...shapes, "error"], rows);
+  };
+  const memoryRows = memory.flatMap(({ peer, mode, residentAdded }) =>
+    residentAdded === undefined ? [] : [[`${peers.find(({ name }) => name === peer)?.title ?? peer}, ${mode}`, bytesOf(residentAdded)]],
+  );
+  return `${processor}, ${cores} cores, Node ${node}, ${date}, best of ${rounds} rounds in which all took turns ([record](bench/record/peers.json)):
+${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ")}.
+
+${table("loss+grad")}
+
+${table("loss")}
+
+What a call adds to a process that holds the logits and labels, for ${memory[0]?.shape ?? "no shape"} with class weights and ignored pixels, on one thread:
+
+${markdownTable(["", "added"], memoryRows)}`;
+}

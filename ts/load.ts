@@ -83,7 +83,8 @@ export async function load(options: LoadOptions = {}): Promise<Engine> {
     throw new SparseXentError({ code: "OPTION_CONFLICT", message: `wasm got a ${found} build, expected ${wishes.build} as build says`, got: found });
   }
   const wished = wishes.threads === "auto" ? Math.min(platform.parallelism(), MOST_AUTO_THREADS) : wishes.threads;
-  const { canShare, whyNotShared, canBlock } = features;
+  const { canBlock, whyNotShared = platform.whyNoWorkers } = features;
+  const canShare = whyNotShared === undefined;
   const alone = wishes.threads === "auto" ? "the machine runs one thread at a time" : "threads: 1 was asked for";
   const whyOneThread = whyNotShared ?? (wished === 1 ? alone : undefined);
   const info = { build: found, threads: canShare ? wished : 1, whyOneThread, isolated: canShare, canBlock };

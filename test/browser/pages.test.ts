@@ -26,6 +26,8 @@ interface Row {
   /** Load the module from a second origin. */
   readonly module?: "elsewhere";
   readonly hurry?: number;
+  /** Load the engine in the page's service worker. */
+  readonly service?: true;
   /** Threads of the engine, or what its error says. */
   readonly expect: number | RegExp;
   /** What `info` says of a single thread. */
@@ -128,6 +130,14 @@ const rows: readonly Row[] = [
     options: { threads },
     expect: /answered text\/html, which is no wasm; .*pass its address as wasm/,
   },
+  {
+    name: "in a service worker",
+    headers: isolated,
+    service: true,
+    options: { threads },
+    expect: 1,
+    why: browser === "firefox" ? noIsolation : /this thread cannot start workers/,
+  },
   { name: "wasm from an address", headers: isolated, options: { threads, wasm: "sparse-xent.simd.wasm" }, expect: 3 },
   {
     name: "module and wasm of another origin",
@@ -152,10 +162,11 @@ afterAll(async () => {
   await elsewhere?.close();
 });
 
-async function visit({ name, headers = {}, files = {}, options = {}, module, hurry = 1 }: Row): Promise<Report> {
+async function visit({ name, headers = {}, files = {}, options = {}, module, service, hurry = 1 }: Row): Promise<Report> {
   const path = name.replaceAll(/\W+/g, "-");
   const { url, report } = site.serve(path, { headers, files });
   const query = new URLSearchParams({ options: JSON.stringify(options), hurry: String(hurry) });
+  if (service) query.set("service", "");
   if (module) {
     const place = elsewhere.serve(path, { headers: { ...headers, "Access-Control-Allow-Origin": "*" }, files });
     query.set("module", new URL("index.js", place.url).href);

@@ -8,6 +8,8 @@ export function nodePlatform(builtin: typeof process.getBuiltinModule): Platform
   return {
     parallelism: () => builtin("node:os").availableParallelism(),
 
+    whyNoWorkers: undefined,
+
     async read(url) {
       if (url.protocol !== "file:") return bytesOf(await fetch(url));
       return new Uint8Array(await builtin("node:fs").promises.readFile(url));

@@ -23,6 +23,8 @@ export interface WorkerEvents {
 export interface Platform {
   /** Threads the machine runs at the same time. */
   parallelism(): number;
+  /** Why this thread can start no workers, if it cannot. */
+  readonly whyNoWorkers: string | undefined;
   /** The bytes at a URL. */
   read(url: URL): Promise<BufferSource>;
   /** Starts a worker from the bundled text, or from a URL of the shipped file. It keeps the process running at first. */

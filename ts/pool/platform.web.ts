@@ -10,6 +10,8 @@ export function webPlatform(): Platform {
   return {
     parallelism: () => navigator.hardwareConcurrency || 1,
 
+    whyNoWorkers: typeof Worker === "function" ? undefined : "this thread cannot start workers, as a service worker cannot",
+
     read: async (url) => bytesOf(await fetch(url)),
 
     workerAdvice: (url) =>

@@ -167,7 +167,6 @@ fn bf16_widened(bits: u16) -> f32 {
 
 /// The nearest, ties to even; a NaN keeps its upper bits and becomes quiet.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the upper half is the result")]
 fn bf16_narrowed(x: f32) -> u16 {
     let bits = x.to_bits();
     let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1));

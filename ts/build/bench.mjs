@@ -40,8 +40,9 @@ export async function bench(args) {
 
 /** @param {readonly string[]} args */
 export async function peers(args) {
-  await installPeers();
-  if (args.includes("--install")) await installPythonPeers();
+  const measures = !args.some((argument) => ["-h", "--help", "--readme"].includes(argument));
+  if (measures) await installPeers();
+  if (measures && args.includes("--install")) await installPythonPeers();
   return measure("bench/peers/main.mjs", args.filter((argument) => argument !== "--install"));
 }
 

@@ -134,7 +134,7 @@ macro_rules! half_element {
             }
             #[inline(always)]
             fn from_f64(value: f64) -> Self {
-                $type::from_f64(value)
+                $type::from_bits($narrowed(to_odd(value)))
             }
             fn widen(from: &[$type], to: &mut [f32]) {
                 for (to, from) in to.iter_mut().zip(from) {
@@ -158,6 +158,18 @@ half_element!(bf16, "bf16", bf16_widened, bf16_narrowed);
 fn choose(truth: bool, a: u32, b: u32) -> u32 {
     let mask = u32::from(truth).wrapping_neg();
     (a & mask) | (b & !mask)
+}
+
+/// The single that rounds to what the double rounds to, in any type with fewer digits: where the double lies between two
+/// singles the one with an odd last bit, which is on no boundary. (`half` takes the upper 32 bits of a double instead.)
+#[inline(always)]
+fn to_odd(value: f64) -> f32 {
+    let near = f32::from_f64(value);
+    if f64::from(near) == value || near.is_nan() {
+        return near;
+    }
+    let towards_0 = near.to_bits() - u32::from(f64::from(near).abs() > value.abs());
+    f32::from_bits(towards_0 | 1)
 }
 
 #[inline(always)]
@@ -249,5 +261,41 @@ mod tests {
             assert_eq!(f16_narrowed(x), f16::from_f32(x).to_bits(), "{x:e} as f16");
             assert_eq!(bf16_narrowed(x), bf16::from_f32(x).to_bits(), "{x:e} as bf16");
         }
+    }
+
+    /// Between any two neighbours of 16 bits, at the boundary and one double to each side.
+    #[test]
+    fn doubles_narrow_to_the_nearest() {
+        fn check<E: Element>(bits: u16, of: fn(u16) -> E, infinity: u16, largest_step: f64) {
+            let (below, next) = (of(bits).to_f64(), of(bits + 1).to_f64());
+            // Infinity begins half a step above the largest number.
+            let above = if bits + 1 == infinity { below + largest_step } else { next };
+            let even = if bits % 2 == 0 { below } else { next };
+            let middle = 0.5 * (below + above);
+            for (value, want) in [
+                (below, below),
+                (middle.next_down(), below),
+                (middle, even),
+                (middle.next_up(), next),
+                (next, next),
+            ] {
+                for (value, want) in [(value, want), (-value, -want)] {
+                    let got = E::from_f64(value).to_f64();
+                    assert_eq!(got.to_bits(), want.to_bits(), "{value:e} as {}", E::NAME);
+                }
+            }
+        }
+        (0..0x7c00).for_each(|bits| check(bits, f16::from_bits, 0x7c00, 32.0));
+        (0..0x7f80).for_each(|bits| check(bits, bf16::from_bits, 0x7f80, 2_f64.powi(120)));
+        let tiny = f64::from_bits(1);
+        for (value, want) in
+            [(tiny, 0.0), (-tiny, -0.0), (f64::MAX, f64::INFINITY), (-f64::MAX, f64::NEG_INFINITY)]
+        {
+            assert_eq!(<f16 as Element>::from_f64(value).to_f64().to_bits(), want.to_bits(), "{value:e}");
+            assert_eq!(<bf16 as Element>::from_f64(value).to_f64().to_bits(), want.to_bits(), "{value:e}");
+        }
+        assert!(
+            <f16 as Element>::from_f64(f64::NAN).is_nan() && <bf16 as Element>::from_f64(f64::NAN).is_nan()
+        );
     }
 }

@@ -16,10 +16,11 @@
 )]
 
 use crate::support::Case;
-use sparse_xent::Element;
+use core::fmt::Debug;
 use sparse_xent::reference::{
-    Answer, Input, InvalidLabel, Kind, Options, Problem, RowStats, SmoothingWeights, kind_of,
+    Answer, Input, InvalidLabel, Kind, Normalize, Options, Problem, RowStats, SmoothingWeights, kind_of,
 };
+use sparse_xent::{Element, Output};
 
 /// What a number type allows.
 #[derive(Clone, Copy, Debug)]
@@ -99,29 +100,32 @@ struct Terms {
     rest: f64,
 }
 
+fn finite_or_0(x: f64) -> f64 {
+    if x.is_finite() { x } else { 0.0 }
+}
+
 fn terms(x: &[f64], label: usize, options: &Options<'_>) -> Option<Terms> {
-    let finite_or = |x: f64| if x.is_finite() { x } else { 0.0 };
     if options.input == Input::LogProbs {
         return Some(Terms {
             margin: 0.0,
-            surprise: x.iter().map(|x| finite_or(x.abs())).collect(),
+            surprise: x.iter().map(|x| finite_or_0(x.abs())).collect(),
             depth: vec![0.0; x.len()],
             lse: 0.0,
             p: x.iter().map(|x| x.exp()).collect(),
-            loss: finite_or(x[label].abs()),
+            loss: finite_or_0(x[label].abs()),
             rest: -x[label].exp_m1(),
         });
     }
     let scale = options.logit_scale;
     let keeps = |class: usize| options.class_mask.is_none_or(|mask| mask[class] != 0);
     let stats = RowStats::of(x, label, scale, keeps)?;
-    let depth: Vec<f64> = x.iter().map(|x| finite_or(scale * (stats.max - x))).collect();
+    let depth: Vec<f64> = x.iter().map(|x| finite_or_0(scale * (stats.max - x))).collect();
     Some(Terms {
-        margin: finite_or(stats.lead.abs()),
+        margin: finite_or_0(stats.lead.abs()),
         surprise: depth.iter().map(|depth| stats.ln_sum + depth).collect(),
         depth,
         lse: (scale * stats.max).abs() + stats.ln_sum,
-        loss: finite_or(stats.surprise[label]),
+        loss: finite_or_0(stats.surprise[label]),
         rest: stats.rest,
         p: stats.p,
     })
@@ -219,14 +223,19 @@ fn probs_bounds(
     row: usize,
     precision: Precision,
 ) -> (f64, Vec<f64>) {
+    let Input::Probs(normalize, epsilon) = options.input else { unreachable!("only for probabilities") };
+    let clip = |x: f64| x.clamp(epsilon, 1.0 - epsilon);
     let weight =
         (sample_weight(options, row) * options.class_weight.map_or(1.0, |weights| weights[label])).abs();
-    let total: f64 = x.iter().sum();
+    let total: f64 = match normalize {
+        Normalize::Before => x.iter().sum(),
+        Normalize::After => x.iter().map(|x| clip(*x)).sum(),
+        Normalize::Never => 1.0,
+    };
     let unit = 32.0 * precision.unit * weight;
-    let loss = unit * (1.0 + (x[label] / total).ln().abs());
-    let grad =
-        (0..x.len()).map(|k| unit * (1.0 / total + if k == label { 1.0 / x[label] } else { 0.0 })).collect();
-    (loss, grad)
+    let loss = unit * (1.0 + total.ln().abs() + clip(x[label]).ln().abs());
+    let gather = |k: usize| if k == label && x[k] != 0.0 { 1.0 / x[k].abs() } else { 0.0 };
+    (loss, (0..x.len()).map(|k| unit * (1.0 / total + gather(k))).collect())
 }
 
 /// Whether `got` is `want` within `bound`: NaN for NaN, the same infinity, and infinity where `want` is beyond `largest`.
@@ -288,4 +297,80 @@ pub fn compare(case: &Case, losses: &[f64], grad: &[f64], precision: Precision) 
         }
     }
     Ok(())
+}
+
+/// Compares what a call gives beside losses and gradient with the definition.
+pub fn compare_outputs<L: Element>(case: &Case, out: &Output<L>, precision: Precision) -> Result<(), String> {
+    let answer = case.reference().map_err(|bad| format!("{}: {bad:?}", case.name))?;
+    let (problem, options) = (case.problem(), case.set.reference());
+    let differ = |what: &str, got: &dyn Debug, want: &dyn Debug| {
+        Err(format!("{}: {what}: got {got:?}, expected {want:?}", case.name))
+    };
+    let counts = [out.row_count, out.valid_count, out.invalid_count, out.non_finite_count];
+    let want = [answer.row_count, answer.valid_count, answer.invalid_count, answer.non_finite_count];
+    if counts != want {
+        return differ("rows, valid, invalid, not finite", &counts, &want);
+    }
+    for row in 0..case.rows() {
+        let bound = output_bounds(&problem, &options, row, answer.target_log_prob[row], precision);
+        let numbers = [
+            ("log-sum-exp", out.log_sum_exp.get(row), answer.log_sum_exp[row], bound.0),
+            (
+                "log-probability of the label",
+                out.target_log_prob.get(row),
+                answer.target_log_prob[row],
+                bound.1,
+            ),
+        ];
+        for (what, got, want, bound) in numbers {
+            let Some(got) = got.map(|got| got.to_f64()) else { continue };
+            if !agrees(got, want, bound, precision.largest) {
+                return differ(&format!("{what} of row {row}, to {bound:e}"), &got, &want);
+            }
+        }
+        if let Some(got) = out.predictions.get(row).filter(|got| i64::from(**got) != answer.predictions[row])
+        {
+            return differ(&format!("prediction of row {row}"), got, &answer.predictions[row]);
+        }
+    }
+    if out.correct_count.is_some_and(|got| got != answer.correct_count) {
+        return differ("correct rows", &out.correct_count, &answer.correct_count);
+    }
+    let Some(by_class) = &out.per_class else { return Ok(()) };
+    let losses = bounds(case, &answer, precision).losses;
+    for (class, [loss, weight, count, correct]) in answer.per_class.iter().enumerate() {
+        let label = i64::try_from(class).expect("a class");
+        let own = || (0..case.rows()).filter(|row| case.labels[*row] == label);
+        let bound: f64 = own().map(|row| losses[row] + 1e-15 * answer.losses[row].abs()).sum();
+        if !agrees(by_class.loss[class], *loss, bound, precision.largest) {
+            return differ(&format!("loss of class {class}, to {bound:e}"), &by_class.loss[class], loss);
+        }
+        let got = [by_class.weight[class], by_class.count[class], by_class.correct[class]];
+        // Weights of the tests and their sums are exact.
+        if got != [*weight, *count, *correct] {
+            return differ(&format!("class {class}"), &got, &[*weight, *count, *correct]);
+        }
+    }
+    Ok(())
+}
+
+/// The bounds on the log-sum-exp of a row, and on the log-probability of its label.
+fn output_bounds(
+    problem: &Problem<'_>,
+    options: &Options<'_>,
+    row: usize,
+    log_prob: f64,
+    precision: Precision,
+) -> (f64, f64) {
+    let x = problem.row(row);
+    let Some(label) = usize::try_from(problem.labels[row]).ok().filter(|label| *label < x.len()) else {
+        return (0.0, 0.0);
+    };
+    let (tiny, log_prob) = (precision.tiny(x.len()), finite_or_0(log_prob.abs()));
+    if options.input != Input::Logits {
+        return (0.0, 32.0 * precision.unit * (1.0 + log_prob));
+    }
+    let Some(terms) = terms(&x, label, options) else { return (0.0, 0.0) };
+    let unit = precision.unit * (32.0 + terms.margin);
+    (unit * terms.lse + tiny, unit * log_prob + tiny)
 }

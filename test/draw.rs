@@ -1,4 +1,5 @@
-//! Seeded numbers that TypeScript can draw too, named sizes, and the list of options that the tests go through.
+//! Where cases come from: seeded numbers that TypeScript can draw too, the list of options that tests go through one by
+//! one, and options drawn at random, which proptest shrinks to none.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -7,7 +8,11 @@
 )]
 
 use crate::support::{Case, Settings, Upstream};
-use sparse_xent::{Denominator, InvalidLabel, Reduction, SmoothingWeights};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use sparse_xent::{Denominator, EmptyMean, Input, InvalidLabel, ProbsNormalize, Reduction, SmoothingWeights};
 
 /// The generator of Numerical Recipes on u32: the same sequence in TypeScript with `Math.imul`.
 #[derive(Clone, Debug)]
@@ -30,6 +35,10 @@ impl Draw {
         usize::try_from((u64::from(self.next()) * bound) >> 32).expect("below the bound")
     }
 
+    fn pick(&mut self, from: &[f64]) -> f64 {
+        from[self.below(from.len())]
+    }
+
     pub fn logits(&mut self, count: usize, magnitude: f64) -> Vec<f64> {
         (0..count).map(|_| self.unit() * magnitude).collect()
     }
@@ -39,50 +48,12 @@ fn signed(class: usize) -> i64 {
     i64::try_from(class).expect("a small class")
 }
 
-/// Logits with period 251, a prime: a swapped or shifted block never matches.
-pub fn painted(count: usize) -> Vec<f64> {
-    (0..count).map(|i| ((i * 83 % 251) as f64 - 125.0) / 16.0).collect()
-}
-
-/// Classes around every edge: one lane to sixteen vectors, the switch to the long-row kernel, the flush to f64.
-pub fn class_counts() -> Vec<usize> {
-    let edges =
-        [96, 127, 128, 129, 255, 256, 257, 1023, 1024, 1025, 2048, 4095, 4096, 4097, 8191, 8192, 8193];
-    (1..=67).chain(edges).collect()
-}
-
-/// Labels at the edges of vectors, of the tail and of the row, as rows are few when classes are many.
-pub fn labels_everywhere(classes: usize) -> Vec<i64> {
-    let last = classes - 1;
-    let mut labels: Vec<usize> = if classes <= 67 {
-        (0..classes).collect()
-    } else {
-        vec![
-            0,
-            1,
-            3,
-            4,
-            7,
-            classes / 2,
-            1023.min(last),
-            1024.min(last),
-            last - 4,
-            last - 3,
-            last - 2,
-            last - 1,
-            last,
-        ]
-    };
-    labels.push(last / 3);
-    labels.into_iter().map(signed).collect()
-}
-
-/// Rows with classes side by side, a label at every place.
+/// Rows with classes side by side, one of each label.
 pub fn rows(classes: usize, magnitude: f64, seed: u32) -> Case {
-    let labels = labels_everywhere(classes);
-    let logits = Draw(seed).logits(labels.len() * classes, magnitude);
-    let name = format!("{} rows of {classes} classes, magnitude {magnitude}", labels.len());
-    Case::new(&name, [labels.len(), classes, 1], &logits, &labels, Settings::none())
+    let labels: Vec<i64> = (0..classes).map(signed).collect();
+    let logits = Draw(seed).logits(classes * classes, magnitude);
+    let name = format!("{classes} rows of as many classes, magnitude {magnitude}");
+    Case::new(&name, [classes, classes, 1], &logits, &labels, Settings::none())
 }
 
 /// Planes of `inner` positions, labels drawn.
@@ -237,4 +208,206 @@ fn mask(case: &mut Case) {
         }
     }
     case.set.class_mask = Some(keep);
+}
+
+/// What the numbers of a case depend on besides its shape. The numbers themselves are drawn with `seed`.
+#[derive(Clone, Debug)]
+pub struct Choices {
+    pub seed: u32,
+    pub magnitude: f64,
+    pub class_weight: bool,
+    pub sample_weight: bool,
+    /// Whether weights may be negative.
+    pub signed: bool,
+    pub label_smoothing: f64,
+    pub smoothing_weights: SmoothingWeights,
+    pub z_loss: f64,
+    pub focal_gamma: f64,
+    pub poly1_epsilon: f64,
+    pub logit_scale: f64,
+    pub ignores: bool,
+    /// What some labels that name no class mean; under `Throw` there are none.
+    pub invalid_label: InvalidLabel,
+    pub masks: bool,
+    pub matrix: bool,
+    /// `None`: one per row.
+    pub upstream: Option<f64>,
+    pub input: Input,
+    pub normalize: ProbsNormalize,
+}
+
+fn sometimes<T: Clone + core::fmt::Debug + 'static>(
+    one_in: u32,
+    otherwise: T,
+    values: &'static [T],
+) -> impl Strategy<Value = T> {
+    prop_oneof![one_in - 1 => Just(otherwise), 1 => select(values)]
+}
+
+fn one_in(count: u32) -> impl Strategy<Value = bool> {
+    prop::bool::weighted(1.0 / f64::from(count))
+}
+
+/// Every option but the reduction.
+pub fn choices() -> impl Strategy<Value = Choices> {
+    let weights = (one_in(3), one_in(3), one_in(4), sometimes(3, 0.0, &[0.1, 0.15, 0.5, 1.0]), one_in(2));
+    let terms = (
+        sometimes(4, 0.0, &[1e-4, 0.01]),
+        sometimes(5, 0.0, &[0.5, 1.0, 2.0, 2.5]),
+        sometimes(5, 0.0, &[-1.0, -0.5, 1.0, 2.0]),
+        sometimes(5, 1.0, &[0.5, 0.25, 2.0]),
+    );
+    let classes = (one_in(3), sometimes(8, InvalidLabel::Throw, &INVALID), one_in(5), one_in(12));
+    let input = (sometimes(8, Input::Logits, &INPUTS), select(&NORMALIZE[..]));
+    let upstream = sometimes(2, Some(1.0), &[Some(-0.5), Some(0.0), None, None]);
+    (any::<u32>(), select(&MAGNITUDES[..]), weights, terms, classes, upstream, input).prop_map(
+        |(seed, magnitude, weights, terms, classes, upstream, (input, normalize))| Choices {
+            seed,
+            magnitude,
+            class_weight: weights.0,
+            sample_weight: weights.1,
+            signed: weights.2,
+            label_smoothing: weights.3,
+            smoothing_weights: if weights.4 { SmoothingWeights::Row } else { SmoothingWeights::Class },
+            z_loss: terms.0,
+            focal_gamma: terms.1,
+            poly1_epsilon: terms.2,
+            logit_scale: terms.3,
+            ignores: classes.0,
+            invalid_label: classes.1,
+            masks: classes.2,
+            matrix: classes.3,
+            upstream,
+            input,
+            normalize,
+        },
+    )
+}
+
+const MAGNITUDES: [f64; 7] = [1.0, 0.1, 1e-3, 4.0, 20.0, 100.0, 1e4];
+const INVALID: [InvalidLabel; 2] = [InvalidLabel::Nan, InvalidLabel::Ignore];
+const INPUTS: [Input; 2] = [Input::LogProbs, Input::Probs];
+const NORMALIZE: [ProbsNormalize; 3] = [ProbsNormalize::Before, ProbsNormalize::After, ProbsNormalize::None];
+/// Exact in every dtype, and so are their products and sums.
+const WEIGHTS: [f64; 7] = [1.0, 0.0, 0.25, 0.5, 1.5, 2.0, 3.0];
+const SIGNED_WEIGHTS: [f64; 7] = [1.0, 0.0, -0.25, 0.5, -1.5, 2.0, -3.0];
+/// The label matrix has C^2 entries.
+const MATRIX_CLASSES: usize = 130;
+
+impl Choices {
+    /// The case of these choices, row losses by no reduction. Options that the input excludes are left out.
+    pub fn case(&self, shape: [usize; 3]) -> Case {
+        let [outer, classes, inner] = shape;
+        let (rows, mut draw) = (outer * inner, Draw(self.seed));
+        let mut logits = draw.logits(rows * classes, self.magnitude);
+        match self.input {
+            Input::Logits => {}
+            Input::LogProbs => logits.iter_mut().for_each(|x| *x = -x.abs()),
+            Input::Probs => logits.iter_mut().for_each(|x| *x = (x.abs() / self.magnitude).min(1.0)),
+        }
+        let from = if self.signed { &SIGNED_WEIGHTS } else { &WEIGHTS };
+        let mut weights =
+            |count, wanted: bool| wanted.then(|| (0..count).map(|_| draw.pick(from)).collect::<Vec<f64>>());
+        let mut set = Settings {
+            class_weight: weights(classes, self.class_weight),
+            sample_weight: weights(rows, self.sample_weight),
+            input: self.input,
+            probs_normalize: self.normalize,
+            invalid_label: self.invalid_label,
+            upstream: match self.upstream {
+                Some(one) => Upstream::One(one),
+                None => Upstream::Each((0..rows).map(|_| draw.pick(&SIGNED_WEIGHTS)).collect()),
+            },
+            ..Settings::none()
+        };
+        let mut labels: Vec<i64> = (0..rows).map(|_| signed(draw.below(classes))).collect();
+        if self.input != Input::Probs {
+            (set.label_smoothing, set.smoothing_weights) = (self.label_smoothing, self.smoothing_weights);
+            (set.focal_gamma, set.poly1_epsilon) = (self.focal_gamma, self.poly1_epsilon);
+            if self.masks {
+                let mask: Vec<u8> = (0..classes).map(|_| u8::from(draw.below(4) > 0)).collect();
+                self.keep_labels(&labels, set.class_mask.insert(mask));
+            }
+            if self.matrix && classes <= MATRIX_CLASSES {
+                set.label_matrix = Some((0..classes * classes).map(|_| 0.25 * draw.pick(from)).collect());
+                set.class_weight = None;
+                (set.label_smoothing, set.focal_gamma, set.poly1_epsilon) = (0.0, 0.0, 0.0);
+            }
+        }
+        if self.input == Input::Logits {
+            (set.z_loss, set.logit_scale) = (self.z_loss, self.logit_scale);
+        }
+        if self.ignores {
+            set.ignore = vec![-100, 2];
+            labels.iter_mut().filter(|_| draw.below(5) == 0).for_each(|label| *label = -100);
+        }
+        if self.invalid_label != InvalidLabel::Throw {
+            let outside = [-1, signed(classes), signed(classes) + 7];
+            labels.iter_mut().filter(|_| draw.below(6) == 0).for_each(|label| {
+                *label = outside[usize::try_from(label.unsigned_abs()).expect("a class") % outside.len()];
+            });
+        }
+        Case::new(&format!("{shape:?} {self:?}"), shape, &logits, &labels, set)
+    }
+
+    /// Keeps a class at least, and that of every label where masked ones are an error.
+    fn keep_labels(&self, labels: &[i64], mask: &mut [u8]) {
+        let of_labels = labels.iter().filter(|_| self.invalid_label == InvalidLabel::Throw);
+        for label in of_labels.chain(&[0]) {
+            mask[usize::try_from(*label).expect("a class")] = 1;
+        }
+    }
+}
+
+/// A sum or mean with a denominator, as what it makes of a case.
+pub fn reductions() -> impl Strategy<Value = Reduced> {
+    let reduction = select(&[Reduction::Mean, Reduction::Mean, Reduction::Sum][..]);
+    let denominator = select(&DENOMINATORS[..]);
+    let empty_mean = select(&[EmptyMean::Zero, EmptyMean::Nan][..]);
+    (reduction, denominator, empty_mean, select(&[1.0, -2.0, 0.0][..])).prop_map(Reduced)
+}
+
+const DENOMINATORS: [Denominator; 5] = [
+    Denominator::Weights,
+    Denominator::Valid,
+    Denominator::All,
+    Denominator::NonZero,
+    Denominator::Count(12.0),
+];
+
+/// A reduction, its denominator, what it is over nothing, and the upstream gradient.
+#[derive(Clone, Copy, Debug)]
+pub struct Reduced((Reduction, Denominator, EmptyMean, f64));
+
+impl Reduced {
+    pub fn of(self, mut case: Case) -> Case {
+        let (reduction, denominator, empty_mean, upstream) = self.0;
+        let upstream = Upstream::One(upstream);
+        case.set = Settings { reduction, denominator, empty_mean, upstream, ..case.set };
+        case
+    }
+}
+
+/// Draws from strategies in an order that a seed fixes, for tests that go through a list of sizes.
+#[derive(Debug)]
+pub struct Cases(TestRunner);
+
+impl Cases {
+    pub fn new(seed: u8) -> Self {
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+        Cases(TestRunner::new_with_rng(Config::default(), rng))
+    }
+
+    pub fn draw<S: Strategy>(&mut self, strategy: S) -> S::Value {
+        strategy.new_tree(&mut self.0).expect("nothing is rejected").current()
+    }
+
+    pub fn case(&mut self, shape: [usize; 3]) -> Case {
+        self.draw(choices()).case(shape)
+    }
+
+    pub fn reduced(&mut self, shape: [usize; 3]) -> Case {
+        let case = self.case(shape);
+        self.draw(reductions()).of(case)
+    }
 }

@@ -144,7 +144,8 @@ fn modulate(stats: &RowStats, label: usize, gamma: f64, pi: f64) -> (f64, f64) {
 /// `Input::Probs`: loss and gradient for weight 1.
 pub(super) fn probs(x: &[f64], label: usize, normalize: Normalize, epsilon: f64) -> Row {
     let clip = |n: f64| if n.is_nan() { n } else { n.clamp(epsilon, 1.0 - epsilon) };
-    let inside = |n: f64| (epsilon..=1.0 - epsilon).contains(&n);
+    // A NaN passes through the clip, and so does its gradient.
+    let inside = |n: f64| n.is_nan() || (epsilon..=1.0 - epsilon).contains(&n);
     let hit = |k: usize| if k == label { 1.0 } else { 0.0 };
     let classes = 0..x.len();
     match normalize {

@@ -270,7 +270,7 @@ mod tests {
             let (below, next) = (of(bits).to_f64(), of(bits + 1).to_f64());
             // Infinity begins half a step above the largest number.
             let above = if bits + 1 == infinity { below + largest_step } else { next };
-            let even = if bits % 2 == 0 { below } else { next };
+            let even = if bits.is_multiple_of(2) { below } else { next };
             let middle = 0.5 * (below + above);
             for (value, want) in [
                 (below, below),

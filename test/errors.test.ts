@@ -103,6 +103,8 @@ const cases: readonly Case[] = [
   { name: "upstream of a mean", code: "OPTION_CONFLICT", call: withGrad({ upstream: [1, 1] }), message: 'upstream per row got a value, expected a number unless reduction is "none"' },
 
   { name: "grad over the weights", code: "ALIAS", call: ({ labels, column }) => [{ data: Float32Array.of(1, 2), shape: [2, 1] }, labels, { grad: column, sampleWeight: column }], message: "grad overlaps sampleWeight bytes got 0..8, expected none" },
+  { name: "grad over the labels", code: "ALIAS", call: ({ column }) => [{ data: Float32Array.of(1, 2), shape: [2, 1] }, column, { grad: column }], message: "grad overlaps labels bytes got 0..8, expected none" },
+  { name: "grad over what comes from upstream", code: "ALIAS", call: ({ labels, column }) => [{ data: Float32Array.of(1, 2), shape: [2, 1] }, labels, { grad: column, upstream: column, reduction: "none" }], message: "grad overlaps upstream bytes got 0..8, expected none" },
 
   { name: "f32 label", code: "LABEL_NOT_INTEGER", call: labelled(Float32Array.of(0, 2.5)), message: "labels[1] got 2.5, expected an integer below 2^24", index: 1, got: 2.5 },
   { name: "f32 label that may have been rounded", code: "LABEL_NOT_INTEGER", call: labelled(Float32Array.of(2 ** 24, 0)), message: "labels[0] got 16777216, expected an integer below 2^24", index: 0 },

@@ -38,7 +38,7 @@ describe("at work", () => {
       await done;
       port1.close();
       // Were the calls to run here, there would be about one turn for each; a free loop makes hundreds in the time.
-      expect(turns).toBeGreaterThan(10 * count);
+      expect(turns).toBeGreaterThan(3 * count);
       logits.dispose();
       labels.dispose();
     });

@@ -3,7 +3,7 @@
 use super::plan::{Fate, Kept};
 use super::rows::{Columns, Rules};
 use crate::element::{Element, GradElement};
-use crate::kernels::planes::{Grad, Line, PlainRows, Tile, WIDTH};
+use crate::kernels::planes::{Grad, Line, PlainRows, Tile, WIDTH, labelled};
 use crate::objective::{RowResult, RowWeights};
 use crate::simd::Isa;
 
@@ -111,28 +111,26 @@ impl Rules<'_> {
         let kept = plan.kept.as_ref();
         let biases = state.biased.then_some(&state.bias);
         let weights = plan.smoothing_vector();
-        let labels = || {
-            let labels = state.label.iter().enumerate();
-            labels.filter_map(|(row, label)| usize::try_from(*label).ok().map(|label| (row, label)))
-        };
         if kept.is_none() && !self.accumulate {
             let written = tile.grad::<I>(rows, biases, weights).is_some_and(|grad| {
                 if grad.is_biased() { site.write::<I, true>(&grad) } else { site.write::<I, false>(&grad) }
             });
             if written {
-                return labels().for_each(|(row, label)| site.set(row, label, rows.target[row]));
+                return labelled(&state.label)
+                    .for_each(|(row, label)| site.set(row, label, rows.target[row]));
             }
         }
         tile.write_grad::<I>(rows, biases, weights);
-        for (row, label) in labels() {
+        for (row, label) in labelled(&state.label) {
             tile.lines[label][row] = if rows.scale[row].is_nan() { f32::NAN } else { rows.target[row] };
         }
         // A row that has nothing to add is left as it is. The others of a label far ahead have a scale of 0, but a bias.
-        let adds = |row: usize| {
-            f32::from(rows.scale[row] != 0.0 || rows.target[row] != 0.0 || state.bias[row] != 0.0)
-        };
-        let adds: Line = core::array::from_fn(adds);
-        site.store::<I>(kept, tile.lines, self.accumulate.then_some(&adds));
+        let adds = self.accumulate.then(|| -> Line {
+            let some =
+                |row: usize| [rows.scale[row], rows.target[row], state.bias[row]].iter().any(|x| *x != 0.0);
+            core::array::from_fn(|row| f32::from(some(row)))
+        });
+        site.store::<I>(kept, tile.lines, adds.as_ref());
     }
 
     /// What each row is and its weights, where all rows are alike: a whole tile of rows that count, each with the same

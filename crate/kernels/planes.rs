@@ -99,10 +99,8 @@ impl<'a> Tile<'a> {
     /// exponentials replace the logits.
     pub(crate) fn sweep<I: Isa>(&mut self, labels: &[i32; WIDTH], scale: f32, moment: MomentOf<'_>) {
         *self.label = [f32::NEG_INFINITY; WIDTH];
-        for (row, label) in labels.iter().enumerate() {
-            if let Ok(label) = usize::try_from(*label) {
-                self.label[row] = core::mem::replace(&mut self.lines[label][row], f32::NEG_INFINITY);
-            }
+        for (row, label) in labelled(labels) {
+            self.label[row] = core::mem::replace(&mut self.lines[label][row], f32::NEG_INFINITY);
         }
         self.observe::<I>();
         self.moments::<I>(labels, scale, moment);
@@ -118,17 +116,13 @@ impl<'a> Tile<'a> {
             *self.moment = ZERO;
             return;
         }
-        let of_label = |row: usize| usize::try_from(labels[row]).ok();
-        for row in 0..WIDTH {
-            if let Some(label) = of_label(row) {
-                self.lines[label][row] = self.shift[row];
-            }
+        // A label that is as large as the shift adds nothing.
+        for (row, label) in labelled(labels) {
+            self.lines[label][row] = self.shift[row];
         }
         self.sweep_moment::<I>(scale, moment);
-        for row in 0..WIDTH {
-            if let Some(label) = of_label(row) {
-                self.lines[label][row] = f32::NEG_INFINITY;
-            }
+        for (row, label) in labelled(labels) {
+            self.lines[label][row] = f32::NEG_INFINITY;
         }
     }
 
@@ -304,12 +298,14 @@ impl<'a> Tile<'a> {
         biases: Option<&'t Line>,
         weights: Option<&'t [f32]>,
     ) -> Option<Grad<'t, I>> {
+        if !self.all_sound || !is_finite::<I>(&rows.scale) {
+            return None;
+        }
         let positive = I::splat(0.0);
         let scales =
             I::chunks(&rows.scale).iter().fold(positive, |most, scale| I::max_bits(most, I::load(scale)));
         let biased = biases.is_some() || I::largest_bits(scales) > f32::INFINITY.to_bits();
-        let grad = Grad::new(self.lines, rows, biased.then_some(biases.unwrap_or(&ZERO)), weights);
-        (self.all_sound && is_finite::<I>(&rows.scale)).then_some(grad)
+        Some(Grad::new(self.lines, rows, biased.then_some(biases.unwrap_or(&ZERO)), weights))
     }
 
     /// Turns the exponentials into the gradient, `scale e + bias` (times the class's entry of `weights`), row by row. A
@@ -336,6 +332,13 @@ impl<'a> Tile<'a> {
             self.lines.iter_mut().for_each(|line| line[row] = f32::NAN);
         }
     }
+}
+
+/// The rows of a tile that are computed, each with its label.
+#[inline(always)]
+pub(crate) fn labelled(labels: &[i32; WIDTH]) -> impl Iterator<Item = (usize, usize)> {
+    let labels = labels.iter().enumerate();
+    labels.filter_map(|(row, label)| usize::try_from(*label).ok().map(|label| (row, label)))
 }
 
 /// Whether a line has neither NaN nor infinity.

@@ -138,6 +138,11 @@ fn tail_start<I: Isa>(classes: usize) -> usize {
 /// of either sign and any payload.
 #[inline(never)]
 fn observe<I: Isa>(x: &[f32], label: Option<usize>) -> (f32, u32) {
+    if x.len() < I::LANES {
+        let others = || x.iter().enumerate().filter(|(class, _)| Some(*class) != label).map(|(_, x)| *x);
+        let most = others().fold(f32::NEG_INFINITY, |m, x| if m < x { x } else { m });
+        return (most, others().fold(0, |bits, x| bits.max(x.abs().to_bits())));
+    }
     let least = I::splat(f32::NEG_INFINITY);
     let (mut most, mut magnitude) = ([least; 4], [I::splat(0.0); 4]);
     let mut look = |side: usize, x: I::V| {
@@ -157,7 +162,7 @@ fn observe<I: Isa>(x: &[f32], label: Option<usize>) -> (f32, u32) {
     if let (Some(chunk), Some(label)) = (chunks.get(cut), label) {
         look(1, without(I::load(chunk), label % I::LANES));
     }
-    if !x.len().is_multiple_of(I::LANES) && x.len() > I::LANES {
+    if !x.len().is_multiple_of(I::LANES) {
         let start = x.len() - I::LANES;
         let last = I::load(I::last(x));
         match label.and_then(|label| label.checked_sub(start)) {
@@ -168,12 +173,7 @@ fn observe<I: Isa>(x: &[f32], label: Option<usize>) -> (f32, u32) {
     let most = I::max(I::pmax(I::pmax(most[0], most[1]), I::pmax(most[2], most[3])));
     let magnitude =
         I::max_bits(I::max_bits(magnitude[0], magnitude[1]), I::max_bits(magnitude[2], magnitude[3]));
-    if x.len() >= I::LANES {
-        return (most, I::largest_bits(magnitude));
-    }
-    let others = || x.iter().enumerate().filter(|(class, _)| Some(*class) != label).map(|(_, x)| *x);
-    let most = others().fold(f32::NEG_INFINITY, |m, x| if m < x { x } else { m });
-    (most, others().fold(0, |bits, x| bits.max(x.abs().to_bits())))
+    (most, I::largest_bits(magnitude))
 }
 
 /// The first of the largest logits; `None` where a logit is NaN.

@@ -1,6 +1,5 @@
 // @ts-check
 // `npm run accuracy`: measures the error of loss and gradient in every build, dtype, class count and regime, beside the textbook's form.
-import { cpus } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import cliProgress from "cli-progress";
@@ -10,6 +9,7 @@ import { measure, pairs, sizes } from "./accuracy/measure.mjs";
 import { writeReadme, writeRecord } from "./accuracy/record.mjs";
 import { caseTable } from "./accuracy/tables.mjs";
 import { broken, missed, summary } from "./accuracy/verdict.mjs";
+import { machine } from "./speed/machine.mjs";
 
 const usage = `usage: npm run accuracy -- [--quick] [--record | --readme] [dtype ...]
 
@@ -74,8 +74,8 @@ if (values.record && engines["relaxed"] === undefined) {
   process.exit(2);
 }
 
-const processor = cpus()[0]?.model.trim() ?? "unknown processor";
-console.log(`${processor}; Node ${process.versions.node}; builds ${Object.keys(engines).join(", ")}; worst relative error and worst ULP\n`);
+const { date, processor, node, v8, commit } = machine();
+console.log(`${processor}; Node ${node}; builds ${Object.keys(engines).join(", ")}; worst relative error and worst ULP\n`);
 
 const bar = new cliProgress.SingleBar({ format: "{bar} {value}/{total}  {what}", clearOnComplete: true, hideCursor: true, stream: process.stderr });
 /** @type {import("./accuracy/measure.mjs").Measured[]} */
@@ -105,7 +105,7 @@ const breaks = broken(results);
 console.log(breaks.length === 0 ? "the contract's bound holds everywhere" : `\nTHE CONTRACT IS BROKEN:\n  ${breaks.join("\n  ")}`);
 
 if (values.record && breaks.length === 0) {
-  const head = { date: new Date().toISOString().slice(0, 10), processor, node: process.versions.node, v8: process.versions.v8, size: sizes.full };
+  const head = { date, processor, node, v8, commit, size: sizes.full };
   console.log(`\nrecorded in ${writeRecord(head, results)}`);
   console.log(`wrote ${writeReadme()}`);
 }

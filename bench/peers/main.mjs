@@ -1,10 +1,11 @@
 // `npm run bench:peers`: the package beside other libraries' sparse softmax cross-entropy, each in a process of its own, run in turns by this one. A peer
 // that is not here is named; one that disagrees with the definition prints FAIL and no figure.
 import process from "node:process";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { writeReadme } from "../markers.mjs";
+import { countOf, isPartial, listOf, within } from "../speed/arguments.mjs";
 import { batch, scaled, shapes } from "../speed/cases.mjs";
-import { load, machine } from "../speed/machine.mjs";
+import { busyNotice, isBusy, load, machine } from "../speed/machine.mjs";
 import { threadCounts } from "../speed/ours.mjs";
 import { progress } from "../speed/progress.mjs";
 import { readRecord, writeRecord } from "../speed/record.mjs";
@@ -17,20 +18,7 @@ import { jaxTargets, memoryTable, outcomeTable, readmeTables } from "./tables.mj
 
 /** @typedef {import("./meeting.mjs").Entrant} Entrant @typedef {import("./meeting.mjs").Outcome} Outcome @typedef {import("./peers.mjs").Peer} Peer */
 
-/** @param {readonly string[]} names @param {string} kind @param {(name: string, word: string) => boolean} fits */
-const listOf = (names, kind, fits) => (/** @type {string} */ text) => {
-  const words = text.split(",").filter((word) => word !== "");
-  const unknown = words.filter((word) => !names.some((name) => fits(name, word)));
-  if (unknown.length > 0) throw new InvalidArgumentError(`no ${kind} is named ${unknown.join(", ")}.`);
-  return words;
-};
-
-/** @param {string} text */
-function count(text) {
-  if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError("a whole number from 1 to 9999999.");
-  return Number(text);
-}
-
+const count = countOf(7);
 const everyShape = [...shapes, batch];
 const rivals = peers.slice(1);
 const help = `
@@ -44,8 +32,8 @@ in f64.`;
 
 const program = new Command("npm run bench:peers --")
   .description("Speed, error and memory of the package beside other libraries.")
-  .option("--only <peers>", "only these peers, separated by commas", listOf(rivals.map(({ name }) => name), "peer", (name, word) => name === word))
-  .option("--shapes <names>", "only shapes whose names contain one of these", listOf(everyShape.map(({ name }) => name), "shape", (name, word) => name.includes(word)))
+  .option("--only <peers>", "only these peers, separated by commas", listOf(rivals.map(({ name }) => name), "peer"))
+  .option("--shapes <names>", "only shapes whose names contain one of these", listOf(everyShape.map(({ name }) => name), "shape", within))
   .option("--python <path>", "Python that has the packages of bench/peers/requirements.txt", process.env["SPARSE_XENT_PYTHON"] ?? ownPython)
   .option("--install", "first install those packages in target/peers-venv, where they are not (on Linux several gigabytes)")
   .option("--rounds <n>", "rounds of each contest (default 9; 3 with --quick)", count)
@@ -59,7 +47,7 @@ const program = new Command("npm run bench:peers --")
 
 /** @type {{ only?: string[], shapes?: string[], python: string, rounds?: number, budget?: number, divide?: number, quick?: true, record?: true, readme?: true, install?: true }} */
 const wishes = program.opts();
-if (wishes.record && (wishes.only ?? wishes.shapes ?? wishes.divide ?? wishes.quick) !== undefined) program.error("error: a record is of a whole run");
+if (wishes.record && isPartial(wishes)) program.error("error: a record is of a whole run");
 const publish = () => writeReadme("peers", readmeTables(readRecord("peers")));
 if (wishes.install) program.error("error: --install is of npm run bench:peers");
 if (wishes.readme) {
@@ -75,7 +63,7 @@ const threads = await threadCounts();
 const told = progress();
 const about = machine();
 told.print(`${about.processor}, ${about.cores} cores (${about.extensions.join(" ")}); Node ${about.node}; ${rounds} rounds`);
-if (about.loadBefore > 0.5) told.print(`The machine is not quiet: ${about.loadBefore} processes on average in the last minute. Ratios hold better than figures.`);
+if (isBusy(about)) told.print(busyNotice(about));
 
 /** @type {Record<string, string>} */
 const versions = {};

@@ -53,3 +53,10 @@ export function machine() {
     loadBefore: load(),
   };
 }
+
+/** Whether others' work was in the way. @param {{ loadBefore: number }} about */
+export const isBusy = ({ loadBefore }) => loadBefore > 0.5;
+
+/** @param {{ loadBefore: number }} about */
+export const busyNotice = ({ loadBefore }) =>
+  `The machine is not quiet: ${loadBefore} processes on average in the last minute. Ratios hold better than figures.`;

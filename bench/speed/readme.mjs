@@ -1,6 +1,7 @@
 // The README's section "Speed", from the record and from nothing else: what is slower than its rivals is in it because the record says so.
 import { figure, markdownTable } from "./table.mjs";
 import { shapes } from "./cases.mjs";
+import { isBusy } from "./machine.mjs";
 
 /** @typedef {import("./contest.mjs").Outcome} Outcome */
 
@@ -44,7 +45,7 @@ export function speedSection(record) {
 
 /** @param {any} record */
 function introduction({ processor, cores, extensions, system, node, v8, date, commit, rounds, loadBefore }) {
-  const noise = loadBefore > 0.5 ? ` Other programs were running (${loadBefore} processes on average): take the ratios rather than the figures.` : "";
+  const noise = isBusy({ loadBefore }) ? ` Other programs were running (${loadBefore} processes on average): take the ratios rather than the figures.` : "";
   return [
     `\`npm run bench\` measured this (\`-- --quick\` within two minutes, \`-- --help\` for its parts) on ${date} at commit ${commit}: ${processor}, ${cores} cores
      (${extensions.join(", ")}), ${system}, Node ${node}, V8 ${v8}. Results are compared with the definition in f64 before anything is timed; then all

@@ -1,0 +1,26 @@
+// What the benches' options are read by, and refused by with a reason.
+import { InvalidArgumentError } from "commander";
+
+/**
+ * Words separated by commas, each of which must fit one of the names.
+ * @param {readonly string[]} names @param {string} kind what they are, for the reader
+ * @param {(name: string, word: string) => boolean} [fits] default: the whole name
+ */
+export const listOf = (names, kind, fits = (name, word) => name === word) => (/** @type {string} */ text) => {
+  const words = text.split(",").filter((word) => word !== "");
+  const unknown = words.filter((word) => !names.some((name) => fits(name, word)));
+  if (unknown.length > 0) throw new InvalidArgumentError(`no ${kind} is named ${unknown.join(", ")}.`);
+  return words;
+};
+
+/** A part of a name. @param {string} name @param {string} word */
+export const within = (name, word) => name.includes(word);
+
+/** A whole number of at most so many digits. @param {number} digits */
+export const countOf = (digits) => (/** @type {string} */ text) => {
+  if (!new RegExp(`^[1-9]\\d{0,${digits - 1}}$`).test(text)) throw new InvalidArgumentError(`a whole number from 1 to ${"9".repeat(digits)}.`);
+  return Number(text);
+};
+
+/** Whether options leave out a part of the run, which a record must have. @param {{ only?: unknown, shapes?: unknown, divide?: unknown, quick?: unknown }} wishes */
+export const isPartial = ({ only, shapes, divide, quick }) => (only ?? shapes ?? divide ?? quick) !== undefined;

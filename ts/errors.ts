@@ -1,7 +1,7 @@
 // The one error class of the package, and how its messages are formed: `subject got value, expected description`.
 // Imports nothing. Every error that reaches a caller of this package is a SparseXentError; its `code` is the contract, its text may change.
 
-/** Every code a {@link SparseXentError} can carry, in the order in which a call checks for them; the last two belong to the engine itself. */
+/** Every code a {@link SparseXentError} can carry; see {@link ErrorCode}. */
 export const errorCodes = [
   "DISPOSED",
   "WRONG_ENGINE",
@@ -22,7 +22,7 @@ export const errorCodes = [
   "LOAD_FAILED",
 ] as const;
 
-/** One of {@link errorCodes}. */
+/** What went wrong, in the order in which a call checks for it; the last two are the engine's own. */
 export type ErrorCode = (typeof errorCodes)[number];
 
 /** What a {@link SparseXentError} is made of. */
@@ -77,7 +77,10 @@ export class SparseXentError extends Error {
   /** Position of the offender in the array the message names. */
   readonly index: number | undefined;
 
-  /** @param parts code and message, and what else is known */
+  /**
+   * An error as the package throws it.
+   * @param parts code and message, and what else is known
+   */
   constructor(parts: ErrorParts) {
     super(parts.message, parts.cause === undefined ? undefined : { cause: parts.cause });
     this.name = "SparseXentError";

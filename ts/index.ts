@@ -1,6 +1,7 @@
 // The public surface: exports, nothing else.
 export { load, type LoadOptions } from "./load.js";
 export { Engine, type EngineInfo } from "./engine.js";
+export type { Build } from "./features.js";
 export { Tensor } from "./tensor.js";
 export { presets } from "./presets.js";
 export { isSparseXentError, SparseXentError, type ErrorCode, type ErrorParts } from "./errors.js";

@@ -1,8 +1,9 @@
 // `npm run check`: what a change must pass before it is committed, beside the tests: formatting, lints, documentation and types without a warning.
 // Runs every check and names those that failed.
 import process from "node:process";
+import { typedoc } from "./docs.mjs";
 import { installPackages } from "./packages.mjs";
-import { root } from "./project.mjs";
+import { paths, root } from "./project.mjs";
 import { attempt, say, secondsSince } from "./report.mjs";
 
 /** @param {string} path */
@@ -19,12 +20,14 @@ const checks = [
   { name: "tsc, build scripts", program: process.execPath, args: [inModules("typescript/bin/tsc"), "-p", `${root}/ts/build`] },
   { name: "tsc, benches", program: process.execPath, args: [inModules("typescript/bin/tsc"), "-p", `${root}/bench`] },
   { name: "publint", program: process.execPath, args: [inModules("publint/src/cli.js"), "run", root, "--strict"] },
+  { name: "typedoc", program: process.execPath, args: [...typedoc, "--emit", "none"] },
   { name: "layers", program: process.execPath, args: [inModules("vitest/vitest.mjs"), "run", "--project=node", "--reporter=dot", "test/layers.test.ts"] },
 ];
 
 /** @returns {Promise<number>} the exit code */
 export async function check() {
   await installPackages();
+  await installPackages(paths.docs);
   const failures = [];
   for (const { name, program, args, env } of checks) {
     const start = performance.now();

@@ -18,6 +18,7 @@ export const paths = {
   cargoWasm: inside("target/wasm"),
   glue: inside("target/glue"),
   testNodes: inside("test/nodes"),
+  docs: inside("ts/docs"),
 };
 
 /** The two wasm files. They differ in this one target feature; `builds` is also the order in which sizes are printed. */

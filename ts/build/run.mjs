@@ -4,7 +4,7 @@
 import process from "node:process";
 import { StepFailed, say } from "./report.mjs";
 
-const verbs = /** @type {const} */ (["build", "start", "test", "check", "bench", "bench:peers", "accuracy"]);
+const verbs = /** @type {const} */ (["build", "start", "test", "check", "bench", "bench:peers", "accuracy", "docs"]);
 const usage = `usage: node ts/build/run.mjs ${verbs.join(" | ")} [arguments]`;
 
 /** @param {readonly string[]} argv */
@@ -30,6 +30,8 @@ async function main([verb, ...rest]) {
       return (await import("./bench.mjs")).accuracy(rest);
     case "check":
       return (await import("./check.mjs")).check();
+    case "docs":
+      return (await import("./docs.mjs")).docs();
     default:
       say(usage);
       return 2;

@@ -18,7 +18,8 @@ export async function open(backend) {
     const oneHot = tf.oneHot(labels, classes); // of a label that is no class: zeros
     if (classWeights === undefined) return tf.losses.softmaxCrossEntropy(oneHot, logits);
     const kept = tf.notEqual(labels, ignored);
-    const weights = tf.mul(tf.gather(classWeights, tf.maximum(labels, tf.scalar(0, "int32"))), kept.cast("float32"));
+    const known = tf.where(kept, labels, tf.zerosLike(labels)); // it looks up no weight for a label that is no class
+    const weights = tf.mul(tf.gather(classWeights, known), kept.cast("float32"));
     return tf.div(tf.losses.softmaxCrossEntropy(oneHot, logits, weights, 0, tf.Reduction.SUM), tf.sum(weights));
   };
   const lossAndGrad = tf.valueAndGrad(loss);

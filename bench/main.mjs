@@ -2,7 +2,7 @@
 // no figure. Figures on standard output, progress on standard error.
 import process from "node:process";
 import { Command } from "commander";
-import { countOf, isPartial, listOf, within } from "./speed/arguments.mjs";
+import { countOf, isPartial, listOf, nodeOption, within } from "./speed/arguments.mjs";
 import { batch, shapes } from "./speed/cases.mjs";
 import { busyNotice, isBusy, load, machine } from "./speed/machine.mjs";
 import { supportedBuilds, threadCounts } from "./speed/ours.mjs";
@@ -32,6 +32,7 @@ const program = new Command("npm run bench --")
   .option("--rounds <n>", "rounds of each contest (default 9; 3 with --quick)", count)
   .option("--divide <n>", "divide the rows of every shape by this (default 1; 16 with --quick)", count)
   .option("--quick", "a sixteenth of the rows and three rounds: within two minutes")
+  .addOption(nodeOption())
   .option("--record", "write bench/record/speed.json, and from it the README's section and picture; of a whole run only")
   .option("--readme", "write the README's section and picture from the record, and measure nothing")
   .addHelpText("after", help)

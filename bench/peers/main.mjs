@@ -3,7 +3,7 @@
 import process from "node:process";
 import { Command } from "commander";
 import { writeReadme } from "../markers.mjs";
-import { countOf, isPartial, listOf, within } from "../speed/arguments.mjs";
+import { countOf, isPartial, listOf, nodeOption, within } from "../speed/arguments.mjs";
 import { batch, scaled, shapes } from "../speed/cases.mjs";
 import { busyNotice, isBusy, load, machine } from "../speed/machine.mjs";
 import { threadCounts } from "../speed/ours.mjs";
@@ -40,6 +40,7 @@ const program = new Command("npm run bench:peers --")
   .option("--budget <seconds>", "nobody starts another round once its calls took so long (default 10; 1 with --quick)", count)
   .option("--divide <n>", "divide the rows of every shape by this (default 1; 16 with --quick)", count)
   .option("--quick", "a sixteenth of the rows and three rounds: a few minutes")
+  .addOption(nodeOption())
   .option("--record", "write bench/record/peers.json and its tables in README.md; of a whole run only")
   .option("--readme", "write README.md from the record there is, and measure nothing")
   .addHelpText("after", help)

@@ -1,5 +1,6 @@
 // What the benches' options are read by, and refused by with a reason.
-import { InvalidArgumentError } from "commander";
+import process from "node:process";
+import { InvalidArgumentError, Option } from "commander";
 
 /**
  * Words separated by commas, each of which must fit one of the names.
@@ -24,3 +25,10 @@ export const countOf = (digits) => (/** @type {string} */ text) => {
 
 /** Whether options leave out a part of the run, which a record must have. @param {{ only?: unknown, shapes?: unknown, divide?: unknown, quick?: unknown }} wishes */
 export const isPartial = ({ only, shapes, divide, quick }) => (only ?? shapes ?? divide ?? quick) !== undefined;
+
+/** The Node to measure on. The npm commands have started it by then, so all that is left is to see that it is so. */
+export const nodeOption = () =>
+  new Option("--node <major>", "Node of this major version, of those the tests bring (default: the newest)").argParser((/** @type {string} */ text) => {
+    if (text !== process.versions.node.split(".")[0]) throw new InvalidArgumentError(`this is Node ${process.versions.node}; the npm command starts another.`);
+    return text;
+  });

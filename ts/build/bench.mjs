@@ -7,22 +7,29 @@ import { buildNaive } from "./naive.mjs";
 import { installNodes, installPackages } from "./packages.mjs";
 import { installPeers, installPythonPeers } from "./peers.mjs";
 import { paths, root } from "./project.mjs";
+import { StepFailed } from "./report.mjs";
 import { setUp } from "./set-up.mjs";
 
-/** The newest Node in test/nodes, or the one that runs this. */
-function newestNode() {
+/**
+ * The Node to measure on: of the major version that `--node` names, or the newest, of those in test/nodes and the one that runs this.
+ * @param {string} [major]
+ */
+function chosenNode(major) {
   const { optionalDependencies } = JSON.parse(readFileSync(`${paths.testNodes}/package.json`, "utf8"));
-  const found = Object.keys(optionalDependencies)
-    .map((name) => ({ major: Number(name.replace("node-", "")), path: `${paths.testNodes}/node_modules/${name}/bin/node` }))
-    .filter(({ major, path }) => major > Number(process.versions.node.split(".")[0]) && existsSync(path));
-  return found.sort((a, b) => b.major - a.major)[0]?.path ?? process.execPath;
+  const here = { major: process.versions.node.split(".")[0] ?? "", path: process.execPath };
+  const others = Object.keys(optionalDependencies).map((name) => ({ major: name.replace("node-", ""), path: `${paths.testNodes}/node_modules/${name}/bin/node` }));
+  const found = [here, ...others.filter(({ path }) => existsSync(path))].sort((a, b) => Number(b.major) - Number(a.major));
+  const chosen = found.find((each) => major === undefined || each.major === major);
+  if (chosen === undefined) throw new StepFailed(`--node ${major}: there are ${[...new Set(found.map((each) => each.major))].join(", ")}`);
+  return chosen.path;
 }
 
 /** @param {string} script relative to the project @param {readonly string[]} args @returns {Promise<number>} its exit code */
 async function measure(script, args) {
   await setUp();
   await installNodes(paths.testNodes);
-  const child = spawn(newestNode(), [`${root}/${script}`, ...args], { stdio: "inherit", cwd: root });
+  const asked = args.indexOf("--node");
+  const child = spawn(chosenNode(asked < 0 ? undefined : args[asked + 1]), [`${root}/${script}`, ...args], { stdio: "inherit", cwd: root });
   return new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code) => resolve(code ?? 1));

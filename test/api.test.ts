@@ -218,6 +218,17 @@ describe("results", () => {
     expect(loss).toBeNaN();
   });
 
+  test("hold what was asked for and nothing else, the loss first", () => {
+    const { xent } = engine;
+    const sums = ["lossSum", "weightSum", "nonFiniteCount", "denominator"];
+    const counts = ["validCount", "invalidCount", "rowCount"];
+    expect(Object.keys(xent.crossEntropy(f64(A), labels))).toEqual(["loss", ...sums, ...counts]);
+    expect(Object.keys(xent.crossEntropy(f64(A), labels, { grad: true, reduction: "none", outputs: [] }))).toEqual(["loss", "grad", ...sums, ...counts]);
+    expect(Object.keys(xent.crossEntropy(f64(A), labels, { outputs: ["predictions", "logSumExp"] }))).toEqual(["loss", ...sums, ...counts, "logSumExp", "predictions", "correctCount"]);
+    expect(Object.keys(xent.crossEntropy(f64(A), labels, { outputs: ["perClass", "targetLogProb"] }))).toEqual(["loss", ...sums, ...counts, "targetLogProb", "perClass"]);
+    expect(Object.keys(xent.weightedSigmoidCrossEntropy(f64(A), new Float32Array(12), { grad: true }))).toEqual(["loss", "grad", ...sums]);
+  });
+
   test("the denominator is 1 unless a mean is taken", () => {
     for (const reduction of ["none", "sum"] as const) expect(engine.xent.crossEntropy(f64(A), labels, { reduction }).denominator).toBe(1);
   });
@@ -293,6 +304,44 @@ describe("results", () => {
     expect(xent.crossEntropy(none, [], { reduction: "sum" }).loss).toBe(0);
     expect(xent.crossEntropy(none, []).loss).toBe(0);
     expect(xent.crossEntropy(none, [], { emptyMean: "nan" }).loss).toBeNaN();
+  });
+});
+
+describe("a call", () => {
+  test("grows the memory in the middle, and later ones still find their way in it", async () => {
+    const xent = await load({ threads: 1 });
+    const [rows, classes] = [4096, 1024];
+    const small = (): number => xent.crossEntropy(Float32Array.of(0, 0), [1], { shape: [1, 2] }).loss;
+    expect(small()).toBe(Math.fround(Math.LN2));
+    const before = xent.info.memoryBytes;
+    const { loss, grad, rowCount } = xent.crossEntropy(new Float32Array(rows * classes), new Int32Array(rows), { shape: [rows, classes], grad: true, reduction: "sum" });
+    expect(xent.info.memoryBytes).toBeGreaterThan(before);
+    expect({ rowCount, last: grad.view.at(-1) }).toEqual({ rowCount: rows, last: 1 / classes });
+    expect(loss / rows).toBeCloseTo(Math.log(classes), 5);
+    // What was free is taken, so that what a call takes from now on lies past where the memory ended when the engine was new.
+    let far = xent.tensor("f32", [1, 2]);
+    while (far.byteOffset < before) far = xent.tensor("f32", [1, 2]);
+    expect(xent.crossEntropy(far, [1], { grad: far }).loss).toBe(Math.fround(Math.LN2));
+    expect([...far.view]).toEqual([0.5, -0.5]);
+    expect(small()).toBe(Math.fround(Math.LN2));
+    await xent.dispose();
+  });
+
+  test("may be made while the arguments of another are read", () => {
+    const { xent } = engine;
+    const inner = (): number => xent.crossEntropy(f64(A), [0, 0, 0], { reduction: "sum" }).loss;
+    const seen: number[] = [];
+    const nested = new Proxy([...labels], { get: (list, key) => (seen.push(inner()), Reflect.get(list, key)) });
+    const options = {
+      get labelSmoothing() {
+        seen.push(inner());
+        return 0.1;
+      },
+    };
+    const { loss, rowCount } = xent.crossEntropy(f64(A), nested, options);
+    expect({ loss, rowCount }).toEqual({ loss: xent.crossEntropy(f64(A), labels, { labelSmoothing: 0.1 }).loss, rowCount: 3 });
+    expect(seen.length).toBeGreaterThan(labels.length);
+    expect(new Set(seen)).toEqual(new Set([inner()]));
   });
 });
 

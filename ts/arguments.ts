@@ -40,10 +40,20 @@ export interface Arguments {
   readonly settings: Settings;
 }
 
+const knownNames: ReadonlySet<string> = new Set(optionNames);
+
 /** Checks a call. The phases below follow the order in which errors are promised; each looks at every argument. */
 export function readArguments(memory: Memory, logits: unknown, labels: unknown, options: CrossEntropyAsyncOptions, isAsync: boolean): Arguments {
   if (typeof options !== "object" || options === null) throw mismatch("OPTION_RANGE", "options", options, "an object");
-  assertUsable(memory, { logits, labels, ...arrayOptions(options) });
+  memory.assertOpen();
+  assertUsable(memory, "logits", logits);
+  assertUsable(memory, "labels", labels);
+  assertUsable(memory, "classWeight", options.classWeight);
+  assertUsable(memory, "sampleWeight", options.sampleWeight);
+  assertUsable(memory, "upstream", options.upstream);
+  assertUsable(memory, "grad", options.grad);
+  assertUsable(memory, "classMask", options.classMask);
+  assertUsable(memory, "labelMatrix", options.labelMatrix);
 
   const classMap = isClassMap(options.classWeight) ? options.classWeight : undefined;
   const found = {
@@ -73,11 +83,12 @@ export function readArguments(memory: Memory, logits: unknown, labels: unknown, 
   checkByteCounts(layout, read, options.grad === true, memory.maximumBytes);
 
   const classWeight = classMap === undefined ? read.classWeight : expandClasses(classMap, layout.classes);
-  const settings = readOptions(options, isAsync ? [...optionNames, "signal"] : optionNames);
+  const settings = readOptions(options, knownNames, isAsync);
   const grad = readGrad(options.grad);
   checkGradConflicts(read, grad, settings, "row");
-  checkAliases(grad, { ...read, classWeight });
-  return { operation: "crossEntropy", ...read, layout, classWeight, grad, settings };
+  checkAliases(grad, read);
+  const { sampleWeight, upstream, classMask, labelMatrix } = read;
+  return { operation: "crossEntropy", layout, logits: read.logits, labels: read.labels, classWeight, sampleWeight, upstream, classMask, labelMatrix, grad, settings };
 }
 
 /** OPTION_CONFLICT of upstream and grad. */
@@ -88,27 +99,19 @@ export function checkGradConflicts(read: ReadArrays, grad: boolean | Tensor, set
   }
 }
 
-/** The options that can hold arrays. */
-function arrayOptions(options: CrossEntropyAsyncOptions): Record<string, unknown> {
-  const { classWeight, sampleWeight, upstream, grad, classMask, labelMatrix } = options;
-  return { classWeight, sampleWeight, upstream, grad, classMask, labelMatrix };
-}
-
 /** DISPOSED and WRONG_ENGINE. */
-export function assertUsable(memory: Memory, values: Readonly<Record<string, unknown>>): void {
-  memory.assertOpen();
-  for (const [name, value] of Object.entries(values)) {
-    if (value instanceof Tensor) {
-      if (value.isDisposed) throw new SparseXentError({ code: "DISPOSED", message: `${name} was disposed` });
-      if (value.allocationIn(memory) === undefined) {
-        throw new SparseXentError({ code: "WRONG_ENGINE", message: `${name} got a tensor of another engine, expected one of this engine` });
-      }
-      continue;
+export function assertUsable(memory: Memory, name: string, value: unknown): void {
+  if (value === undefined) return;
+  if (value instanceof Tensor) {
+    if (value.isDisposed) throw new SparseXentError({ code: "DISPOSED", message: `${name} was disposed` });
+    if (value.allocationIn(memory) === undefined) {
+      throw new SparseXentError({ code: "WRONG_ENGINE", message: `${name} got a tensor of another engine, expected one of this engine` });
     }
-    const array = isShaped(value) ? value.data : value;
-    if (isTypedArray(array) && isDetached(array as Float32Array)) {
-      throw new SparseXentError({ code: "DISPOSED", message: `${name} was disposed: the buffer of its array is detached` });
-    }
+    return;
+  }
+  const array = isShaped(value) ? value.data : value;
+  if (isTypedArray(array) && isDetached(array as Float32Array)) {
+    throw new SparseXentError({ code: "DISPOSED", message: `${name} was disposed: the buffer of its array is detached` });
   }
 }
 
@@ -154,10 +157,12 @@ export function readArray(name: keyof typeof accepted, value: unknown, dtypeOpti
   throw mismatch("DTYPE", isBare ? name : `${name} data`, array, `a tensor of this engine, a typed array${numbers} or { data, shape }`);
 }
 
-/** SHAPE: the argument with its dimensions, if it should have any. */
-export function shaped({ isBare, ...found }: Found): Operand {
-  if (!isBare && found.shape === undefined) throw mismatch("SHAPE", `${found.name} shape`, undefined, "shape or dims beside data", { shown: "none" });
-  return { ...found, shape: isBare ? undefined : readShape(found.name, found.shape) };
+/** SHAPE: the argument, whose dimensions are known to be some if it should have any. */
+export function shaped(found: Found): Operand {
+  const { name, shape, isBare, source } = found;
+  if (!isBare && shape === undefined) throw mismatch("SHAPE", `${name} shape`, undefined, "shape or dims beside data", { shown: "none" });
+  if (!isBare && !(source instanceof Tensor)) readShape(name, shape);
+  return found as Operand;
 }
 
 /** The element type of a typed array, by its class and the name given beside it. */
@@ -239,54 +244,66 @@ export function logitsShape(logits: Operand, option: unknown): readonly number[]
 /** The arrays of a call. */
 export type ReadArrays = Pick<Arguments, "logits" | "labels" | "classWeight" | "sampleWeight" | "upstream" | "classMask" | "labelMatrix">;
 
+/** All of them, in the order in which they are looked at. */
+function operandsOf({ logits, labels, classWeight, sampleWeight, upstream, classMask, labelMatrix }: ReadArrays): readonly (Operand | number | undefined)[] {
+  return [logits, labels, classWeight, sampleWeight, upstream, classMask, labelMatrix];
+}
+
 /** SHAPE of everything but the logits. */
 export function checkShapes(layout: Layout, read: ReadArrays, grad: unknown): void {
-  // Of an element-wise operation there is one shape, which both names stand for.
-  const perRow = sameShape(layout.rowShape, layout.keptShape) ? [layout.rowShape] : [layout.rowShape, layout.keptShape];
-  const check = (operand: Operand | number | undefined, allowed: readonly (readonly number[])[]): void => {
-    if (typeof operand !== "object" || operand.shape === undefined) return;
-    const { name, shape } = operand;
-    if (!allowed.some((candidate) => sameShape(candidate, shape))) {
-      throw mismatch("SHAPE", `${name} shape`, shape, allowed.map(show).join(" or ") + forLogits(layout));
-    }
-  };
-  check(read.labels, perRow);
-  check(read.classWeight, [[layout.classes]]);
+  const { dims, classes, rowShape, keptShape } = layout;
+  checkShape(layout, read.labels, rowShape, keptShape);
+  if (read.classWeight !== undefined) checkShape(layout, read.classWeight, [classes]);
   const weight = read.sampleWeight;
   if (typeof weight === "object" && weight.shape !== undefined && broadcastTarget(layout, weight.shape) === undefined) {
-    throw mismatch("SHAPE", "sampleWeight shape", weight.shape, `${perRow.map(show).join(" or ")}, or 1 for any of these dimensions,${forLogits(layout)}`);
+    const expected = `${either(rowShape, keptShape)}, or 1 for any of these dimensions,${forLogits(layout)}`;
+    throw mismatch("SHAPE", "sampleWeight shape", weight.shape, expected);
   }
-  check(read.upstream, perRow);
-  if (grad instanceof Tensor && !sameShape(grad.shape, layout.dims)) throw mismatch("SHAPE", "grad shape", grad.shape, show(layout.dims) + forLogits(layout));
-  check(read.classMask, [[layout.classes]]);
-  check(read.labelMatrix, [[layout.classes, layout.classes]]);
+  if (typeof read.upstream === "object") checkShape(layout, read.upstream, rowShape, keptShape);
+  if (grad instanceof Tensor && !sameShape(grad.shape, dims)) throw mismatch("SHAPE", "grad shape", grad.shape, show(dims) + forLogits(layout));
+  if (read.classMask !== undefined) checkShape(layout, read.classMask, [classes]);
+  if (read.labelMatrix !== undefined) checkShape(layout, read.labelMatrix, [classes, classes]);
+}
+
+function checkShape(layout: Layout, { name, shape }: Operand, allowed: readonly number[], alsoAllowed = allowed): void {
+  if (shape === undefined || sameShape(shape, allowed) || sameShape(shape, alsoAllowed)) return;
+  throw mismatch("SHAPE", `${name} shape`, shape, either(allowed, alsoAllowed) + forLogits(layout));
+}
+
+/** `[8] or [8,1]`; of an element-wise operation there is one shape, which both stand for. */
+function either(one: readonly number[], other: readonly number[]): string {
+  return sameShape(one, other) ? show(one) : `${show(one)} or ${show(other)}`;
 }
 
 /** LENGTH: a bare array has as many elements as it stands for, a shaped one as many as its shape says. */
 export function checkLengths(layout: Layout, read: ReadArrays, unit = "rows"): void {
-  const check = (operand: Operand | number | undefined, count: number, of: string): void => {
-    if (typeof operand !== "object") return;
-    const shape = operand.name === "logits" ? layout.dims : operand.shape;
-    const expected = shape === undefined ? count : product(shape);
-    if (operand.length === expected) return;
-    const why = shape === undefined ? of : `shape ${show(shape)}`;
-    throw mismatch("LENGTH", `${operand.name} length`, operand.length, `${expected} (${why})`);
-  };
-  check(read.logits, layout.elements, "logits");
-  check(read.labels, layout.rows, unit);
-  check(read.classWeight, layout.classes, "classes");
-  check(read.sampleWeight, layout.rows, unit);
-  check(read.upstream, layout.rows, unit);
-  check(read.classMask, layout.classes, "classes");
-  check(read.labelMatrix, layout.classes ** 2, "classes x classes");
+  const { dims, classes, rows, elements } = layout;
+  checkLength(read.logits, elements, "logits", dims);
+  checkLength(read.labels, rows, unit);
+  checkLength(read.classWeight, classes, "classes");
+  checkLength(read.sampleWeight, rows, unit);
+  checkLength(read.upstream, rows, unit);
+  checkLength(read.classMask, classes, "classes");
+  checkLength(read.labelMatrix, classes ** 2, "classes x classes");
+}
+
+function checkLength(operand: Operand | number | undefined, count: number, of: string, dims?: readonly number[]): void {
+  if (typeof operand !== "object") return;
+  const shape = dims ?? operand.shape;
+  const expected = shape === undefined ? count : product(shape);
+  if (operand.length === expected) return;
+  const why = shape === undefined ? of : `shape ${show(shape)}`;
+  throw mismatch("LENGTH", `${operand.name} length`, operand.length, `${expected} (${why})`);
 }
 
 /** SIZE: what has to be copied in or made must fit the memory at its largest. */
 export function checkByteCounts(layout: Layout, read: ReadArrays, makesGrad: boolean, maximum: number): void {
-  const { logits, ...rest } = read;
-  if (makesGrad || !(logits.source instanceof Tensor)) checkBytes(logits.source instanceof Tensor ? "grad" : "logits", layout.elements * dtypes[logits.dtype].bytes, maximum);
-  for (const operand of Object.values(rest)) {
-    if (typeof operand === "object" && !(operand.source instanceof Tensor)) checkBytes(operand.name, operand.length * dtypes[operand.dtype].bytes, maximum);
+  const { logits } = read;
+  const isInPlace = logits.source instanceof Tensor;
+  if (makesGrad || !isInPlace) checkBytes(isInPlace ? "grad" : "logits", layout.elements * dtypes[logits.dtype].bytes, maximum);
+  for (const operand of operandsOf(read)) {
+    if (typeof operand !== "object" || operand === logits || operand.source instanceof Tensor) continue;
+    checkBytes(operand.name, operand.length * dtypes[operand.dtype].bytes, maximum);
   }
 }
 
@@ -299,7 +316,7 @@ export function readGrad(grad: unknown): boolean | Tensor {
 /** ALIAS: a given grad shares no byte with anything that is read, unless it is exactly the logits. */
 export function checkAliases(grad: boolean | Tensor, read: ReadArrays): void {
   if (!(grad instanceof Tensor)) return;
-  for (const operand of Object.values(read)) {
+  for (const operand of operandsOf(read)) {
     if (typeof operand !== "object" || !(operand.source instanceof Tensor)) continue;
     const other: Tensor = operand.source;
     const start = Math.max(grad.byteOffset, other.byteOffset);

@@ -23,6 +23,9 @@ export const callFields = [
 /** The name of a word. */
 export type CallField = (typeof callFields)[number];
 
+/** The place of each word in the block. */
+export const wordOf = Object.fromEntries(callFields.map((name, place) => [name, place])) as Readonly<Record<CallField, number>>;
+
 const operations = { crossEntropy: 1, weightedSigmoid: 2 } as const satisfies Record<Operation, number>;
 const WORD_BYTES = 8;
 const gradModes = { none: 0, write: 1, inPlace: 2, accumulate: 3 } as const;
@@ -56,8 +59,10 @@ export class Call {
     this.#arguments = args;
     try {
       this.#block = this.#take("call", callFields.length * WORD_BYTES);
-      this.#memory.clear(this.#block);
-      this.#write({ ...this.#shapeWords(), ...this.#inputWords(), ...this.#optionWords() });
+      for (let place = 0; place < callFields.length; place += 1) this.#write(place, 0);
+      this.#writeShape();
+      this.#writeInputs();
+      this.#writeOptions();
     } catch (error) {
       this.abandon();
       throw error;
@@ -66,7 +71,9 @@ export class Call {
 
   /** Copies the logits in and makes the results; errors `OUT_OF_MEMORY`, after which the block, without logits, can be judged by running it. */
   complete(threads: number): void {
-    this.#write({ ...this.#gradWords(), ...this.#outputWords(), threads });
+    this.#writeGrad();
+    this.#writeOutputs();
+    this.#write(wordOf.threads, threads);
   }
 
   /** Where the block is. */
@@ -74,16 +81,17 @@ export class Call {
     return this.#block.address;
   }
 
-  /** A word of the block. */
-  read(field: CallField): number {
-    return this.#words()[callFields.indexOf(field)] ?? Number.NaN;
+  /** The word at a place of the block. */
+  read(place: number): number {
+    const { address, bytes } = this.#block;
+    return this.#memory.words(address + bytes)[address / WORD_BYTES + place] ?? Number.NaN;
   }
 
   /** Asks a running call to stop at its next block of rows. */
   cancel(): void {
     if (this.#memory.isDisposed) return;
     // One aligned word with one writer, which the threads poll: a plain store is enough.
-    this.#memory.view("i32", this.address + callFields.indexOf("cancel") * WORD_BYTES, 1)[0] = 1;
+    this.#memory.view("i32", this.address + wordOf.cancel * WORD_BYTES, 1)[0] = 1;
   }
 
   /** A result that needed memory, if it was asked for. */
@@ -93,8 +101,8 @@ export class Call {
 
   /** Gives everything back but the results, which now belong to the caller. */
   finish(): void {
-    for (const allocation of this.#temporary.splice(0)) allocation.release();
-    for (const allocation of this.#pinned.splice(0)) allocation.unpin();
+    for (let last = this.#temporary.pop(); last !== undefined; last = this.#temporary.pop()) last.release();
+    for (let last = this.#pinned.pop(); last !== undefined; last = this.#pinned.pop()) last.unpin();
   }
 
   /** Gives everything back. */
@@ -104,13 +112,9 @@ export class Call {
     this.finish();
   }
 
-  #words(): Float64Array {
-    return this.#memory.view("f64", this.address, callFields.length);
-  }
-
-  #write(values: Partial<Record<CallField, number>>): void {
-    const words = this.#words();
-    for (const [index, field] of callFields.entries()) words[index] = values[field] ?? words[index] ?? 0;
+  #write(place: number, value: number): void {
+    const { address, bytes } = this.#block;
+    this.#memory.words(address + bytes)[address / WORD_BYTES + place] = value;
   }
 
   #take(name: string, bytes: number): Allocation {
@@ -119,10 +123,10 @@ export class Call {
     return allocation;
   }
 
-  #make(name: MadeName, dtype: Dtype, shape: readonly number[]): number {
+  #make(name: MadeName, dtype: Dtype, shape: readonly number[]): Allocation {
     const allocation = this.#memory.allocate(name, product(shape) * dtypes[dtype].bytes);
     this.#made.set(name, { allocation, dtype, shape });
-    return allocation.address;
+    return allocation;
   }
 
   /** The address of a tensor in place; it stays allocated until the call is over. */
@@ -141,27 +145,33 @@ export class Call {
     return allocation.address;
   }
 
-  #shapeWords(): Partial<Record<CallField, number>> {
+  #writeShape(): void {
     const { operation, layout, logits } = this.#arguments;
-    const { outer, classes, inner } = layout;
-    return { operation: operations[operation], outer, classes, inner, logitsDtype: dtypes[logits.dtype].code };
+    this.#write(wordOf.operation, operations[operation]);
+    this.#write(wordOf.outer, layout.outer);
+    this.#write(wordOf.classes, layout.classes);
+    this.#write(wordOf.inner, layout.inner);
+    this.#write(wordOf.logitsDtype, dtypes[logits.dtype].code);
   }
 
-  #inputWords(): Partial<Record<CallField, number>> {
+  #writeInputs(): void {
     const { labels, classWeight, upstream, classMask, labelMatrix, sampleWeight } = this.#arguments;
-    return {
-      labelsAddress: this.#place(labels),
-      labelsDtype: dtypes[labels.dtype].code,
-      ...(classWeight && { classWeightAddress: this.#place(classWeight), classWeightDtype: dtypes[classWeight.dtype].code }),
-      ...(typeof sampleWeight === "number"
-        ? { sampleWeightValue: sampleWeight }
-        : { sampleWeightValue: 1, sampleWeightAddress: this.#placePerRow(sampleWeight), sampleWeightDtype: dtypes[sampleWeight.dtype].code }),
-      ...(typeof upstream === "number"
-        ? { upstreamValue: upstream }
-        : { upstreamValue: 1, upstreamAddress: this.#place(upstream), upstreamDtype: dtypes[upstream.dtype].code }),
-      ...(classMask && { classMaskAddress: this.#place(classMask) }),
-      ...(labelMatrix && { labelMatrixAddress: this.#place(labelMatrix), labelMatrixDtype: dtypes[labelMatrix.dtype].code }),
-    };
+    this.#writeOperand(wordOf.labelsAddress, wordOf.labelsDtype, labels);
+    if (classWeight !== undefined) this.#writeOperand(wordOf.classWeightAddress, wordOf.classWeightDtype, classWeight);
+    this.#write(wordOf.sampleWeightValue, typeof sampleWeight === "number" ? sampleWeight : 1);
+    if (typeof sampleWeight !== "number") {
+      this.#write(wordOf.sampleWeightAddress, this.#placePerRow(sampleWeight));
+      this.#write(wordOf.sampleWeightDtype, dtypes[sampleWeight.dtype].code);
+    }
+    this.#write(wordOf.upstreamValue, typeof upstream === "number" ? upstream : 1);
+    if (typeof upstream !== "number") this.#writeOperand(wordOf.upstreamAddress, wordOf.upstreamDtype, upstream);
+    if (classMask !== undefined) this.#write(wordOf.classMaskAddress, this.#place(classMask));
+    if (labelMatrix !== undefined) this.#writeOperand(wordOf.labelMatrixAddress, wordOf.labelMatrixDtype, labelMatrix);
+  }
+
+  #writeOperand(address: number, dtype: number, operand: Operand): void {
+    this.#write(address, this.#place(operand));
+    this.#write(dtype, dtypes[operand.dtype].code);
   }
 
   /** As `#place`, with 1s in the shape repeated over the rows. */
@@ -176,44 +186,49 @@ export class Call {
   }
 
   /** Logits and gradient, which may share their bytes. */
-  #gradWords(): Partial<Record<CallField, number>> {
+  #writeGrad(): void {
     const { logits, grad, layout, settings } = this.#arguments;
     if (grad === true && !(logits.source instanceof Tensor)) {
       // The copy of the logits is ours to overwrite: in place gives the same bits and needs half the memory.
-      const address = this.#make("grad", logits.dtype, layout.dims);
-      const made = this.#made.get("grad");
-      if (made !== undefined) this.#memory.write(made.allocation, logits.source);
-      return { logitsAddress: address, gradMode: gradModes.inPlace, gradAddress: address, gradDtype: dtypes[logits.dtype].code };
+      const made = this.#make("grad", logits.dtype, layout.dims);
+      this.#memory.write(made, logits.source);
+      return this.#writeGradWords(made.address, gradModes.inPlace, made.address, logits.dtype);
     }
-    const logitsAddress = this.#place(logits);
-    if (grad === false) return { logitsAddress, gradMode: gradModes.none };
-    if (grad === true) {
-      return { logitsAddress, gradMode: gradModes.write, gradAddress: this.#make("grad", logits.dtype, layout.dims), gradDtype: dtypes[logits.dtype].code };
-    }
+    const address = this.#place(logits);
+    if (grad === false) return this.#write(wordOf.logitsAddress, address);
+    if (grad === true) return this.#writeGradWords(address, gradModes.write, this.#make("grad", logits.dtype, layout.dims).address, logits.dtype);
     const mode = grad === logits.source ? gradModes.inPlace : settings.accumulate ? gradModes.accumulate : gradModes.write;
-    return { logitsAddress, gradMode: mode, gradAddress: this.#pin(grad), gradDtype: dtypes[grad.dtype].code };
+    this.#writeGradWords(address, mode, this.#pin(grad), grad.dtype);
   }
 
-  #optionWords(): Partial<Record<CallField, number>> {
+  #writeGradWords(logitsAddress: number, mode: number, address: number, dtype: Dtype): void {
+    this.#write(wordOf.logitsAddress, logitsAddress);
+    this.#write(wordOf.gradMode, mode);
+    this.#write(wordOf.gradAddress, address);
+    this.#write(wordOf.gradDtype, dtypes[dtype].code);
+  }
+
+  #writeOptions(): void {
     const { settings } = this.#arguments;
     const { denominator, ignoreIndex } = settings;
-    return {
-      reduction: choices.reduction.indexOf(settings.reduction),
-      denominator: typeof denominator === "number" ? DENOMINATOR_NUMBER : choices.denominator.indexOf(denominator),
-      denominatorValue: typeof denominator === "number" ? denominator : 0,
-      invalidLabel: choices.invalidLabel.indexOf(settings.invalidLabel),
-      labelSmoothing: settings.labelSmoothing,
-      smoothingWeights: choices.smoothingWeights.indexOf(settings.smoothingWeights),
-      emptyMean: choices.emptyMean.indexOf(settings.emptyMean),
-      zLoss: settings.zLoss,
-      focalGamma: settings.focalGamma,
-      poly1Epsilon: settings.poly1Epsilon,
-      logitScale: settings.logitScale,
-      input: choices.input.indexOf(settings.input),
-      probsEpsilon: settings.probsEpsilon,
-      probsNormalize: choices.probsNormalize.indexOf(settings.probsNormalize),
-      ...(ignoreIndex.length > 0 && { ignoreCount: ignoreIndex.length, ignoreAddress: this.#placeIgnored(ignoreIndex) }),
-    };
+    const isNumber = typeof denominator === "number";
+    this.#write(wordOf.reduction, choices.reduction.indexOf(settings.reduction));
+    this.#write(wordOf.denominator, isNumber ? DENOMINATOR_NUMBER : choices.denominator.indexOf(denominator));
+    this.#write(wordOf.denominatorValue, isNumber ? denominator : 0);
+    this.#write(wordOf.invalidLabel, choices.invalidLabel.indexOf(settings.invalidLabel));
+    this.#write(wordOf.labelSmoothing, settings.labelSmoothing);
+    this.#write(wordOf.smoothingWeights, choices.smoothingWeights.indexOf(settings.smoothingWeights));
+    this.#write(wordOf.emptyMean, choices.emptyMean.indexOf(settings.emptyMean));
+    this.#write(wordOf.zLoss, settings.zLoss);
+    this.#write(wordOf.focalGamma, settings.focalGamma);
+    this.#write(wordOf.poly1Epsilon, settings.poly1Epsilon);
+    this.#write(wordOf.logitScale, settings.logitScale);
+    this.#write(wordOf.input, choices.input.indexOf(settings.input));
+    this.#write(wordOf.probsEpsilon, settings.probsEpsilon);
+    this.#write(wordOf.probsNormalize, choices.probsNormalize.indexOf(settings.probsNormalize));
+    if (ignoreIndex.length === 0) return;
+    this.#write(wordOf.ignoreCount, ignoreIndex.length);
+    this.#write(wordOf.ignoreAddress, this.#placeIgnored(ignoreIndex));
   }
 
   /** Labels to skip, each as two words: floor(label / 2^32) and label mod 2^32, which hold 64 bits exactly. */
@@ -224,18 +239,17 @@ export class Call {
     return allocation.address;
   }
 
-  #outputWords(): Partial<Record<CallField, number>> {
+  #writeOutputs(): void {
     const { labels, layout, logits, settings } = this.#arguments;
     const { outputs, reduction } = settings;
     const rowShape = labels.shape ?? layout.rowShape;
     const lossDtype = logits.dtype === "f64" ? "f64" : "f32";
-    return {
-      ...(reduction === "none" && { lossAddress: this.#make("loss", lossDtype, rowShape) }),
-      ...(outputs.has("logSumExp") && { logSumExpAddress: this.#make("logSumExp", lossDtype, rowShape) }),
-      ...(outputs.has("targetLogProb") && { targetLogProbAddress: this.#make("targetLogProb", lossDtype, rowShape) }),
-      ...(outputs.has("predictions") && { predictionsAddress: this.#make("predictions", "i32", rowShape) }),
-      ...(outputs.has("perClass") && { perClassAddress: this.#make("perClass", "f64", [PER_CLASS_COLUMNS, layout.classes]) }),
-      wantsCounts: outputs.has("predictions") || outputs.has("perClass") ? 1 : 0,
-    };
+    if (reduction === "none") this.#write(wordOf.lossAddress, this.#make("loss", lossDtype, rowShape).address);
+    if (outputs.size === 0) return;
+    if (outputs.has("logSumExp")) this.#write(wordOf.logSumExpAddress, this.#make("logSumExp", lossDtype, rowShape).address);
+    if (outputs.has("targetLogProb")) this.#write(wordOf.targetLogProbAddress, this.#make("targetLogProb", lossDtype, rowShape).address);
+    if (outputs.has("predictions")) this.#write(wordOf.predictionsAddress, this.#make("predictions", "i32", rowShape).address);
+    if (outputs.has("perClass")) this.#write(wordOf.perClassAddress, this.#make("perClass", "f64", [PER_CLASS_COLUMNS, layout.classes]).address);
+    this.#write(wordOf.wantsCounts, outputs.has("predictions") || outputs.has("perClass") ? 1 : 0);
   }
 }

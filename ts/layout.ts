@@ -30,13 +30,29 @@ const LARGEST_ELEMENTS = 2 ** 53;
 
 /** The dimensions if they are an array of integers of at least 0, otherwise an error `SHAPE`. */
 export function readShape(subject: string, shape: unknown): readonly number[] {
-  if (Array.isArray(shape) && shape.every((size) => Number.isSafeInteger(size) && (size as number) >= 0)) return shape as readonly number[];
+  if (isShape(shape)) return shape;
   throw mismatch("SHAPE", `${subject} shape`, shape, "dimensions that are integers of at least 0");
 }
 
-/** The product of dimensions; from 2^53 on no longer exact. A 0 among them makes it 0 whatever the others are. */
-export function product(dims: readonly number[]): number {
-  return dims.includes(0) ? 0 : dims.reduce((total, size) => total * size, 1);
+function isShape(shape: unknown): shape is readonly number[] {
+  if (!Array.isArray(shape)) return false;
+  // By index, so that holes count as what they are read as: undefined.
+  for (let axis = 0; axis < shape.length; axis += 1) {
+    const size: unknown = shape[axis];
+    if (!Number.isSafeInteger(size) || (size as number) < 0) return false;
+  }
+  return true;
+}
+
+/** The product of dimensions, of those in `from..end` if given; from 2^53 on no longer exact. A 0 among them makes it 0 whatever the others are. */
+export function product(dims: readonly number[], from = 0, end = dims.length): number {
+  let total = 1;
+  for (let axis = from; axis < end; axis += 1) {
+    const size = dims[axis] ?? 0;
+    if (size === 0) return 0;
+    total *= size;
+  }
+  return total;
 }
 
 /** Rows and classes of logits with these dimensions; errors `SHAPE`. Sizes are looked at by {@link checkSizes}. */
@@ -47,34 +63,29 @@ export function layoutOf(dims: readonly number[], axis: unknown): Layout {
     throw mismatch("SHAPE", "axis", axis, `an integer in ${-rank}..${rank - 1} for logits ${show(dims)}`);
   }
   const position = axis < 0 ? axis + rank : axis;
-  const before = dims.slice(0, position);
-  const after = dims.slice(position + 1);
   const classes = dims[position] ?? 0;
   if (classes === 0) throw mismatch("SHAPE", "classes", 0, `at least 1 for logits ${show(dims)}, axis ${axis}`);
-  const outer = product(before);
-  const inner = product(after);
-  return {
-    dims,
-    axis,
-    outer,
-    classes,
-    inner,
-    rows: outer * inner,
-    elements: product(dims),
-    rowShape: [...before, ...after],
-    keptShape: [...before, 1, ...after],
-  };
+  const outer = product(dims, 0, position);
+  const inner = product(dims, position + 1);
+  const rowShape: number[] = [];
+  const keptShape: number[] = [];
+  for (let index = 0; index < rank; index += 1) {
+    const size = dims[index] ?? 0;
+    keptShape.push(index === position ? 1 : size);
+    if (index !== position) rowShape.push(size);
+  }
+  return { dims, axis, outer, classes, inner, rows: outer * inner, elements: product(dims), rowShape, keptShape };
 }
 
 /** Errors `SIZE` for more rows, classes or logits than the operation can count. */
 export function checkSizes(layout: Layout): void {
-  for (const [subject, got, limit] of [
-    ["rows", layout.rows, LARGEST_COUNT],
-    ["classes", layout.classes, LARGEST_COUNT],
-    ["logits elements", layout.elements, LARGEST_ELEMENTS],
-  ] as const) {
-    if (got > limit) throw mismatch("SIZE", subject, got, `at most ${limit}`);
-  }
+  checkCount("rows", layout.rows, LARGEST_COUNT);
+  checkCount("classes", layout.classes, LARGEST_COUNT);
+  checkCount("logits elements", layout.elements, LARGEST_ELEMENTS);
+}
+
+function checkCount(subject: string, got: number, limit: number): void {
+  if (got > limit) throw mismatch("SIZE", subject, got, `at most ${limit}`);
 }
 
 /** Errors `SIZE` for more bytes than the memory can ever hold. */
@@ -86,7 +97,9 @@ export function checkBytes(name: string, bytes: number, maximum: number): void {
 
 /** Whether two shapes are the same. */
 export function sameShape(one: readonly number[], other: readonly number[]): boolean {
-  return one.length === other.length && one.every((size, axis) => size === other[axis]);
+  if (one.length !== other.length) return false;
+  for (let axis = 0; axis < one.length; axis += 1) if (one[axis] !== other[axis]) return false;
+  return true;
 }
 
 /** ` for logits [8,512,33], axis -1`: the end of every message about a shape that follows from the logits'. */

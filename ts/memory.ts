@@ -56,6 +56,7 @@ export class Allocation {
 export class Memory {
   readonly #runtime: Pick<Runtime, "wasm" | "memory" | "maximumBytes">;
   #ending: Ending = "open";
+  #words: Float64Array = new Float64Array();
 
   /** @internal */
   constructor(runtime: Pick<Runtime, "wasm" | "memory" | "maximumBytes">) {
@@ -93,7 +94,10 @@ export class Memory {
 
   /** Ends it. The allocator is not called again: a thread that died may have held its lock. */
   close(ending: "lost" | "disposed"): void {
-    if (this.#ending !== "disposed") this.#ending = ending;
+    if (this.#ending === "disposed") return;
+    this.#ending = ending;
+    // It would keep the memory; and who asks for it from now on is refused.
+    if (ending === "disposed") this.#words = new Float64Array();
   }
 
   /** Whether the engine was disposed. */
@@ -118,18 +122,24 @@ export class Memory {
     return new array(this.#buffer, address, length) as Views[D];
   }
 
+  /** The whole memory as 64-bit floats, at least up to the address `end`. For use at once: who keeps it keeps the memory. */
+  words(end: number): Float64Array {
+    // Made once and not per call: that would cost as much as a small call computes. Shared memory never moves, so a window onto all of it
+    // stays good for every address that it reaches; what lies beyond takes a new one.
+    if (end > this.#words.byteLength) this.#words = new Float64Array(this.#buffer);
+    return this.#words;
+  }
+
   /** The same window over today's buffer: itself unless the memory grew since it was made. */
   refresh<D extends Dtype>(dtype: D, view: Views[D]): Views[D] {
     return view.buffer === this.#buffer ? view : this.view(dtype, view.byteOffset, view.length);
   }
 
   /** Copies an array into an allocation: typed arrays byte for byte, numbers as f64. */
-  write(allocation: Allocation, source: TypedArray | readonly number[]): void {
-    if (ArrayBuffer.isView(source)) {
-      new Uint8Array(this.#buffer, allocation.address, source.byteLength).set(new Uint8Array(source.buffer, source.byteOffset, source.byteLength));
-    } else {
-      new Float64Array(this.#buffer, allocation.address, source.length).set(source as readonly number[]);
-    }
+  write({ address, bytes }: Allocation, source: TypedArray | readonly number[]): void {
+    const words = this.words(address + bytes);
+    if (!ArrayBuffer.isView(source)) return words.set(source as readonly number[], address / words.BYTES_PER_ELEMENT);
+    new Uint8Array(words.buffer, address, bytes).set(new Uint8Array(source.buffer, source.byteOffset, source.byteLength));
   }
 
   /** Writes `count` elements, the i-th of which is `source[indexOf(i)]`. */

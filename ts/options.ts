@@ -186,27 +186,32 @@ export const optionNames = [
 
 const MOST_IGNORED = 16;
 
-/** Checks ranges, then exclusions, of everything that is not an array, and fills in the defaults. `known`: the keys there may be. */
-export function readOptions(options: CrossEntropyAsyncOptions, known: readonly string[]): Settings {
+/** No labels and no outputs, for the calls that name none. */
+const noLabels: readonly bigint[] = [];
+const noOutputs: ReadonlySet<OutputName> = new Set();
+
+/** Checks ranges, then exclusions, of everything that is not an array, and fills in the defaults. `known`: the keys there may be, beside `signal`. */
+export function readOptions(options: CrossEntropyAsyncOptions, known: ReadonlySet<string>, isAsync: boolean): Settings {
   for (const key of Object.keys(options)) {
-    if (!known.includes(key)) throw mismatch("OPTION_RANGE", "options", key, `keys among ${known.join(", ")}`);
+    if (known.has(key) || (isAsync && key === "signal")) continue;
+    throw mismatch("OPTION_RANGE", "options", key, `keys among ${[...known, ...(isAsync ? ["signal"] : [])].join(", ")}`);
   }
   const settings: Settings = {
-    reduction: choice(options, "reduction", "mean"),
+    reduction: choice("reduction", options.reduction, "mean"),
     denominator: readDenominator(options.denominator),
     ignoreIndex: readIgnored(options.ignoreIndex),
-    invalidLabel: choice(options, "invalidLabel", "throw"),
-    labelSmoothing: number(options, "labelSmoothing"),
-    smoothingWeights: choice(options, "smoothingWeights", "class"),
-    emptyMean: choice(options, "emptyMean", "zero"),
+    invalidLabel: choice("invalidLabel", options.invalidLabel, "throw"),
+    labelSmoothing: number("labelSmoothing", options.labelSmoothing),
+    smoothingWeights: choice("smoothingWeights", options.smoothingWeights, "class"),
+    emptyMean: choice("emptyMean", options.emptyMean, "zero"),
     accumulate: boolean("accumulate", options.accumulate),
-    zLoss: number(options, "zLoss"),
-    focalGamma: number(options, "focalGamma"),
-    poly1Epsilon: number(options, "poly1Epsilon"),
-    logitScale: number(options, "logitScale"),
-    input: choice(options, "input", "logits"),
-    probsEpsilon: number(options, "probsEpsilon"),
-    probsNormalize: choice(options, "probsNormalize", "before"),
+    zLoss: number("zLoss", options.zLoss),
+    focalGamma: number("focalGamma", options.focalGamma),
+    poly1Epsilon: number("poly1Epsilon", options.poly1Epsilon),
+    logitScale: number("logitScale", options.logitScale),
+    input: choice("input", options.input, "logits"),
+    probsEpsilon: number("probsEpsilon", options.probsEpsilon),
+    probsNormalize: choice("probsNormalize", options.probsNormalize, "before"),
     outputs: readOutputs(options.outputs),
   };
   checkConflicts(options, settings);
@@ -214,11 +219,10 @@ export function readOptions(options: CrossEntropyAsyncOptions, known: readonly s
 }
 
 function choice<Name extends Exclude<keyof typeof choices, "outputs">>(
-  options: CrossEntropyOptions,
   name: Name,
+  value: unknown,
   fallback: (typeof choices)[Name][number],
 ): (typeof choices)[Name][number] {
-  const value: unknown = options[name];
   if (value === undefined) return fallback;
   const words: readonly (typeof choices)[Name][number][] = choices[name];
   const word = words.find((candidate) => candidate === value);
@@ -226,8 +230,7 @@ function choice<Name extends Exclude<keyof typeof choices, "outputs">>(
   return word;
 }
 
-function number(options: CrossEntropyOptions, name: keyof typeof numbers): number {
-  const value: unknown = options[name];
+function number(name: keyof typeof numbers, value: unknown): number {
   const rule: NumberRule = numbers[name];
   if (value === undefined) return rule.fallback;
   if (typeof value !== "number" || !rule.accepts(value)) throw mismatch("OPTION_RANGE", name, value, rule.expected);
@@ -249,7 +252,7 @@ function readDenominator(value: unknown): Denominator {
 }
 
 function readIgnored(value: unknown): readonly bigint[] {
-  if (value === undefined || value === null) return [];
+  if (value === undefined || value === null) return noLabels;
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
   const labels = new Set<bigint>();
   for (const label of list) {
@@ -263,8 +266,8 @@ function readIgnored(value: unknown): readonly bigint[] {
 }
 
 function readOutputs(value: unknown): ReadonlySet<OutputName> {
+  if (value === undefined) return noOutputs;
   const expected = `a list of ${choices.outputs.join(", ")}`;
-  if (value === undefined) return new Set();
   if (!Array.isArray(value)) throw mismatch("OPTION_RANGE", "outputs", value, expected);
   const wanted = new Set<OutputName>();
   for (const name of value as readonly unknown[]) {
@@ -277,6 +280,9 @@ function readOutputs(value: unknown): ReadonlySet<OutputName> {
 
 /** What each input or option rules out. Upstream and grad, which depend on arguments, are looked at where those are. */
 function checkConflicts(options: CrossEntropyOptions, settings: Settings): void {
+  const { labelMatrix, probsEpsilon, probsNormalize } = options;
+  // With none of these nothing is ruled out.
+  if (settings.input === "logits" && labelMatrix === undefined && probsEpsilon === undefined && probsNormalize === undefined) return;
   const active = {
     zLoss: settings.zLoss !== 0,
     logitScale: settings.logitScale !== 1,
@@ -285,10 +291,10 @@ function checkConflicts(options: CrossEntropyOptions, settings: Settings): void 
     poly1Epsilon: settings.poly1Epsilon !== 0,
     labelSmoothing: settings.labelSmoothing !== 0,
     classMask: options.classMask !== undefined,
-    labelMatrix: options.labelMatrix !== undefined,
+    labelMatrix: labelMatrix !== undefined,
     classWeight: options.classWeight !== undefined,
-    probsEpsilon: options.probsEpsilon !== undefined,
-    probsNormalize: options.probsNormalize !== undefined,
+    probsEpsilon: probsEpsilon !== undefined,
+    probsNormalize: probsNormalize !== undefined,
   };
   const exclude = (reason: string, names: readonly (keyof typeof active)[]): void => {
     const name = names.find((candidate) => active[candidate]);

@@ -1,6 +1,6 @@
 // What a call gives back: result types, and the errors that only the reading of labels and weights can find. May import call and below.
 import type { Arguments } from "./arguments.js";
-import { PER_CLASS_COLUMNS, type Call, type MadeName } from "./call.js";
+import { PER_CLASS_COLUMNS, wordOf, type Call, type MadeName } from "./call.js";
 import type { Copies, Dtype, LogitsDtype } from "./dtypes.js";
 import { mismatch, SparseXentError, type ErrorCode } from "./errors.js";
 import { broadcastIndex, broadcastTarget } from "./layout.js";
@@ -115,33 +115,43 @@ export type WeightedSigmoidResult<O = WeightedSigmoidOptions, L = LogitsInput> =
 /** Every result that any call can give. */
 export type AnyResult = Totals & { readonly loss: number | Tensor<"f32" | "f64">; readonly grad?: Tensor } & Partial<OutputResults>;
 
-/** The results of a call that went well; the tensors it made pass to the caller. */
+/** The results of a call that went well; the tensors it made pass to the caller. What was not asked for is not there at all. */
 export function readResult(memory: Memory, call: Call, args: Arguments): AnyResult {
-  const tensor = (name: MadeName): Tensor | undefined => {
-    const made = call.made(name);
-    return made && new Tensor(memory, made.allocation, made.dtype, made.shape);
-  };
-  const predictions = tensor("predictions");
-  const results = {
-    loss: tensor("loss") ?? call.read("loss"),
-    grad: args.grad instanceof Tensor ? args.grad : tensor("grad"),
-    lossSum: call.read("lossSum"),
-    weightSum: call.read("weightSum"),
-    nonFiniteCount: call.read("nonFiniteCount"),
-    denominator: call.read("denominatorUsed"),
-    ...(args.operation === "crossEntropy" && {
-      validCount: call.read("validCount"),
-      invalidCount: call.read("invalidCount"),
-      rowCount: call.read("rowCount"),
-      logSumExp: tensor("logSumExp"),
-      targetLogProb: tensor("targetLogProb"),
-      predictions,
-      correctCount: predictions && call.read("correctCount"),
-      perClass: readPerClass(memory, call, args.layout.classes),
-    }),
-  };
-  // What was not asked for is not there at all, so that printing and comparing results shows what they hold.
-  return Object.fromEntries(Object.entries(results).filter(([, value]) => value !== undefined)) as unknown as AnyResult;
+  // Put in one by one: an object copied without its gaps would take longer than the rest of a small call.
+  const results: { -readonly [Name in keyof AnyResult]?: AnyResult[Name] } = { loss: tensorOf(memory, call, "loss") ?? call.read(wordOf.loss) };
+  const grad = args.grad instanceof Tensor ? args.grad : tensorOf<Dtype>(memory, call, "grad");
+  if (grad !== undefined) results.grad = grad;
+  results.lossSum = call.read(wordOf.lossSum);
+  results.weightSum = call.read(wordOf.weightSum);
+  results.nonFiniteCount = call.read(wordOf.nonFiniteCount);
+  results.denominator = call.read(wordOf.denominatorUsed);
+  if (args.operation === "crossEntropy") {
+    results.validCount = call.read(wordOf.validCount);
+    results.invalidCount = call.read(wordOf.invalidCount);
+    results.rowCount = call.read(wordOf.rowCount);
+    if (args.settings.outputs.size > 0) readOutputs(results, memory, call, args.layout.classes);
+  }
+  return results as AnyResult;
+}
+
+function readOutputs(results: { -readonly [Name in keyof OutputResults]?: OutputResults[Name] }, memory: Memory, call: Call, classes: number): void {
+  const logSumExp = tensorOf(memory, call, "logSumExp");
+  if (logSumExp !== undefined) results.logSumExp = logSumExp;
+  const targetLogProb = tensorOf(memory, call, "targetLogProb");
+  if (targetLogProb !== undefined) results.targetLogProb = targetLogProb;
+  const predictions = tensorOf<"i32">(memory, call, "predictions");
+  if (predictions !== undefined) {
+    results.predictions = predictions;
+    results.correctCount = call.read(wordOf.correctCount);
+  }
+  const perClass = readPerClass(memory, call, classes);
+  if (perClass !== undefined) results.perClass = perClass;
+}
+
+/** What the call made under this name, as the caller's. */
+function tensorOf<D extends Dtype = LossDtype<LogitsDtype>>(memory: Memory, call: Call, name: MadeName): Tensor<D> | undefined {
+  const made = call.made(name);
+  return made && new Tensor(memory, made.allocation, made.dtype as D, made.shape);
 }
 
 function readPerClass(memory: Memory, call: Call, classes: number): PerClass | undefined {
@@ -181,26 +191,26 @@ const VOID_BYTE = 255;
 /** The error that a call's code stands for, with the caller's own names and indices. */
 export function readError(call: Call, args: Arguments, code: number, abortReason: unknown): SparseXentError {
   const name = blockCodes[code];
-  const index = call.read("errorIndex");
+  const index = call.read(wordOf.errorIndex);
   switch (name) {
     case "LABEL_NOT_INTEGER": {
       const bound = args.labels.dtype === "f32" ? "2^24" : "2^53";
-      return mismatch(name, `labels[${index}]`, call.read("errorGot"), `an integer below ${bound}`, { index });
+      return mismatch(name, `labels[${index}]`, call.read(wordOf.errorGot), `an integer below ${bound}`, { index });
     }
     case "LABEL_OUT_OF_RANGE": {
-      const got = labelAt(args, index, call.read("errorGot"));
-      const count = call.read("errorCount");
+      const got = labelAt(args, index, call.read(wordOf.errorGot));
+      const count = call.read(wordOf.errorCount);
       const hint = args.settings.ignoreIndex.length === 0 && (got < 0 || got == VOID_BYTE) ? `; set ignoreIndex: ${got} to skip them` : "";
       const expected = `0..${args.layout.classes - 1}`;
       const message = `labels[${index}] got ${got}, expected ${expected}; ${count} such label${count === 1 ? "" : "s"} of ${args.layout.rows}${hint}`;
       return new SparseXentError({ code: name, message, got, expected, index });
     }
     case "TARGET_MASKED":
-      return mismatch(name, `labels[${index}]`, labelAt(args, index, call.read("errorGot")), "a class kept by classMask", { index });
+      return mismatch(name, `labels[${index}]`, labelAt(args, index, call.read(wordOf.errorGot)), "a class kept by classMask", { index });
     case "WEIGHT_VALUE":
-      return weightError(args, weightNames[call.read("errorCount")] ?? "classWeight", index, call.read("errorGot"));
+      return weightError(args, weightNames[call.read(wordOf.errorCount)] ?? "classWeight", index, call.read(wordOf.errorGot));
     case "OUT_OF_MEMORY":
-      return outOfMemory("scratch", call.read("errorGot"), "the rest is in use");
+      return outOfMemory("scratch", call.read(wordOf.errorGot), "the rest is in use");
     case "ABORTED":
       return new SparseXentError({ code: name, message: "the call was aborted by its signal", cause: abortReason });
     case "ENGINE_LOST":

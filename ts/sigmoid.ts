@@ -46,13 +46,21 @@ export const sigmoidOptionNames = [
   "axis", "shape", "dtype", "reduction", "denominator", "emptyMean", "grad", "accumulate", "posWeight", "sampleWeight", "upstream",
 ] as const satisfies readonly (keyof WeightedSigmoidOptions)[]; // prettier-ignore
 
+const knownNames: ReadonlySet<string> = new Set(sigmoidOptionNames);
+
 const POS_WEIGHT_RANGE = "a finite number of at least 0";
 
 /** Checks a call, in the order in which errors are promised. */
 export function readSigmoidArguments(memory: Memory, logits: unknown, targets: unknown, options: WeightedSigmoidAsyncOptions, isAsync: boolean): Arguments {
   if (typeof options !== "object" || options === null) throw mismatch("OPTION_RANGE", "options", options, "an object");
   const { posWeight, sampleWeight, upstream } = options;
-  assertUsable(memory, { logits, targets, posWeight, sampleWeight, upstream, grad: options.grad });
+  memory.assertOpen();
+  assertUsable(memory, "logits", logits);
+  assertUsable(memory, "targets", targets);
+  assertUsable(memory, "posWeight", posWeight);
+  assertUsable(memory, "sampleWeight", sampleWeight);
+  assertUsable(memory, "upstream", upstream);
+  assertUsable(memory, "grad", options.grad);
 
   const found = {
     logits: readArray("logits", logits, options.dtype),
@@ -79,7 +87,7 @@ export function readSigmoidArguments(memory: Memory, logits: unknown, targets: u
   checkSizes(rows);
   checkByteCounts(layout, read, options.grad === true, memory.maximumBytes);
 
-  const settings = readOptions(options, isAsync ? [...sigmoidOptionNames, "signal"] : sigmoidOptionNames);
+  const settings = readOptions(options, knownNames, isAsync);
   if (typeof posWeight === "number" && !isPositiveWeight(posWeight)) throw mismatch("OPTION_RANGE", "posWeight", posWeight, POS_WEIGHT_RANGE);
   const grad = readGrad(options.grad);
   checkGradConflicts(read, grad, settings, "element");

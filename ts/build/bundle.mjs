@@ -27,6 +27,17 @@ const generated = {
   },
 };
 
+/**
+ * The documentation ships with the types. esbuild drops comments, but for those inside of classes and objects: a seventh of index.js.
+ * @type {import("esbuild").Plugin}
+ */
+const withoutDocs = {
+  name: "without-docs",
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]ts[\\/].*\.ts$/ }, ({ path }) => ({ contents: readFileSync(path, "utf8").replace(/^ *\/\*\*(?:(?!\*\/)[^])*\*\/\n/gm, ""), loader: "ts" }));
+  },
+};
+
 /** The command line shares the library that lies beside it. @type {import("esbuild").Plugin} */
 const libraryBeside = {
   name: "library-beside",
@@ -38,7 +49,10 @@ const libraryBeside = {
 /** @returns {Promise<string[]>} the files that went into the bundles, relative to the project */
 async function bundles() {
   /** @type {(options: import("esbuild").BuildOptions) => Promise<string[]>} */
-  const bundle = async (options) => Object.keys((await build({ ...common, ...options })).metafile?.inputs ?? {});
+  const bundle = async (options) => {
+    const plugins = [...(options.plugins ?? []), withoutDocs];
+    return Object.keys((await build({ ...common, ...options, plugins })).metafile?.inputs ?? {});
+  };
   const workerInputs = await bundle({
     entryPoints: [`${root}/ts/pool/worker.ts`], outfile: worker, format: "iife", minify: true, platform: "neutral", plugins: [generated],
   });

@@ -1,6 +1,6 @@
 // Every test file but those in test/browser runs in Node, on the main thread of a process of its own ("node"). The files that load the wasm run again
 // wherever the engine differs:
-//   "relaxed"   with Node 20's flag for relaxed SIMD, so that `load()` picks the other wasm file (newer Nodes need no flag and pick it anyway);
+//   "relaxed"   with a flag for relaxed SIMD where Node needs one, so that `load()` picks the other wasm file;
 //   "worker"    inside a worker_threads worker, where the pool's own workers are nested;
 //   in every browser that is here, on an isolated page and on one that is not (test/browser/projects.ts): the files that import nothing of Node;
 //   other Node versions: `npm test` starts this same configuration once per binary in test/nodes with SPARSE_XENT_TESTS=engine, which leaves out the
@@ -8,9 +8,10 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 import { browserProjects } from "./test/browser/projects.ts";
+import { runsOf } from "./test/node-runs.ts";
 
 const engineOnly = process.env["SPARSE_XENT_TESTS"] === "engine";
-const hasRelaxed = Number(process.versions.node.split(".")[0]) >= 22;
+const flagged = runsOf(process.execPath, process.versions.node).filter(({ flags }) => flags.length > 0);
 
 // Not about the engine (the artifacts, the package, the sources, the command line), or starting every Node by themselves.
 const once = ["test/{artifact,bench,packed,peers,layers,recipes,coming-from,faults,lifecycle}.test.ts", "test/cli/**"];
@@ -33,9 +34,7 @@ export default defineConfig({
   test: {
     projects: [
       { resolve: { alias }, test: { ...(engineOnly ? engine : { ...common, exclude: never }), name: "node", pool: "forks" } },
-      ...(hasRelaxed
-        ? []
-        : [{ resolve: { alias }, test: { ...engine, name: "relaxed", pool: "forks" as const, execArgv: ["--experimental-wasm-relaxed-simd"] } }]),
+      ...flagged.map(({ flags }) => ({ resolve: { alias }, test: { ...engine, name: "relaxed", pool: "forks" as const, execArgv: [...flags] } })),
       ...(engineOnly ? [] : browserProjects(inBrowsers)),
       ...(engineOnly ? [] : [{ resolve: { alias }, test: { ...engine, name: "worker", pool: "threads" as const } }]),
     ],

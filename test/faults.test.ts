@@ -2,7 +2,7 @@
 // works. Each Node and build runs in a process of its own, against the files that ship: a wrong wait would be a hang.
 import { expect, test } from "vitest";
 import { runScript } from "./child.js";
-import { nodes } from "./nodes.js";
+import { nodes, type NodeRun } from "./nodes.js";
 
 /** What may pass until the error, in ms: a stalled helper is given up after 2 s, a trap is seen at the next slice of 50 ms. Slack for a busy machine. */
 const limits = { "helper traps": 1_500, "helper stalls": 3_500, "caller traps": 1_500 };
@@ -63,8 +63,9 @@ interface Fault {
   readonly disposed: string;
 }
 
-// Where there is a choice both builds; Node 20 has one or the other by its flag.
-const runs = nodes.flatMap((node) => (node.major >= 22 ? ["simd", "relaxed"] : [node.build]).map((build) => ({ title: `${node.name}, ${build}`, node, build })));
+// Where there is a choice both builds; with a flag, the one that it is for.
+const buildsOf = ({ hasRelaxed, flags }: NodeRun): string[] => (!hasRelaxed ? ["simd"] : flags.length > 0 ? ["relaxed"] : ["simd", "relaxed"]);
+const runs = nodes.flatMap((node) => buildsOf(node).map((build) => ({ title: `${node.name}, ${build}`, node, build })));
 
 test.each(runs)("dead_worker_rejects: $title", async ({ node, build }) => {
   const { code, stdout, stderr } = await runScript(node, script(build));

@@ -1,6 +1,8 @@
 // What a host is found able to do, and which build follows: the pure half of load().
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { chooseBuild, detect, type Features, type Host } from "../ts/features.js";
+import { hasRelaxed } from "./relaxed.mjs";
 import { errorOf } from "./support.js";
 
 const all: Features = { simd: true, relaxed: true, canShare: true, canBlock: true };
@@ -48,10 +50,17 @@ describe("detect", () => {
     expect(detect(given)).toEqual(expected);
   });
 
-  test("the probes are modules: this host validates them as its version says", () => {
-    const major = Number(process.versions.node.split(".")[0]);
-    const relaxed = major >= 22 || process.execArgv.includes("--experimental-wasm-relaxed-simd");
-    expect(detect()).toEqual({ ...all, relaxed });
+  test.each(["simd", "relaxed"] as const)("%s: this host is found to be able to when it validates the file", (build) => {
+    const file = readFileSync(new URL(`../dist/sparse-xent.${build}.wasm`, import.meta.url));
+    expect(detect()[build]).toBe(WebAssembly.validate(file));
+  });
+
+  test("so do the tests", () => {
+    expect(hasRelaxed()).toBe(detect().relaxed);
+  });
+
+  test("a process may share and wait", () => {
+    expect(detect()).toMatchObject({ canShare: true, whyNotShared: undefined, canBlock: true });
   });
 });
 

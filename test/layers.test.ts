@@ -41,7 +41,7 @@ const homes = [
   { what: "the boundary to JavaScript", among: rust, pattern: /\b(crate|super)::js\b/, homes: [] },
   { what: "compiling or instantiating wasm", among: library, pattern: /WebAssembly\.(compile|instantiate)|new WebAssembly\./, homes: ["ts/load.ts", "ts/pool/"] },
   { what: "validating wasm", among: library, pattern: /WebAssembly\.validate/, homes: ["ts/features.ts"] },
-  { what: "the generated glue", among: library, pattern: /"#(glue|worker|memory-limits)"/, homes: ["ts/load.ts", "ts/pool/"] },
+  { what: "the generated glue", among: library, pattern: /"#(glue|worker|memory-limits|shipped|wasm)\b/, homes: ["ts/load.ts", "ts/pool/"] },
   { what: "the memory's buffer", among: library, pattern: /memory\.buffer/, homes: ["ts/memory.ts", "ts/pool/instance.ts"] },
   { what: "workers", among: library, pattern: /new Worker\(|\bpostMessage\(/, homes: ["ts/pool/", "ts/features.ts"] },
   { what: "atomics", among: library, pattern: /\bAtomics\.\w+\(/, homes: ["ts/pool/", "ts/features.ts"] },

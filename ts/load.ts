@@ -1,9 +1,10 @@
 /// <reference path="./pool/glue.d.ts" />
 // load(): features -> build -> instance -> pool -> Engine. Together with pool/ the only code that knows wasm modules and workers.
 import { initial, maximum } from "#memory-limits";
+import { shipped } from "#shipped";
 import workerText from "#worker";
 import { Engine } from "./engine.js";
-import { SparseXentError, mismatch } from "./errors.js";
+import { SparseXentError, isSparseXentError, mismatch } from "./errors.js";
 import { chooseBuild, detect, type Build } from "./features.js";
 import { Crew } from "./pool/crew.js";
 import { createMemory, instantiate, type Glue, type GlueEnvironment } from "./pool/instance.js";
@@ -23,7 +24,10 @@ export interface LoadOptions {
    * the host has it and really fuses, else `simd`.
    */
   readonly build?: Build | "auto" | undefined;
-  /** The wasm itself or where to read it; default: the file beside this module. It must be of the wished build, if one is wished. */
+  /**
+   * The wasm itself or where to read it; default: the file beside this module, or what `sparse-xent/inline` holds. It must be of the wished build,
+   * if one is wished.
+   */
   readonly wasm?: URL | Response | BufferSource | WebAssembly.Module | undefined;
   /** Address of the shipped `worker.js`, for pages whose content security policy refuses workers made from text. */
   readonly workerUrl?: string | URL | undefined;
@@ -38,12 +42,6 @@ const OPTION_NAMES = ["threads", "build", "wasm", "workerUrl", "maximumPages"];
 const MOST_THREADS = 256;
 /** Beyond this, threads of one machine share the memory's bandwidth, which is what a loss over large logits waits for. */
 const MOST_AUTO_THREADS = 16;
-
-const WASM_FILES: Record<Build, () => URL> = {
-  // Written out twice, since bundlers look for this very form.
-  relaxed: () => new URL("./sparse-xent.relaxed.wasm", import.meta.url),
-  simd: () => new URL("./sparse-xent.simd.wasm", import.meta.url),
-};
 
 /** Key of an engine's test hook; see `PoolRuntime.injectFault`. Registered, so that tests of the shipped files can name it. */
 const faultHook = Symbol.for("sparse-xent.injectFault");
@@ -71,12 +69,12 @@ export async function load(options: LoadOptions = {}): Promise<Engine> {
   const platform = thisPlatform();
   const features = detect();
   const build = chooseBuild(features, wishes.build);
-  const crew = new Crew({ platform, text: workerText, url: wishes.workerUrl });
+  const crewHere = (): Crew => new Crew({ platform, text: workerText, url: wishes.workerUrl });
   const auto = wishes.wasm === undefined && wishes.build === "auto";
-  let parts = await instance(await moduleOf(wishes.wasm, build, platform), wishes.maximumPages, crew);
+  let parts = await instance(await moduleOf(wishes.wasm, build, platform), wishes.maximumPages, crewHere());
   // Relaxed instructions may be carried out unfused, by calls of a library or step by step: then the other build is the faster one.
   if (auto && build === "relaxed" && !parts.glue.is_fused()) {
-    parts = await instance(await moduleOf(undefined, "simd", platform), wishes.maximumPages, crew);
+    parts = await instance(await moduleOf(undefined, "simd", platform), wishes.maximumPages, crewHere());
   }
   const found = parts.glue.build_name() as Build;
   if (wishes.build !== "auto" && found !== wishes.build) {
@@ -88,7 +86,14 @@ export async function load(options: LoadOptions = {}): Promise<Engine> {
   const alone = wishes.threads === "auto" ? "the machine runs one thread at a time" : "threads: 1 was asked for";
   const whyOneThread = whyNotShared ?? (wished === 1 ? alone : undefined);
   const info = { build: found, threads: canShare ? wished : 1, whyOneThread, isolated: canShare, canBlock };
-  const runtime = await PoolRuntime.start({ ...parts, crew, info });
+  // Who names no worker file, and has none to name, is better served by one thread than by an error.
+  const canDoWithoutWorkers = shipped.isWhole && wishes.workerUrl === undefined;
+  const runtime = await PoolRuntime.start({ ...parts, canDoWithoutWorkers, info }).catch(async (error: unknown) => {
+    if (!canDoWithoutWorkers || !isSparseXentError(error, "LOAD_FAILED")) throw error;
+    const alone = { ...info, threads: 1, whyOneThread: error.message, isolated: false };
+    // The first instance has half a pool.
+    return PoolRuntime.start({ ...(await instance(parts.module, wishes.maximumPages, crewHere())), canDoWithoutWorkers, info: alone });
+  });
   const engine = new Engine(runtime);
   Object.defineProperty(engine, faultHook, { value: runtime.injectFault.bind(runtime) });
   return engine;
@@ -108,11 +113,11 @@ async function instance(module: WebAssembly.Module, maximumPages: number, crew: 
   } catch (cause) {
     throw new SparseXentError({ code: "LOAD_FAILED", message: `the wasm could not be instantiated: ${reasonOf(cause)}`, cause });
   }
-  return { glue, module, memory, maximumPages: granted };
+  return { glue, module, memory, maximumPages: granted, crew };
 }
 
-/** Compiled files by address. Modules are immutable and serve any number of engines; a page or process has two at most. */
-const compiled = new Map<string, Promise<WebAssembly.Module>>();
+/** The compiled builds. Modules are immutable and serve any number of engines. */
+const compiled = new Map<Build, Promise<WebAssembly.Module>>();
 
 async function moduleOf(wasm: LoadOptions["wasm"], build: Build, platform: Platform): Promise<WebAssembly.Module> {
   if (wasm === undefined) return shippedModule(build, platform);
@@ -127,20 +132,19 @@ async function moduleOf(wasm: LoadOptions["wasm"], build: Build, platform: Platf
 }
 
 async function shippedModule(build: Build, platform: Platform): Promise<WebAssembly.Module> {
-  const url = WASM_FILES[build]();
   const failed = (what: string, advice: string) => (cause: unknown) => {
     const message = `sparse-xent.${build}.wasm could not be ${what}: ${reasonOf(cause)}; ${advice}`;
     throw new SparseXentError({ code: "LOAD_FAILED", message, cause });
   };
-  let module = compiled.get(url.href);
+  let module = compiled.get(build);
   if (!module) {
-    module = platform
-      .read(url)
-      .catch(failed("read", "expected beside the file that holds this code: copy it there, or pass its address as wasm"))
+    module = shipped
+      .read(build, platform)
+      .catch(failed("read", shipped.advice))
       .then((bytes) => WebAssembly.compile(bytes).catch(failed("compiled", "a content security policy must have 'wasm-unsafe-eval' in script-src")));
-    compiled.set(url.href, module);
+    compiled.set(build, module);
     // A network that failed once may answer the next time.
-    module.catch(() => compiled.delete(url.href));
+    module.catch(() => compiled.delete(build));
   }
   return module;
 }

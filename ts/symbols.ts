@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // The two symbols of `using` and `await using`. Engines without them get the registered symbols that bundlers' lowered code looks up.
 
 /** `Symbol.dispose`. */

@@ -1,11 +1,13 @@
-// The JavaScript of the package: index.js (ESM), index.cjs, worker.js, cli.js, and the type declarations.
+// The JavaScript of the package: index.js (ESM), index.cjs, the same with the wasm inside as inline.js and inline.cjs, worker.js, cli.js, and the type
+// declarations.
 import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { forget, isFresh, keyOf, remember } from "./fresh.mjs";
 import { writeGlue } from "./glue.mjs";
 import { writeNotices } from "./notices.mjs";
-import { paths, root } from "./project.mjs";
+import { paths, root, wasmOf } from "./project.mjs";
 import { run, step } from "./report.mjs";
 
 const worker = `${paths.dist}/worker.js`;
@@ -15,17 +17,23 @@ const typesForRequire = `${paths.dist}/types-cjs`;
 /** @type {import("esbuild").BuildOptions} */
 const common = { bundle: true, target: "es2022", charset: "utf8", legalComments: "none", logLevel: "warning", metafile: true };
 
-/** What the sources call `#glue`, `#memory-limits` and `#worker` exists only after a build. @type {import("esbuild").Plugin} */
-const generated = {
+/**
+ * What the sources call `#glue`, `#memory-limits`, `#worker` and `#wasm` exists only after a build. `#shipped` is where the wasm will be.
+ * @param {"files" | "inline"} shipped @returns {import("esbuild").Plugin}
+ */
+const generated = (shipped) => ({
   name: "generated",
   setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^#shipped$/ }, () => ({ path: `${root}/ts/pool/shipped.${shipped}.ts` }));
+    onResolve({ filter: /^#wasm\// }, ({ path }) => ({ path: path.slice("#wasm/".length), namespace: "wasm" }));
+    onLoad({ filter: /.*/, namespace: "wasm" }, ({ path }) => ({ contents: gzipSync(readFileSync(wasmOf(path)), { level: 9 }), loader: "base64" }));
     onResolve({ filter: /^#glue$/ }, () => ({ path: `${paths.glue}/glue.js` }));
     onResolve({ filter: /^#memory-limits$/ }, () => ({ path: `${paths.glue}/memory-limits.js` }));
     // A name and not the path: the bundle repeats it in a comment, and that must not name a folder of this machine.
     onResolve({ filter: /^#worker$/ }, () => ({ path: "worker.js", namespace: "text" }));
     onLoad({ filter: /.*/, namespace: "text" }, () => ({ contents: readFileSync(worker, "utf8"), loader: "text" }));
   },
-};
+});
 
 /**
  * The documentation ships with the types. esbuild drops comments, but for those inside of classes and objects: a seventh of index.js.
@@ -54,15 +62,18 @@ async function bundles() {
     return Object.keys((await build({ ...common, ...options, plugins })).metafile?.inputs ?? {});
   };
   const workerInputs = await bundle({
-    entryPoints: [`${root}/ts/pool/worker.ts`], outfile: worker, format: "iife", minify: true, platform: "neutral", plugins: [generated],
+    entryPoints: [`${root}/ts/pool/worker.ts`], outfile: worker, format: "iife", minify: true, platform: "neutral", plugins: [generated("files")],
   });
+  const library = { entryPoints: [`${root}/ts/index.ts`], platform: /** @type {const} */ ("neutral") };
   const others = await Promise.all([
-    bundle({ entryPoints: [`${root}/ts/index.ts`], outfile: `${paths.dist}/index.js`, format: "esm", platform: "neutral", plugins: [generated] }),
+    bundle({ ...library, outfile: `${paths.dist}/index.js`, format: "esm", plugins: [generated("files")] }),
     bundle({
-      entryPoints: [`${root}/ts/index.ts`], outfile: `${paths.dist}/index.cjs`, format: "cjs", platform: "neutral", plugins: [generated],
+      ...library, outfile: `${paths.dist}/index.cjs`, format: "cjs", plugins: [generated("files")],
       define: { "import.meta.url": "__url" },
       banner: { js: 'const __url = require("node:url").pathToFileURL(__filename).href;' },
     }),
+    bundle({ ...library, outfile: `${paths.dist}/inline.js`, format: "esm", plugins: [generated("inline")] }),
+    bundle({ ...library, outfile: `${paths.dist}/inline.cjs`, format: "cjs", plugins: [generated("inline")] }),
     bundle({
       entryPoints: [`${root}/ts/cli/main.ts`], outfile: `${paths.dist}/cli.js`, format: "esm", platform: "node", plugins: [libraryBeside],
       // The bundled CommonJS packages ask for Node's built-ins with require.
@@ -85,7 +96,7 @@ async function declarations() {
 /** @param {string} wasmKey */
 export async function buildScripts(wasmKey) {
   const key = keyOf(["ts", "package.json", "package-lock.json", "tsconfig.json"], wasmKey);
-  const outputs = ["index.js", "index.cjs", "worker.js", "cli.js", "data", "types/index.d.ts", "types-cjs/package.json", "THIRD-PARTY.txt"];
+  const outputs = ["index.js", "index.cjs", "inline.js", "inline.cjs", "worker.js", "cli.js", "data", "types/index.d.ts", "types-cjs/package.json", "THIRD-PARTY.txt"];
   if (isFresh("scripts", key, outputs.map((name) => `${paths.dist}/${name}`))) return false;
   forget("scripts");
   mkdirSync(paths.dist, { recursive: true });

@@ -18,6 +18,7 @@ export const paths = {
   cargoWasm: inside("target/wasm"),
   glue: inside("target/glue"),
   testNodes: inside("test/nodes"),
+  testRuntimes: inside("test/runtimes"),
   docs: inside("ts/docs"),
 };
 

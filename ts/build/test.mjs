@@ -4,7 +4,7 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import process from "node:process";
 import { browserNames, findBrowser, installBrowsers, lacking } from "./browsers.mjs";
 import { buildNaive } from "./naive.mjs";
-import { installNodes } from "./packages.mjs";
+import { installNodes, installRuntimes } from "./packages.mjs";
 import { paths, root } from "./project.mjs";
 import { attempt } from "./report.mjs";
 import { setUp } from "./set-up.mjs";
@@ -99,6 +99,7 @@ export async function test(filters) {
   await setUp();
   await buildNaive();
   await installNodes(paths.testNodes);
+  await installRuntimes(paths.testRuntimes);
   if (filters.length === 0) await installBrowsers();
   /** @type {Outcome[]} */
   const outcomes = [];

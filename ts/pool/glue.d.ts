@@ -12,6 +12,21 @@ declare module "#worker" {
   export default text;
 }
 
+/** Where the wasm is: one of `shipped.files.ts` and `shipped.inline.ts`. */
+declare module "#shipped" {
+  export const shipped: import("./platform.js").Shipped;
+}
+
+/** The wasm files, compressed with gzip, in base64. */
+declare module "#wasm/relaxed" {
+  const text: string;
+  export default text;
+}
+declare module "#wasm/simd" {
+  const text: string;
+  export default text;
+}
+
 /** Memory limits the wasm was linked with, in pages of 64 KiB. */
 declare module "#memory-limits" {
   export const initial: number;

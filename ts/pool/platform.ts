@@ -33,6 +33,16 @@ export interface Platform {
   workerAdvice(url: string | URL | undefined): string;
 }
 
+/** Where the wasm of this package is; the bundles differ in it. */
+export interface Shipped {
+  /** The bytes of a build. */
+  read(build: "relaxed" | "simd", platform: Platform): Promise<BufferSource>;
+  /** What to do when they cannot be had. */
+  readonly advice: string;
+  /** Whether the bundle needs no other file. Its users have none to name, so where no worker starts it does without. */
+  readonly isWhole: boolean;
+}
+
 /** The platform this code runs on. Deno and Bun answer as Node. */
 export function thisPlatform(): Platform {
   const getBuiltinModule = globalThis.process?.getBuiltinModule;

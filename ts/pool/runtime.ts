@@ -46,6 +46,8 @@ export interface RuntimeParts {
   readonly memory: WebAssembly.Memory;
   readonly maximumPages: number;
   readonly crew: Crew;
+  /** Whether asynchronous calls run here when the worker for them cannot be started. */
+  readonly canDoWithoutWorkers: boolean;
   readonly info: RuntimeInfo;
 }
 
@@ -85,6 +87,9 @@ export class PoolRuntime implements Runtime {
   readonly #module: WebAssembly.Module;
   readonly #crew: Crew;
   readonly #control: number;
+  /** Whether an asynchronous call is for the coordinator. */
+  #hasCoordinator: boolean;
+  readonly #canDoWithoutWorkers: boolean;
   readonly #pending = new Map<number, Pending>();
   #glue: Glue | undefined;
   #memory: WebAssembly.Memory | undefined;
@@ -93,12 +98,14 @@ export class PoolRuntime implements Runtime {
   #gone: Promise<void> | undefined;
   #lastId = 0;
 
-  private constructor({ glue, module, memory, maximumPages, crew, info }: RuntimeParts) {
+  private constructor({ glue, module, memory, maximumPages, crew, canDoWithoutWorkers, info }: RuntimeParts) {
     this.#glue = glue;
     this.#module = module;
     this.#memory = memory;
     this.#crew = crew;
     this.#control = glue.control();
+    this.#hasCoordinator = info.isolated;
+    this.#canDoWithoutWorkers = canDoWithoutWorkers;
     this.info = info;
     this.maximumBytes = maximumPages * 65_536;
     this.syncThreads = info.canBlock ? info.threads : 1;
@@ -184,12 +191,12 @@ export class PoolRuntime implements Runtime {
 
   async #callAsync(message: (id: number) => ToCoordinator, here: () => number): Promise<number> {
     if (this.#ending) throw this.#error();
-    if (!this.info.isolated) {
+    const coordinator = this.#hasCoordinator ? await this.#coordinatorIfAny() : undefined;
+    if (coordinator === undefined) {
       // No worker can see the memory: the call runs here, after a turn of the event loop.
       await nextTurn();
       return here();
     }
-    const coordinator = await (this.#coordinator ?? this.#startCoordinator(0));
     if (this.#ending) throw this.#error();
     const code = await new Promise<number>((resolve, reject) => {
       const id = ++this.#lastId;
@@ -199,6 +206,15 @@ export class PoolRuntime implements Runtime {
       coordinator.post(message(id));
     });
     return this.#accept(code);
+  }
+
+  /** The coordinator, started at the first need; nothing where it cannot be started and need not be. */
+  #coordinatorIfAny(): Promise<PoolWorker | undefined> {
+    return (this.#coordinator ?? this.#startCoordinator(0)).catch((error: unknown) => {
+      if (!this.#canDoWithoutWorkers || this.#ending) throw error;
+      this.#hasCoordinator = false;
+      return undefined;
+    });
   }
 
   /** Starts the coordinator; with `helpers`, it builds the pool too. A failed start is forgotten, so that the next call tries again. */

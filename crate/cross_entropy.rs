@@ -2,11 +2,13 @@
 //!
 //! 1. [`plan`] checks the options against the shape and resolves them once.
 //! 2. [`scan`] reads every label and weight, judges them, and finds the denominator. Nothing has been written yet.
-//! 3. [`rows`], [`narrow`] or [`strided`] computes losses and gradient, unit by unit, on the executor's threads.
+//! 3. [`rows`], [`narrow`] (with [`pairs`]) or [`strided`] computes losses and gradient, unit by unit, on the executor's
+//!    threads.
 //! 4. [`totals`] adds up the rows in an order that depends on nothing but their number.
 
 mod deliver;
 mod narrow;
+mod pairs;
 mod plan;
 mod rows;
 mod scan;

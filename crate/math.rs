@@ -144,22 +144,43 @@ static LN_TABLE: LnTable = LnTable {
     ],
 };
 
-/// `ln(1 + y)` for `y >= 0`.
-#[inline(always)]
-pub(crate) fn ln_1p<I: Isa>(y: I::V) -> I::V {
-    let table = black_box(&LN_TABLE);
-    let one = I::splat(1.0);
-    let (k, m) = I::split(I::add(one, y));
-    let small = I::eq(k, I::splat(0.0));
-    let f = I::select(small, y, I::sub(m, one));
-    let mut p = I::splat(table.p[7]);
-    for c in table.p[..7].iter().rev() {
-        p = I::mul_add(p, f, I::splat(*c));
+/// The constants of `ln_1p`, each in a vector; see [`Exp`].
+#[derive(Clone, Copy)]
+pub(crate) struct Ln<I: Isa> {
+    ln2_hi: I::V,
+    ln2_lo: I::V,
+    half: I::V,
+    p: [I::V; 8],
+}
+
+impl<I: Isa> Ln<I> {
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        let table = black_box(&LN_TABLE);
+        Self {
+            ln2_hi: I::splat(table.ln2_hi),
+            ln2_lo: I::splat(table.ln2_lo),
+            half: I::splat(table.half),
+            p: table.p.map(I::splat),
+        }
     }
-    let square = I::mul(f, f);
-    let t = I::sub(I::mul(I::mul(square, f), p), I::mul(square, I::splat(table.half)));
-    let t = I::add(I::mul_add(k, I::splat(table.ln2_lo), t), f);
-    I::mul_add(k, I::splat(table.ln2_hi), t)
+
+    /// `ln(1 + y)` for `y >= 0`.
+    #[inline(always)]
+    pub(crate) fn ln_1p(&self, y: I::V) -> I::V {
+        let one = I::splat(1.0);
+        let (k, m) = I::split(I::add(one, y));
+        let small = I::eq(k, I::splat(0.0));
+        let f = I::select(small, y, I::sub(m, one));
+        let mut p = self.p[7];
+        for c in self.p[..7].iter().rev() {
+            p = I::mul_add(p, f, *c);
+        }
+        let square = I::mul(f, f);
+        let t = I::sub(I::mul(I::mul(square, f), p), I::mul(square, self.half));
+        let t = I::add(I::mul_add(k, self.ln2_lo, t), f);
+        I::mul_add(k, self.ln2_hi, t)
+    }
 }
 
 #[cfg(test)]
@@ -182,7 +203,7 @@ mod tests {
     }
 
     fn ln_error<I: Isa>(y: f32) -> f64 {
-        let value = f64::from(I::max(ln_1p::<I>(I::splat(y))));
+        let value = f64::from(I::max(Ln::<I>::new().ln_1p(I::splat(y))));
         let exact = libm::log1p(f64::from(y));
         (value - exact).abs() / exact
     }

@@ -8,8 +8,10 @@ mod draw;
 mod support;
 
 use bound::{Precision, compare, compare_outputs};
-use draw::{Cases, Choices, choices};
-use sparse_xent::{Element, GradElement, Input, Logits, ProbsNormalize, Reduction, bf16, f16};
+use draw::{Cases, Choices, Setter, choices, option_list, planes};
+use sparse_xent::{
+    Element, GradElement, Input, InvalidLabel, Kernel, Logits, ProbsNormalize, Reduction, bf16, f16,
+};
 use support::{Case, How, KERNELS, Settings, Upstream, bits, run, run_in_place, run_loss, widened};
 
 fn sizes() -> impl Iterator<Item = usize> {
@@ -317,4 +319,139 @@ fn rows_are_independent() {
     independent::<f64>(52);
     independent::<f16>(53);
     independent::<bf16>(54);
+}
+
+/// A case of two classes side by side. Without further results it does not go through the tiles; with them it does.
+fn two_classes(rows: usize, magnitude: f64) -> Case {
+    let mut case = planes(rows, 2, 1, magnitude, 71);
+    // A difference of equal logits, and one that loses digits.
+    case.logits[..2].copy_from_slice(&[0.75; 2]);
+    if rows > 2 {
+        case.logits[2..4].copy_from_slice(&[12_345.678, 12_340.1]);
+    }
+    case.name = format!("{rows} rows of two classes, magnitude {magnitude}");
+    case.rounded::<f32>()
+}
+
+/// The gradient and the losses, in every way to call for them, with the bits of the tiles.
+fn has_the_bits_of_the_tiles(case: &Case) {
+    for kernel in KERNELS {
+        let how = How::with(kernel);
+        let name = format!("{} {kernel:?} {:?}", case.name, case.set);
+        let want = run::<f32, f32>(case, how.with_outputs()).expect(&name);
+        let got = run::<f32, f32>(case, how).expect(&name);
+        let over = run_in_place::<f32>(case, how).expect(&name);
+        let alone = run_loss::<f32>(case, how).expect(&name);
+        assert_eq!(bits(&got.grad), bits(&want.grad), "{name}: grad");
+        assert_eq!(bits(&over.grad), bits(&want.grad), "{name}: grad in place");
+        for (what, out) in [("apart", &got.out), ("in place", &over.out), ("loss alone", &alone)] {
+            assert_eq!(bits(&out.losses), bits(&want.out.losses), "{name}: losses, {what}");
+            assert_eq!(bits(&[out.loss]), bits(&[want.out.loss]), "{name}: loss, {what}");
+            assert_eq!(out.non_finite_count, want.out.non_finite_count, "{name}: not finite, {what}");
+        }
+    }
+}
+
+#[test]
+fn two_classes_have_the_bits_of_the_tiles() {
+    let upstream: [Setter; 4] = [
+        |case| case.set.upstream = Upstream::One(1e-38),
+        |case| case.set.upstream = Upstream::One(f64::NAN),
+        |case| case.set.upstream = Upstream::One(0.0),
+        |case| {
+            let values = [1.0, -0.5, 1e-38, 0.0, -1e-37, f64::INFINITY];
+            let values = values.into_iter().cycle().take(case.rows()).collect();
+            case.set.upstream = Upstream::Each(values);
+        },
+    ];
+    for rows in [1, 2, 3, 4, 5, 127, 128, 129, 131, 259, 2051] {
+        for magnitude in [1e-3, 8.0, 90.0, 1e4] {
+            let plain = two_classes(rows, magnitude);
+            has_the_bits_of_the_tiles(&plain);
+            let options = option_list();
+            for set in options.iter().map(|option| option.1).chain(upstream) {
+                let mut case = plain.clone();
+                set(&mut case);
+                has_the_bits_of_the_tiles(&case);
+            }
+        }
+    }
+}
+
+#[test]
+fn one_odd_row_of_two_classes_leaves_the_others_their_bits() {
+    let odd: [(&str, [f64; 2]); 9] = [
+        ("NaN first", [f64::NAN, 1.0]),
+        ("NaN second", [1.0, f64::NAN]),
+        ("+inf first", [f64::INFINITY, 1.0]),
+        ("+inf second", [1.0, f64::INFINITY]),
+        ("-inf first", [f64::NEG_INFINITY, 1.0]),
+        ("-inf second", [1.0, f64::NEG_INFINITY]),
+        ("-inf both", [f64::NEG_INFINITY; 2]),
+        ("+inf both", [f64::INFINITY; 2]),
+        ("a difference that overflows", [3e38, -3e38]),
+    ];
+    for rows in [1, 4, 7, 131, 300] {
+        let plain = two_classes(rows, 8.0);
+        let want = run::<f32, f32>(&plain, How::with(Kernel::Best)).expect(&plain.name);
+        for row in [0, rows / 2, rows - 1] {
+            let mut cases: Vec<Case> = odd
+                .iter()
+                .map(|(name, logits)| {
+                    let mut case = plain.clone();
+                    case.name = format!("row {row} of {}: {name}", case.name);
+                    case.logits[2 * row..][..2].copy_from_slice(logits);
+                    case
+                })
+                .collect();
+            let mut ignored = plain.clone();
+            ignored.labels[row] = -100;
+            ignored.set.ignore = vec![-100];
+            let mut invalid = plain.clone();
+            invalid.labels[row] = 2;
+            invalid.set.invalid_label = InvalidLabel::Nan;
+            let mut weightless = plain.clone();
+            weightless.set.sample_weight =
+                Some((0..rows).map(|each| if each == row { 0.0 } else { 1.0 }).collect());
+            cases.extend([ignored, invalid, weightless]);
+            for case in cases {
+                has_the_bits_of_the_tiles(&case);
+                let got = run::<f32, f32>(&case, How::with(Kernel::Best)).expect(&case.name);
+                for each in (0..rows).filter(|each| *each != row) {
+                    assert_eq!(
+                        bits(&got.grad[2 * each..][..2]),
+                        bits(&want.grad[2 * each..][..2]),
+                        "{}: grad of {each}",
+                        case.name
+                    );
+                    assert_eq!(
+                        bits(&got.out.losses[each..=each]),
+                        bits(&want.out.losses[each..=each]),
+                        "{}: loss of {each}",
+                        case.name
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn two_classes_may_begin_anywhere() {
+    let case = two_classes(203, 8.0);
+    let how = How::with(Kernel::Best);
+    let want = run::<f32, f32>(&case, how).expect(&case.name);
+    for offset in 1..4 {
+        let mut logits = vec![0.0; offset];
+        logits.extend(case.logits_as::<f32>());
+        let mut grad = logits.clone();
+        let logits = Logits::new(&logits[offset..], case.crate_shape()).expect("as many as the shape says");
+        let got = how
+            .operation(&case.set)
+            .forward_backward(&logits, &case.labels, &mut grad[offset..])
+            .expect(&case.name);
+        assert_eq!(bits(&grad[offset..]), bits(&want.grad), "{offset} floats into an array");
+        assert_eq!(bits(&got.losses), bits(&want.out.losses), "{offset} floats into an array");
+        assert_eq!(grad[..offset], vec![0.0; offset], "nothing before it is written");
+    }
 }

@@ -3,8 +3,8 @@
 mod draw;
 mod support;
 
-use draw::Cases;
-use sparse_xent::{Element, bf16};
+use draw::{Cases, planes};
+use sparse_xent::{Element, Kernel, Reduction, bf16};
 use support::{Case, How, KERNELS, bits, run, run_in_place};
 
 /// Large enough for eight threads: each needs 131,072 logits.
@@ -47,4 +47,20 @@ fn same_bits_any_threads_for_other_dtypes() {
     let mut cases = Cases::new(62);
     same_bits::<f64>(&cases.case([20_000, 33, 1]));
     same_bits::<bf16>(&cases.case([20_000, 33, 1]).rounded::<bf16>());
+}
+
+/// Without further results, two classes have a way of their own.
+#[test]
+fn same_bits_any_threads_for_two_classes() {
+    let mut case = planes(350_001, 2, 1, 8.0, 63).rounded::<f32>();
+    case.set.reduction = Reduction::Mean;
+    let how = How::with(Kernel::Best);
+    let want = run::<f32, f32>(&case, how).expect(&case.name);
+    for threads in 2..=5 {
+        let got = run::<f32, f32>(&case, how.on(threads)).expect(&case.name);
+        assert_eq!(bits(&got.grad), bits(&want.grad), "{threads} threads: grad");
+        assert_eq!(bits(&[got.out.loss]), bits(&[want.out.loss]), "{threads} threads: loss");
+        let over = run_in_place::<f32>(&case, how.on(threads)).expect(&case.name);
+        assert_eq!(bits(&over.grad), bits(&want.grad), "{threads} threads: grad in place");
+    }
 }

@@ -33,16 +33,22 @@ impl Call<'_> {
         let outputs = (gradient, results.by_rows(UNIT), PerWorker::new(&mut scratch, width));
         self.executor.run(units, self.cancel, outputs, |_, unit, (mut gradient, columns, scratch)| {
             let mut columns = Columns::new(columns);
+            let mut pairs = rules.pairs();
             let mut state = TileRows::new();
             let end = columns.losses.len();
             for start in (0..end).step_by(WIDTH) {
                 let rows = start..end.min(start + WIDTH);
                 let cells = rows.start * classes..rows.end * classes;
                 let first_row = unit * UNIT + start;
-                let access = Access::in_unit(logits, &mut gradient, first_row * classes, cells);
-                let mut site = Block { access, classes };
+                let mut access = Access::in_unit(logits, &mut gradient, first_row * classes, cells);
                 let labels = &self.scan.classes[first_row..][..rows.len()];
                 let mut columns = columns.rows(rows);
+                if let Some(pairs) = &mut pairs
+                    && pairs.compute::<I, E, G>(&rules, first_row, labels, &mut access, columns.losses)
+                {
+                    continue;
+                }
+                let mut site = Block { access, classes };
                 rules.tile::<I, E, G, _>(first_row, labels, &mut site, &mut columns, &mut state, scratch);
             }
         })?;

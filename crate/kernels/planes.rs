@@ -22,7 +22,7 @@ pub(crate) use grad::Grad;
 pub(crate) use plain::PlainRows;
 
 use super::MomentOf;
-use crate::math::{Exp, FLOOR, ln_1p};
+use crate::math::{Exp, FLOOR, Ln};
 use crate::objective::RowStats;
 use crate::simd::Isa;
 use wide::Wide;
@@ -250,7 +250,7 @@ impl<'a> Tile<'a> {
     pub(crate) fn plain_rows<I: Isa>(&self, scale: f32, rows: &mut PlainRows) {
         let (scales, zero, one) = (I::splat(scale), I::splat(0.0), I::splat(1.0));
         let (floor, most) = (I::splat(FLOOR), I::splat(f32::MAX));
-        let exp = Exp::<I>::new();
+        let (exp, ln) = (Exp::<I>::new(), Ln::<I>::new());
         let inputs = I::chunks(self.shift).iter().zip(I::chunks(self.label)).zip(I::chunks(self.rest));
         let weights = I::chunks(&rows.weight).iter().zip(I::chunks(&rows.step));
         let outputs = I::chunks_mut(&mut rows.loss).iter_mut().zip(I::chunks_mut(&mut rows.log_prob)).zip(
@@ -275,14 +275,14 @@ impl<'a> Tile<'a> {
             let near = I::and_not(near, I::le(near, floor));
 
             let others = I::mul(rest, near);
-            let logarithm = ln_1p::<I>(I::select(trails, I::add(rest, I::sub(near, one)), others));
+            let logarithm = ln.ln_1p(I::select(trails, I::add(I::sub(rest, one), near), others));
             let value = I::sub(logarithm, I::and(lead, trails));
             I::store(log_prob, I::sub(zero, value));
             // A sum with +0 turns the -0 of a negative weight times an exact 0 into +0.
             I::store(loss, I::add(I::mul(I::load(weight), value), zero));
             I::store(lse, I::add(I::mul(I::select(trails, shift, label), scales), logarithm));
             let inverse = I::div(one, I::select(trails, I::add(rest, near), I::add(one, others)));
-            I::store(scale, I::mul(I::select(trails, step, I::mul(step, near)), inverse));
+            I::store(scale, I::mul(step, I::mul(I::select(trails, one, near), inverse)));
             I::store(target, I::sub(zero, I::mul(step, I::mul(I::select(trails, rest, others), inverse))));
         }
         if !self.all_sound {

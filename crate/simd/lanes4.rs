@@ -96,6 +96,10 @@ macro_rules! lanes4 {
                 bits(a, b, |a, b| a | b)
             }
             #[inline(always)]
+            fn xor(a: V, b: V) -> V {
+                bits(a, b, |a, b| a ^ b)
+            }
+            #[inline(always)]
             fn abs(a: V) -> V {
                 a.map(f32::abs)
             }
@@ -106,6 +110,22 @@ macro_rules! lanes4 {
             #[inline(always)]
             fn scale_by_exponent(p: V, n: V) -> V {
                 bits(p, n, |p, n| p.wrapping_add(n << 23))
+            }
+            #[inline(always)]
+            fn load_bits(chunk: &[i32; 4]) -> V {
+                chunk.map(|bits| f32::from_bits(bits.cast_unsigned()))
+            }
+            #[inline(always)]
+            fn sign_of_lowest_bit(bits: V) -> V {
+                bits.map(|bits| f32::from_bits(bits.to_bits() << 31))
+            }
+            #[inline(always)]
+            fn load_pairs(x: &[f32; 8]) -> (V, V) {
+                ([x[0], x[2], x[4], x[6]], [x[1], x[3], x[5], x[7]])
+            }
+            #[inline(always)]
+            fn store_pairs(x: &mut [f32; 8], first: V, second: V) {
+                *x = core::array::from_fn(|index| [first, second][index % 2][index / 2]);
             }
             #[inline(always)]
             fn transpose([a, b, c, d]: [&[f32; 4]; 4]) -> [[f32; 4]; 4] {

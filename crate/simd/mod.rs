@@ -8,11 +8,13 @@
 //! | `mul_add(a, b, c)` | `a * b + c`; one rounding where `FUSED`, else two | `f32x4.relaxed_madd` or mul, add |
 //! | `pmax(a, b)` | `a < b ? b : a` of numbers; either of the two where one is NaN | `f32x4.pmax`, `.relaxed_max` |
 //! | `le`, `eq` | all ones where true (false for NaN) | `f32x4.le`, `.eq` |
-//! | `and`, `or`, `and_not(a, b)` | bits, `a & b`, `a \| b`, `a & !b` | `v128.and`, `.or`, `.andnot` |
+//! | `and`, `or`, `xor`, `and_not(a, b)` | bits, `a & b`, `a \| b`, `a ^ b`, `a & !b` | `v128.and`, `.or`, `.xor`, `.andnot` |
 //! | `abs` | the sign bit cleared | `f32x4.abs` |
 //! | `max_bits` | the larger of the two bit patterns as u32 | `i32x4.max_u` |
 //! | `split(x)` | k and m with `x = m 2^k` | integer `add`, `shr`, `sub`, `f32x4.convert_i32x4` |
 //! | `transpose` | a 4x4 block | `i8x16.shuffle` |
+//! | `load_pairs`, `store_pairs` | the even and the odd ones of eight floats | `v128.load`, `.store`, `i8x16.shuffle` |
+//! | `load_bits`, `sign_of_lowest_bit` | four whole numbers as they are; all but their lowest bit dropped, that one as sign | `v128.load`, `i32x4.shl` |
 //! | `scale_by_exponent(p, n)` | bits of `p` plus bits of `n` shifted left by 23 | `i32x4.shl`, `.add` |
 //!
 //! Only `mul_add` may round in two ways, and only between implementations; and the compiler turns `pmax` into an
@@ -115,10 +117,15 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
         Self::or(Self::and(a, mask), Self::and_not(b, mask))
     }
     fn or(a: Self::V, b: Self::V) -> Self::V;
+    fn xor(a: Self::V, b: Self::V) -> Self::V;
     fn abs(a: Self::V) -> Self::V;
     fn max_bits(a: Self::V, b: Self::V) -> Self::V;
     fn scale_by_exponent(p: Self::V, n: Self::V) -> Self::V;
 
+    fn load_bits(chunk: &[i32; 4]) -> Self::V;
+    fn sign_of_lowest_bit(bits: Self::V) -> Self::V;
+    fn load_pairs(x: &[f32; 8]) -> (Self::V, Self::V);
+    fn store_pairs(x: &mut [f32; 8], first: Self::V, second: Self::V);
     /// The columns of a 4x4 block.
     fn transpose(rows: [&[f32; 4]; 4]) -> [[f32; 4]; 4];
     /// `a / b`, IEEE single.

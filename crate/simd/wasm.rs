@@ -88,6 +88,10 @@ macro_rules! simd128 {
                 v128_or(a, b)
             }
             #[inline(always)]
+            fn xor(a: v128, b: v128) -> v128 {
+                v128_xor(a, b)
+            }
+            #[inline(always)]
             fn abs(a: v128) -> v128 {
                 f32x4_abs(a)
             }
@@ -98,6 +102,25 @@ macro_rules! simd128 {
             #[inline(always)]
             fn scale_by_exponent(p: v128, n: v128) -> v128 {
                 u32x4_add(p, u32x4_shl(n, 23))
+            }
+            #[inline(always)]
+            fn load_bits(chunk: &[i32; 4]) -> v128 {
+                i32x4(chunk[0], chunk[1], chunk[2], chunk[3])
+            }
+            #[inline(always)]
+            fn sign_of_lowest_bit(bits: v128) -> v128 {
+                u32x4_shl(bits, 31)
+            }
+            #[inline(always)]
+            fn load_pairs(x: &[f32; 8]) -> (v128, v128) {
+                let (a, b) = (f32x4(x[0], x[1], x[2], x[3]), f32x4(x[4], x[5], x[6], x[7]));
+                (u32x4_shuffle::<0, 2, 4, 6>(a, b), u32x4_shuffle::<1, 3, 5, 7>(a, b))
+            }
+            #[inline(always)]
+            fn store_pairs(x: &mut [f32; 8], first: v128, second: v128) {
+                let [low, high] = x.as_chunks_mut::<4>().0 else { return };
+                Self::store(low, u32x4_shuffle::<0, 4, 1, 5>(first, second));
+                Self::store(high, u32x4_shuffle::<2, 6, 3, 7>(first, second));
             }
             #[inline(always)]
             fn transpose(rows: [&[f32; 4]; 4]) -> [[f32; 4]; 4] {

@@ -1,0 +1,94 @@
+//! Rows of two classes that lie side by side, under no option beyond weights: most need no tile.
+
+use super::Access;
+use super::plan::Fate;
+use super::rows::Rules;
+use crate::element::{Element, GradElement};
+use crate::kernels::pairs::Pairs;
+use crate::kernels::planes::WIDTH;
+use crate::simd::Isa;
+
+/// The tiles of a unit that [`Pairs`] can compute.
+pub(super) struct PairTiles {
+    kernel: Pairs,
+    /// The weights and steps are those of all rows.
+    filled: bool,
+}
+
+impl Rules<'_> {
+    /// `None` where no row of the call can go this way: not the losses and the gradient of the plain objective over two classes
+    /// are wanted, or more than that is.
+    pub(super) fn pairs(&self) -> Option<PairTiles> {
+        let plan = self.plan;
+        let plain = plan.shape.classes() == 2 && plan.kept.is_none() && plan.objective.is_plain();
+        if !plain || self.looks_at_inactive() || self.accumulate {
+            return None;
+        }
+        let mut tiles = PairTiles { kernel: Pairs::new(), filled: false };
+        if let (Some(weight), Some(upstream)) = (plan.uniform_weight(), self.upstream.uniform()) {
+            let (weight, step) = self.weigh(weight, upstream);
+            if !step.is_finite() {
+                return None;
+            }
+            (tiles.kernel.weight, tiles.kernel.step) = ([weight; WIDTH], [step; WIDTH]);
+            tiles.filled = true;
+        }
+        Some(tiles)
+    }
+
+    /// The row weight and the step in single precision.
+    fn weigh(&self, weight: f64, upstream: f64) -> (f32, f32) {
+        (f32::from_f64(weight), f32::from_f64(upstream * self.plan.objective.scale * weight))
+    }
+}
+
+impl PairTiles {
+    /// Computes the rows that begin with `first_row` and have these classes, or leaves them as they are. Whether it did.
+    pub(super) fn compute<I: Isa, E: Element, G: GradElement<E>>(
+        &mut self,
+        rules: &Rules<'_>,
+        first_row: usize,
+        classes: &[i32],
+        access: &mut Access<'_, E, G>,
+        losses: &mut [E::PerRow],
+    ) -> bool {
+        let (Some(x), Some(losses)) = (E::as_f32(access.logits()), E::PerRow::as_f32_mut(losses)) else {
+            return false;
+        };
+        if !self.fill(rules, first_row, classes) || !self.kernel.sweep::<I>(x, classes, rules.scale) {
+            return false;
+        }
+        let grad = match access {
+            Access::Loss(_) => None,
+            Access::Apart(_, grad) => match G::as_f32_mut(grad) {
+                None => return false,
+                grad => grad,
+            },
+            Access::InPlace(x) => E::as_f32_mut(x),
+        };
+        self.kernel.losses::<I>(losses);
+        if let Some(grad) = grad {
+            self.kernel.gradient::<I>(classes, grad);
+        }
+        true
+    }
+
+    /// Sets the weight and the step of each row. Whether every row counts and has a step that is a number.
+    fn fill(&mut self, rules: &Rules<'_>, first_row: usize, classes: &[i32]) -> bool {
+        if self.filled {
+            return true;
+        }
+        let slots = self.kernel.weight.iter_mut().zip(&mut self.kernel.step);
+        for ((row, class), (weight, step)) in (first_row..).zip(classes).zip(slots) {
+            let Fate::Row(planned) = rules.plan.fate(*class, rules.plan.options.sample_weight.get(row))
+            else {
+                return false;
+            };
+            (*weight, *step) = rules.weigh(planned.weights.row, rules.upstream.of(row));
+            if !step.is_finite() {
+                return false;
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,144 @@
+//! Rows of two classes side by side, in closed form and in single precision; no option beyond weights and the logit scale.
+//!
+//! For one row of logits `a`, `b`, the first of which is the label's, plainly:
+//!
+//! ```text
+//! e = exp(-|a - b|)
+//! loss = ln(1 + e) + max(b - a, 0)
+//! p = (b >= a ? 1 : e) / (1 + e)                      the other class's probability
+//! grad[b] = step p        grad[a] = -step p
+//! ```
+//!
+//! What we do instead, and why:
+//!  1. Lanes are rows: two vectors of logits are pulled apart into the first and the second class of four rows, and the
+//!     difference is turned over where the label is the second. No maximum, no sum, no copy of the logits.
+//!  2. What rounding takes from the difference is put back, as for any number of classes: it would be the largest error of
+//!     a confident row.
+//!  3. Three loops, over [`WIDTH`] rows each: the exponentials, the losses, the gradient. Each has about as many constants as
+//!     there are registers. And the logits have all been read, and found to be ordinary, before one is replaced.
+//!  4. What is not ordinary goes to the tiles of [`super::planes`], whose results for ordinary rows have the same bits.
+//!
+//! What this costs: two numbers a row of scratch, written and read.
+use super::MIN_SCALED;
+use super::planes::{Line, WIDTH};
+use crate::math::{Exp, FLOOR, Ln};
+use crate::simd::Isa;
+
+/// Rows of two classes on their way through.
+#[derive(Debug)]
+pub(crate) struct Pairs {
+    /// The row weights.
+    pub(crate) weight: Line,
+    /// Upstream times logit scale times row weight.
+    pub(crate) step: Line,
+    /// By how much the label leads, scaled.
+    lead: Line,
+    /// `exp(-|lead|)`.
+    near: Line,
+}
+
+/// The logits and the gradient of four rows.
+type Four = [f32; 8];
+
+impl Pairs {
+    pub(crate) const fn new() -> Self {
+        let zero = [0.0; WIDTH];
+        Self { weight: zero, step: zero, lead: zero, near: zero }
+    }
+
+    /// Reads the logits of up to [`WIDTH`] rows with these classes. Whether all rows are ordinary: none is ignored or invalid, and no
+    /// difference of logits is NaN or infinite.
+    pub(crate) fn sweep<I: Isa>(&mut self, x: &[f32], classes: &[i32], scale: f32) -> bool {
+        let (fours, x) = x.as_chunks();
+        let (labels, classes) = classes.as_chunks();
+        let whole = 4 * labels.len();
+        let mut last = ([[0.0; 8]], [[0; 4]]);
+        last.0[0][..x.len()].copy_from_slice(x);
+        last.1[0][..classes.len()].copy_from_slice(classes);
+        self.exponentials::<I>(0, fours, labels, scale)
+            && (classes.is_empty() || self.exponentials::<I>(whole, &last.0, &last.1, scale))
+    }
+
+    #[inline(never)]
+    fn exponentials<I: Isa>(&mut self, first: usize, x: &[Four], labels: &[[i32; 4]], scale: f32) -> bool {
+        let (scale, sign, floor) = (I::splat(scale), I::splat(-0.0), I::splat(FLOOR));
+        let exp = Exp::<I>::new();
+        let mut most = I::splat(0.0);
+        let outputs =
+            I::chunks_mut(&mut self.lead[first..]).iter_mut().zip(I::chunks_mut(&mut self.near[first..]));
+        for ((x, labels), (leads, nears)) in x.iter().zip(labels).zip(outputs) {
+            let ((a, b), label) = (I::load_pairs(x), I::load_bits(labels));
+            let difference = I::sub(a, b);
+            let part = I::sub(difference, a);
+            let lost = I::sub(I::sub(a, I::sub(difference, part)), I::add(b, part));
+            let lead = I::mul(difference, scale);
+            // What |difference| has too much.
+            let lost = I::mul(I::xor(lost, I::and_not(sign, difference)), scale);
+            // The codes of rows that are not ordinary are negative: more than any number as bits.
+            most = I::max_bits(most, I::max_bits(I::abs(lead), label));
+            let near = exp.exp(I::or(lead, sign));
+            let near = I::mul_add(near, lost, near);
+            I::store(nears, I::and_not(near, I::le(near, floor)));
+            I::store(leads, I::xor(lead, I::sign_of_lowest_bit(label)));
+        }
+        I::largest_bits(most) < f32::INFINITY.to_bits()
+    }
+
+    /// The losses of the rows of the last [`Pairs::sweep`].
+    pub(crate) fn losses<I: Isa>(&self, losses: &mut [f32]) {
+        let whole = losses.len() / I::LANES * I::LANES;
+        let (fours, losses) = losses.split_at_mut(whole);
+        self.logarithms::<I>(0, I::chunks_mut(fours));
+        if !losses.is_empty() {
+            let mut last = [I::empty()];
+            self.logarithms::<I>(whole, &mut last);
+            losses.copy_from_slice(&last[0].as_ref()[..losses.len()]);
+        }
+    }
+
+    #[inline(never)]
+    fn logarithms<I: Isa>(&self, first: usize, losses: &mut [I::Chunk]) {
+        let (zero, ln) = (I::splat(0.0), Ln::<I>::new());
+        let rows = I::chunks(&self.lead[first..]).iter().zip(I::chunks(&self.near[first..]));
+        for (loss, ((lead, near), weight)) in
+            losses.iter_mut().zip(rows.zip(I::chunks(&self.weight[first..])))
+        {
+            let lead = I::load(lead);
+            let value = I::sub(ln.ln_1p(I::load(near)), I::and(lead, I::le(lead, zero)));
+            // A sum with +0 turns the -0 of a negative weight times an exact 0 into +0.
+            I::store(loss, I::add(I::mul(I::load(weight), value), zero));
+        }
+    }
+
+    /// The gradient of the rows of the last [`Pairs::sweep`], which had these classes.
+    pub(crate) fn gradient<I: Isa>(&self, classes: &[i32], grad: &mut [f32]) {
+        let (fours, grad) = grad.as_chunks_mut();
+        let (labels, classes) = classes.as_chunks();
+        self.four_rows::<I>(0, labels, fours);
+        if !classes.is_empty() {
+            let mut last = ([[0.0; 8]], [[0; 4]]);
+            last.1[0][..classes.len()].copy_from_slice(classes);
+            self.four_rows::<I>(4 * labels.len(), &last.1, &mut last.0);
+            grad.copy_from_slice(&last.0[0][..grad.len()]);
+        }
+    }
+
+    #[inline(never)]
+    fn four_rows<I: Isa>(&self, first: usize, labels: &[[i32; 4]], grad: &mut [Four]) {
+        let (zero, one, least) = (I::splat(0.0), I::splat(1.0), I::splat(MIN_SCALED));
+        let rows = I::chunks(&self.lead[first..]).iter().zip(I::chunks(&self.near[first..]));
+        let rows = rows.zip(I::chunks(&self.step[first..]));
+        for ((labels, grad), ((lead, near), step)) in labels.iter().zip(grad).zip(rows) {
+            let (near, trails) = (I::load(near), I::le(I::load(lead), zero));
+            let inverse = I::div(one, I::add(one, near));
+            // The larger of the two exponentials is 1.
+            let other = I::pmax(near, I::and(one, trails));
+            let other = I::mul(I::load(step), I::mul(other, inverse));
+            let label = I::sub(zero, other);
+            // As `zero_threshold` has it. The label's element has no threshold.
+            let other = I::and_not(other, I::le(I::abs(other), least));
+            let turn = I::and(I::xor(label, other), I::eq(I::load_bits(labels), zero));
+            I::store_pairs(grad, I::xor(other, turn), I::xor(label, turn));
+        }
+    }
+}

@@ -26,7 +26,7 @@ const inBrowsers = [
 const built = (name: string): string => fileURLToPath(new URL(`./target/glue/${name}.js`, import.meta.url));
 const alias = { "#glue": built("glue"), "#memory-limits": built("memory-limits") };
 
-const provide = { host: { headers: false, canShare: true, canBlock: true } };
+const provide = { host: { headers: false, canBlock: true } };
 const common = { include: ["test/**/*.test.ts"], provide, testTimeout: 30_000, hookTimeout: 30_000 };
 const engine = { ...common, exclude: [...never, ...once] };
 

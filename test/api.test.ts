@@ -11,8 +11,8 @@ import {
   type LogitsDtype,
   type WeightsInput,
 } from "sparse-xent";
-import { describe, expect, expectTypeOf, inject, test } from "vitest";
-import { expectClose, f64, flat, shapeOf, useEngine } from "./support.ts";
+import { describe, expect, expectTypeOf, test } from "vitest";
+import { expectClose, f64, flat, here, shapeOf, useEngine } from "./support.ts";
 import { A, rounded, vectors } from "./vectors.ts";
 
 const engine = useEngine();
@@ -397,7 +397,7 @@ describe("an engine", () => {
     expect(info.threads).toBeGreaterThanOrEqual(1);
     expect(info.memoryBytes % 65_536).toBe(0);
     expect(info.usedBytes).toBeLessThan(info.memoryBytes);
-    const { canShare, canBlock } = inject("host");
+    const { canShare, canBlock } = here();
     expect([info.isolated, info.canBlock]).toEqual([canShare, canBlock]);
   });
 

@@ -1,6 +1,7 @@
 // Calls that are large enough for several threads, and digests of what they give.
 import { load, type CrossEntropyOptions, type Engine, type Tensor } from "sparse-xent";
-import { expect, inject } from "vitest";
+import { expect } from "vitest";
+import { here } from "./support.ts";
 import { digestOf, wordsOf } from "./battery.ts";
 
 /** Numbers that look random, the same in every run, so that blocks which change places change the result. */
@@ -64,7 +65,7 @@ export async function digestsOf(engine: Engine, how: "sync" | "async"): Promise<
 /** The same for a fresh engine. */
 export async function digests(threads: number, how: "sync" | "async"): Promise<Record<string, string>> {
   const engine = await load({ threads });
-  expect(engine.info.threads).toBe(inject("host").canShare ? threads : 1);
+  expect(engine.info.threads).toBe(here().canShare ? threads : 1);
   const found = await digestsOf(engine, how);
   await engine.dispose();
   return found;

@@ -1,11 +1,11 @@
 // What load() accepts, refuses and reports.
 import { isSparseXentError, load, type Engine, type LoadOptions } from "sparse-xent";
-import { afterEach, describe, expect, inject, test } from "vitest";
-import { bytesAt, rejectionOf } from "./support.ts";
+import { afterEach, describe, expect, test } from "vitest";
+import { bytesAt, here, rejectionOf } from "./support.ts";
 
 const file = (name: string): URL => new URL(`../dist/${name}`, import.meta.url);
 const simd = await bytesAt(file("sparse-xent.simd.wasm"));
-const { browser, canShare, canBlock } = inject("host");
+const { browser, canShare, canBlock } = here();
 // -ln(1 / 4)
 const LN_4 = Math.log(4);
 

@@ -2,15 +2,13 @@
 // the tests run against the files that ship. Imports nothing of Node: browsers run the same tests.
 /// <reference types="vite/types/importMeta.d.ts" />
 import { isSparseXentError, load, type Engine, type LoadOptions, type SparseXentError, type Tensor } from "sparse-xent";
-import { afterAll, beforeAll, expect } from "vitest";
+import { afterAll, beforeAll, expect, inject } from "vitest";
 
 /** Where a test runs, as the vitest project says; the tests hold the engine to it. */
 export interface TestHost {
   readonly browser?: "chromium" | "firefox" | "webkit";
   /** Whether the page is served with the two isolation headers. */
   readonly headers: boolean;
-  /** Whether memory can be shared with workers. */
-  readonly canShare: boolean;
   /** Whether this thread may wait. */
   readonly canBlock: boolean;
 }
@@ -19,6 +17,15 @@ declare module "vitest" {
   interface ProvidedContext {
     readonly host: TestHost;
   }
+}
+
+/**
+ * Where these tests run. Memory can be shared with workers in every process, and in a page that is isolated if its browser has `SharedArrayBuffer`: there is
+ * one that is built without.
+ */
+export function here(): TestHost & { readonly canShare: boolean } {
+  const host = inject("host");
+  return { ...host, canShare: (host.browser === undefined || host.headers) && typeof SharedArrayBuffer === "function" };
 }
 
 /** The bytes of a file of this project, from where the tests run: the disk, or the server of their page. */

@@ -1,7 +1,7 @@
 // Threads change the time and nothing else: `same_bits_any_threads`, `same_bits_sync_async`; an asynchronous call leaves the caller's event loop free.
-import { describe, expect, inject, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { cases, digest, digests, inputs } from "./large.ts";
-import { useEngine } from "./support.ts";
+import { here, useEngine } from "./support.ts";
 
 test("same_bits_any_threads, same_bits_sync_async", async () => {
   const alone = await digests(1, "sync");
@@ -17,7 +17,7 @@ describe("at work", () => {
   const given = useEngine({ threads: 2 });
 
   // Without threads an asynchronous call runs here, in a turn of its own.
-  if (inject("host").canShare) {
+  if (here().canShare) {
     test("the event loop stays free during an asynchronous call", async () => {
       const { logits, labels } = inputs(given.xent, { name: "big", shape: [1024, 8192] });
       const { port1, port2 } = new MessageChannel();

@@ -1,27 +1,87 @@
-// An application that imports the package, built by the bundlers people use, works on an isolated page with all threads: its wasm is found, its
-// workers start. Runs in Node, once for each browser that is here.
-import { cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { fileURLToPath } from "node:url";
+// The packed package, installed by an application and built by the bundlers people use, works on an isolated page with all threads: its wasm is found, its
+// workers start, a lost one is an error, and none is left after disposal. Runs in Node, once for each browser that is here.
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { EngineInfo } from "sparse-xent";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { consumer, type Consumer } from "../package.ts";
 import { startBrowser, webkitFlags, within, type Driver } from "./drivers.ts";
 import { Site } from "./site.ts";
 
 const browser = inject("host").browser ?? "chromium";
 const limitMs = 60_000;
 const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
-const root = fileURLToPath(new URL("../../", import.meta.url));
-const app = mkdtempSync(`${realpathSync(tmpdir())}/sparse-xent-app-`);
-const installed = `${app}/node_modules/sparse-xent`;
 
-const main = `
-import { load } from "sparse-xent";
+interface Report {
+  readonly info: EngineInfo;
+  readonly losses: readonly number[];
+  readonly codes: readonly string[];
+  readonly started: number;
+  readonly running: number;
+}
+
+const main = (entry: string): string => `
+import { load } from "${entry}";
+let started = 0;
+const running = new Set();
+globalThis.Worker = class extends Worker {
+  constructor(...args) {
+    super(...args);
+    started++;
+    running.add(this);
+  }
+  terminate() {
+    running.delete(this);
+    super.terminate();
+  }
+};
+const codeOf = (promise) => promise.then(() => "answered", (error) => error.code ?? String(error));
+const logits = new Float32Array(8);
+const call = [logits, [0, 1], { shape: [2, 4] }];
 const xent = await load({ threads: 3 });
-const { loss } = await xent.crossEntropyAsync(new Float32Array(8), [0, 1], { shape: [2, 4] });
-await fetch("report", { method: "POST", body: JSON.stringify({ info: xent.info, loss }) });
+const losses = [xent.crossEntropy(...call).loss, (await xent.crossEntropyAsync(...call)).loss];
+const { info } = xent;
+const codes = [await codeOf(xent[Symbol.for("sparse-xent.injectFault")](1, "async")), await codeOf(xent.crossEntropyAsync(...call))];
+await xent.dispose();
+const other = await load({ threads: 3 });
+losses.push((await other.crossEntropyAsync(...call)).loss);
+const big = other.tensor("f32", [256, 8192]);
+const pending = codeOf(other.crossEntropyAsync(big, new Int32Array(256), { grad: big }));
+await other.dispose();
+codes.push(await pending);
+await fetch("report", { method: "POST", body: JSON.stringify({ info, losses, codes, started, running: running.size }) });
 `;
-const page = '<!doctype html><meta charset="utf-8"><title>app</title><link rel="icon" href="data:,"><script type="module" src="./main.js"></script>';
+const page = (script: string): string => `<!doctype html><meta charset="utf-8"><title>app</title><link rel="icon" href="data:,">${script}`;
+const modulePage = page('<script type="module" src="./main.js"></script>');
+
+let given: Consumer;
+let app: string;
+
+/** What leaves the addresses of the wasm files as they are: the files are the application's to copy. */
+function copyWasm(out: string): void {
+  for (const name of ["simd", "relaxed"]) cpSync(`${given.installed}/dist/sparse-xent.${name}.wasm`, `${out}/sparse-xent.${name}.wasm`);
+}
+
+async function webpacked(out: string, isModule: boolean): Promise<void> {
+  const { default: webpack } = await import("webpack");
+  const output = { path: out, filename: "main.js", ...(isModule && { module: true }) };
+  const compiler = webpack({ context: app, mode: "production", target: "web", entry: "./main.js", output, ...(isModule && { experiments: { outputModule: true } }) });
+  const problems = await new Promise((resolve, reject) => {
+    compiler.run((error, stats) => (error ? reject(error) : resolve([...(stats?.compilation.errors ?? []), ...(stats?.compilation.warnings ?? [])])));
+  });
+  // That the inlined worker and its like are large is no news.
+  expect((problems as Error[]).filter(({ name }) => !/SizeLimit|NoAsyncChunks|EntrypointsOverSizeLimit|AssetsOverSizeLimit/.test(name))).toEqual([]);
+  writeFileSync(`${out}/page.html`, isModule ? modulePage : page('<script defer src="./main.js"></script>'));
+}
+
+async function rolledUp(out: string, entry: string): Promise<void> {
+  const [{ rollup }, { nodeResolve }] = await Promise.all([import("rollup"), import("@rollup/plugin-node-resolve")]);
+  const warnings: string[] = [];
+  const bundle = await rollup({ input: `${app}/${entry}`, plugins: [nodeResolve({ browser: true })], onwarn: ({ message }) => void warnings.push(message) });
+  await bundle.write({ file: `${out}/main.js`, format: "es" });
+  await bundle.close();
+  expect(warnings).toEqual([]);
+  writeFileSync(`${out}/page.html`, modulePage);
+}
 
 /** Builds the application into a folder that holds `page.html` afterwards. */
 const bundlers: Readonly<Record<string, (out: string) => Promise<void>>> = {
@@ -30,54 +90,60 @@ const bundlers: Readonly<Record<string, (out: string) => Promise<void>>> = {
     const input = `${app}/page.html`;
     await build({ configFile: false, root: app, base: "./", logLevel: "warn", build: { outDir: out, target: "es2022", rolldownOptions: { input } } });
   },
-  async webpack(out) {
-    const { default: webpack } = await import("webpack");
-    const output = { path: out, filename: "main.js", module: true };
-    const compiler = webpack({ context: app, mode: "production", target: "web", entry: "./main.js", output, experiments: { outputModule: true } });
-    const errors = await new Promise((resolve, reject) => {
-      compiler.run((error, stats) => (error ? reject(error) : resolve(stats?.compilation.errors)));
-    });
-    expect(errors).toEqual([]);
-    writeFileSync(`${out}/page.html`, page);
+  "webpack, as a module": (out) => webpacked(out, true),
+  "webpack, as a classic script": (out) => webpacked(out, false),
+  async rollup(out) {
+    await rolledUp(out, "main.js");
+    copyWasm(out);
   },
-  // It leaves the addresses of the wasm files as they are: the files are the application's to copy.
+  "rollup, the entry that is one file": (out) => rolledUp(out, "inline.js"),
   async esbuild(out) {
     const { build } = await import("esbuild");
     await build({ entryPoints: [`${app}/main.js`], outdir: out, bundle: true, minify: true, format: "esm", target: "es2022", logLevel: "warning" });
-    for (const name of ["simd", "relaxed"]) cpSync(`${installed}/dist/sparse-xent.${name}.wasm`, `${out}/sparse-xent.${name}.wasm`);
-    writeFileSync(`${out}/page.html`, page);
+    copyWasm(out);
+    writeFileSync(`${out}/page.html`, modulePage);
+  },
+  async "nothing, a bare script"(out) {
+    cpSync(`${given.installed}/dist`, `${out}/sparse-xent`, { recursive: true });
+    const script = readFileSync(`${app}/main.js`, "utf8").replace('"sparse-xent"', '"./sparse-xent/index.js"');
+    writeFileSync(`${out}/page.html`, page(`<script type="module">${script}</script>`));
   },
 };
 
 let site: Site;
 let driver: Driver;
 beforeAll(async () => {
-  cpSync(`${root}dist`, `${installed}/dist`, { recursive: true });
-  cpSync(`${root}package.json`, `${installed}/package.json`);
-  writeFileSync(`${app}/package.json`, JSON.stringify({ private: true, type: "module" }));
-  writeFileSync(`${app}/main.js`, main);
-  writeFileSync(`${app}/page.html`, page);
+  given = await consumer();
+  app = given.folder;
+  writeFileSync(`${app}/main.js`, main("sparse-xent"));
+  writeFileSync(`${app}/inline.js`, main("sparse-xent/inline"));
+  writeFileSync(`${app}/page.html`, modulePage);
   site = await Site.start();
   driver = await startBrowser(browser, webkitFlags);
 }, 90_000);
 afterAll(async () => {
   await driver?.close();
   await site?.close();
-  rmSync(app, { recursive: true, force: true });
+  given?.remove();
 });
 
 async function expectWorks(url: string, report: Promise<unknown>): Promise<void> {
   await within(limitMs, "opening the page", driver.open(url));
-  const { info, loss } = (await within(limitMs, "the page's report", report)) as { info: EngineInfo; loss: number };
+  const { info, losses, codes, started, running } = (await within(limitMs, "the page's report", report)) as Report;
   expect(info).toMatchObject({ threads: 3, isolated: true });
-  expect(loss).toBeCloseTo(Math.log(4), 6);
+  expect(losses).toHaveLength(3);
+  for (const loss of losses) expect(loss).toBeCloseTo(Math.log(4), 6);
+  expect(codes).toEqual(["ENGINE_LOST", "ENGINE_LOST", "DISPOSED"]);
+  // Two helpers and a coordinator of each engine.
+  expect({ started, running }).toEqual({ started: 6, running: 0 });
 }
 
 test.each(Object.entries(bundlers))("built by %s", { timeout: 3 * limitMs }, async (name, bundle) => {
-  const folder = `${app}/${name}-out/`;
+  const path = name.replaceAll(/\W+/g, "-");
+  const folder = `${app}/out-${path}/`;
   mkdirSync(folder);
   await bundle(folder);
-  const { url, report } = site.serve(name, { headers, folder });
+  const { url, report } = site.serve(path, { headers, folder });
   await expectWorks(url, report);
 });
 

@@ -25,4 +25,4 @@ const run = query.has("service") ? useInServiceWorker() : import(query.get("modu
 const outcome = await run.catch((error) => ({ error: { name: error.name, code: error.code, message: error.message } }));
 // A violation is told in a task of its own.
 await new Promise((resolve) => wait(resolve, 100));
-await fetch("report", { method: "POST", body: JSON.stringify({ ...outcome, violations, crossOriginIsolated }) });
+await fetch("report", { method: "POST", body: JSON.stringify({ ...outcome, violations }) });

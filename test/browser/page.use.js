@@ -1,4 +1,4 @@
-/** What a page does with an engine, and what it finds. */
+/** What a page, or a worker of it, does with an engine, and what it finds; among it, what this place is like by its own account. */
 export async function use(load, options) {
   const xent = await load(options);
   const logits = xent.tensor("f32", [512, 4096]);
@@ -8,5 +8,6 @@ export async function use(load, options) {
   const isWindow = grad.view.buffer === logits.view.buffer;
   const { info } = xent;
   await xent.dispose();
-  return { info, losses: [sync, loss], isWindow };
+  const canShare = globalThis.crossOriginIsolated === true && typeof SharedArrayBuffer === "function";
+  return { info, losses: [sync, loss], isWindow, canShare, hasWorkers: typeof Worker === "function" };
 }

@@ -12,8 +12,6 @@ const file = (path: string): string => fileURLToPath(new URL(`../../${path}`, im
 const inNode = ["test/browser/{pages,bundlers,inline}.test.ts"];
 const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
-
-
 /** Drives a browser that vitest has no provider for. */
 function driven(name: BrowserName, flags: Readonly<Record<string, string>>) {
   return defineBrowserProvider({
@@ -36,7 +34,7 @@ function driven(name: BrowserName, flags: Readonly<Record<string, string>>) {
 
 /** The projects of all browsers that are here. `include` are the files that run in them. */
 export function browserProjects(include: readonly string[]): TestProjectInlineConfiguration[] {
-  const project = (name: BrowserName, kind: string, headers: boolean, canShare: boolean, flags = {}): TestProjectInlineConfiguration[] => {
+  const project = (name: BrowserName, kind: string, headers: boolean, flags = {}): TestProjectInlineConfiguration[] => {
     const found = findBrowser(name);
     if (found === undefined) return [];
     const launchOptions = { executablePath: found.program, args: [...chromiumArgs] };
@@ -52,7 +50,7 @@ export function browserProjects(include: readonly string[]): TestProjectInlineCo
           name: `${name}-${kind}`,
           include: [...include],
           exclude: [...inNode],
-          provide: { host: { browser: name, headers, canShare, canBlock: false } },
+          provide: { host: { browser: name, headers, canBlock: false } },
           testTimeout: 30_000,
           hookTimeout: 30_000,
           browser: {
@@ -69,17 +67,17 @@ export function browserProjects(include: readonly string[]): TestProjectInlineCo
   /** Pages served in many ways, opened by a test in Node. */
   const pages = (name: BrowserName): TestProjectInlineConfiguration[] => {
     if (findBrowser(name) === undefined) return [];
-    const provide = { host: { browser: name, headers: true, canShare: true, canBlock: false } };
+    const provide = { host: { browser: name, headers: true, canBlock: false } };
     return [{ test: { name: `${name}-pages`, include: [...inNode], provide, pool: "forks", hookTimeout: 90_000 } }];
   };
   return [
     ...browserNames.flatMap(pages),
-    ...project("chromium", "isolated", true, true),
-    ...project("chromium", "plain", false, false),
-    ...project("firefox", "isolated", true, true),
-    ...project("firefox", "plain", false, false),
-    ...project("webkit", "isolated", true, true, webkitFlags),
+    ...project("chromium", "isolated", true),
+    ...project("chromium", "plain", false),
+    ...project("firefox", "isolated", true),
+    ...project("firefox", "plain", false),
+    ...project("webkit", "isolated", true, webkitFlags),
     // As Debian builds it, the flag says isolated, and there is no SharedArrayBuffer.
-    ...project("webkit", "as-shipped", true, false),
+    ...project("webkit", "as-shipped", true),
   ];
 }

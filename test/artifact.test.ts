@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { beforeAll, describe, expect, test } from "vitest";
-import { overBudget, sizes } from "../ts/build/sizes.mjs";
+import { isCurrent, overBudget, shownSizes, sizeTable, sizes } from "../ts/build/sizes.mjs";
 import { detect } from "../ts/features.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -114,6 +114,19 @@ describe("size", () => {
   test.each(measured)("$name gzipped is at most $budget bytes", ({ name, gzip, budget }) => {
     expect(gzipSync(readFileSync(`${root}dist/${name}`), { level: 9 }).length).toBe(gzip);
     expect(gzip).toBeLessThanOrEqual(budget);
+  });
+
+  test("the README shows it, give or take a little: `npm run build -- --record` writes it there", () => {
+    expect(isCurrent(shownSizes(), measured), `README: ${shownSizes()}\nnow: ${sizeTable(measured)}`).toBe(true);
+  });
+
+  test("a README that is further off, or shows other files, is out of date", () => {
+    const table = sizeTable(measured);
+    const scaled = (factor: number) => measured.map((each) => ({ ...each, gzip: each.gzip * factor }));
+    expect(isCurrent(table, scaled(1.02))).toBe(true);
+    for (const factor of [0.95, 1.05]) expect(isCurrent(table, scaled(factor))).toBe(false);
+    expect(isCurrent(table.split("\n").slice(0, -1).join("\n"), measured)).toBe(false);
+    expect(isCurrent("", measured)).toBe(false);
   });
 
   test("the build refuses what is over its budget, and nothing else", () => {

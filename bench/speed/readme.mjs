@@ -6,8 +6,6 @@ import { isBusy } from "./machine.mjs";
 /** @typedef {import("./contest.mjs").Outcome} Outcome */
 
 /** @param {number} bytes */
-const kilobytes = (bytes) => `${Math.round(bytes / 1000)} kB`;
-/** @param {number} bytes */
 const megabytes = (bytes) => (bytes < 1e6 ? `${figure(bytes / 1e3, 2)} kB` : `${figure(bytes / 1e6)} MB`);
 /** @param {number | undefined} ratio */
 const times = (ratio) => (ratio === undefined ? "" : `${ratio.toFixed(ratio < 10 ? 2 : 0)}x`);
@@ -163,12 +161,11 @@ function overhead(measured) {
   ${figure(Math.max(...later), 2)} µs by promise (medians).`;
 }
 
-/** @param {readonly { what: string, threads?: number, median: number, name: string, gzip: number }[]} measured */
+/** @param {readonly { what: string, threads?: number, median: number }[]} measured */
 function loading(measured) {
   const ms = (/** @type {string} */ what) => figure(measured.find((each) => each.what === what && each.threads === 1)?.median, 2);
-  const bytes = (/** @type {string} */ name) => kilobytes(measured.find((each) => each.what === "bytes" && each.name === name)?.gzip ?? Number.NaN);
-  return `- **Loading**: ${bytes("sparse-xent.relaxed.wasm")} of wasm (\`simd\`: ${bytes("sparse-xent.simd.wasm")}; one of the two is loaded) and ${bytes("index.js")} of JavaScript, gzipped. In a fresh Node process import and
-  \`load()\` on one thread and a first call take ${ms("firstResult")} ms, a second \`load()\` ${ms("warmLoad")} ms (medians).`;
+  return `- **Loading**: in a fresh Node process import and \`load()\` on one thread and a first call take ${ms("firstResult")} ms, a second \`load()\` ${ms("warmLoad")} ms
+  (medians).`;
 }
 
 /** @param {readonly { shape: string, mode: string, logitsBytes: number, wasmAdded: number, usedAdded: number, residentAdded: number }[]} measured */

@@ -17,6 +17,7 @@ async function main([verb, ...rest]) {
   switch (verb) {
     case "build":
       await (await import("./set-up.mjs")).setUp();
+      if (rest.includes("--record")) (await import("./sizes.mjs")).recordSizes();
       return 0;
     case "start":
       return (await import("./start.mjs")).start(rest);

@@ -1,6 +1,8 @@
-// How large what ships may be. The build measures it, prints it and fails where a file has outgrown its budget. Imports Node built-ins and its neighbours.
+// How large what ships may be. The build measures it, prints it and fails where a file has outgrown its budget; the README shows it. Imports Node built-ins
+// and its neighbours.
 import { readFileSync } from "node:fs";
 import { brotliCompressSync, gzipSync } from "node:zlib";
+import { readReadme, writeReadme } from "../../bench/markers.mjs";
 import { paths } from "./project.mjs";
 import { StepFailed, say } from "./report.mjs";
 
@@ -44,3 +46,40 @@ export function checkSizes(print) {
   const over = overBudget(measured);
   if (over.length > 0) throw new StepFailed(`too large: ${over.join("; ")}. Budgets are in ts/build/sizes.mjs`);
 }
+
+/** What each row of the README's table is of. */
+const rows = [
+  { what: "the wasm, build `relaxed`", names: ["sparse-xent.relaxed.wasm"] },
+  { what: "the wasm, build `simd`", names: ["sparse-xent.simd.wasm"] },
+  { what: "the JavaScript, as an ES module · for `require`", names: ["index.js", "index.cjs"] },
+  { what: "all of it in one file, `sparse-xent/inline`, in the same two forms", names: ["inline.js", "inline.cjs"] },
+  { what: "`worker.js`, for `workerUrl`; the text of it is in the JavaScript", names: ["worker.js"] },
+];
+
+/** Bytes as the README has them: to the hundred, since other compressors differ more. @param {number} bytes */
+const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
+
+/** The README's table. @param {ReturnType<typeof sizes>} measured */
+export function sizeTable(measured) {
+  /** @param {readonly string[]} names @param {"gzip" | "budget"} what */
+  const cell = (names, what) => [...new Set(names.map((name) => kilobytes(measured.find((each) => each.name === name)?.[what] ?? Number.NaN)))].join(" · ");
+  const lines = rows.map(({ what, names }) => `| ${what} | ${cell(names, "gzip")} | ${cell(names, "budget")} |`);
+  return ["| loaded | gzipped | at most |", "|---|--:|--:|", ...lines].join("\n");
+}
+
+/** A README may lag behind by this share of a size: not every commit that changes a kernel is one about sizes. */
+const lag = 0.03;
+
+/** @param {string} table @param {ReturnType<typeof sizes>} measured @returns {boolean} whether a table is still near enough to what was measured */
+export function isCurrent(table, measured) {
+  /** @param {string} text */
+  const apart = (text) => ({ words: text.replaceAll(/[\d.]+ kB/g, "kB"), figures: [...text.matchAll(/([\d.]+) kB/g)].map(([, figure]) => Number(figure)) });
+  const [shown, now] = [apart(table), apart(sizeTable(measured))];
+  return shown.words === now.words && shown.figures.every((figure, index) => Math.abs(figure / (now.figures[index] ?? Number.NaN) - 1) <= lag);
+}
+
+/** The table as the README has it. */
+export const shownSizes = () => /<!-- sizes: .*-->\n\n([^]*?)\n\n<!-- \/sizes -->/.exec(readReadme())?.[1] ?? "";
+
+/** Puts what was measured into the README. */
+export const recordSizes = () => say(`wrote ${writeReadme("sizes", sizeTable(sizes()))}`);

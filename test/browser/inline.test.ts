@@ -87,12 +87,13 @@ const rows = [
   { name: "not-isolated", headers: {}, threads: 1, why: noIsolation },
   { name: "from-the-disk", headers: undefined, threads: 1, why: noIsolation },
   { name: "isolated-where-a-policy-allows-blobs", headers: isolated, policy: "worker-src blob:", threads: 3 },
+  { name: "isolated-where-a-policy-allows-data", headers: isolated, policy: "worker-src data:", threads: 3 },
   {
     name: "isolated-where-a-policy-allows-no-worker",
     headers: isolated,
     policy: "worker-src 'none'",
     threads: 1,
-    why: /^a coordinator worker could not be started: .*policy refuses workers from blob: addresses/,
+    why: /^a coordinator worker could not be started: .*policy refuses workers from blob: and data: addresses/,
   },
 ] as const;
 

@@ -83,8 +83,8 @@ const rows: readonly Row[] = [
     name: "strict policy, worker from its text",
     headers: { ...isolated, ...strict },
     options: { threads },
-    expect: /refuses workers from blob: .*pass its address as workerUrl/,
-    violations: "worker-src blob",
+    expect: /refuses workers from blob: and data: addresses.*pass its address as workerUrl/,
+    violations: "worker-src blob, worker-src data",
   },
   { name: "strict policy, not isolated", headers: strict, options: { threads }, expect: 1, why: noIsolation },
   {

@@ -20,7 +20,7 @@ const code = (file: string): string =>
 
 const rust = sources("crate", ".rs");
 const typescript = sources("ts", ".ts");
-const library = typescript.filter((file) => !file.startsWith("ts/cli/"));
+const library = typescript.filter((file) => !file.startsWith("ts/cli/") && !file.startsWith("ts/page/"));
 
 /** Files of `among` that contain `pattern`, other than those under one of the `homes`. */
 const strangers = (among: readonly string[], pattern: RegExp, homes: readonly string[]): string[] =>
@@ -149,6 +149,13 @@ describe("the package's layers", () => {
       .filter((file) => file.startsWith("ts/cli/"))
       .filter((file) => [...code(file).matchAll(/from "(\.\.\/[^"]+)"/g)].some(([, path]) => path !== "../index.js"));
     expect(insiders).toEqual([]);
+  });
+
+  test("the live page knows the library by its name only", () => {
+    const page = typescript.filter((file) => file.startsWith("ts/page/"));
+    expect(page).not.toEqual([]);
+    const outside = page.flatMap((file) => [...code(file).matchAll(/(?:from|import\() ?"(\.\.?\/[^"]+)"/g)].map(([, path]) => new URL(path ?? "", `file:///${file}`).pathname.slice(1)));
+    expect(outside.filter((path) => !path.startsWith("ts/page/") && !path.startsWith("bench/speed/"))).toEqual([]);
   });
 });
 

@@ -45,16 +45,16 @@ const naiveOf = ({ what }) => (what === "loss" || what === "naive loss" ? "naive
 
 /**
  * @param {Shape} shape @param {import("./cases.mjs").Data} data @param {readonly Candidate[]} candidates
- * @param {Pick<Context, "rounds" | "told">} context
+ * @param {Pick<Context, "rounds" | "told"> & { leastMs?: number }} context `leastMs`: see `takeTurns`; for a clock that is coarser than a call
  * @returns {Outcome[]}
  */
-export function contest(shape, data, candidates, { rounds, told }) {
+export function contest(shape, data, candidates, { rounds, told, leastMs }) {
   told(`${shape.name}: validating`);
   const judge = judgeOf(shape, data);
   const verdicts = candidates.map(judge);
   // A candidate that is wrong prints no figure.
   const right = candidates.filter((_, index) => verdicts[index]?.wrong === undefined);
-  const timed = takeTurns(right, { rounds, told: (round) => told(`${shape.name}: round ${round} of ${rounds}`) });
+  const timed = takeTurns(right, { rounds, ...(leastMs !== undefined && { leastMs }), told: (round) => told(`${shape.name}: round ${round} of ${rounds}`) });
   const timesOf = new Map(right.map((candidate, index) => [candidate, timed[index]]));
   /** @param {(candidate: Candidate) => boolean} is */
   const other = (is) => {

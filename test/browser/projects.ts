@@ -9,7 +9,7 @@ import { chromiumArgs, startBrowser, webkitFlags, type Driver } from "./drivers.
 
 const file = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 /** Tests that open pages from outside. */
-const inNode = ["test/browser/{pages,bundlers,inline}.test.ts"];
+const inNode = ["test/browser/{pages,bundlers,inline,live}.test.ts"];
 const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 /** Drives a browser that vitest has no provider for. */

@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } f
 import process from "node:process";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
-import { forget, isFresh, keyOf, remember } from "./fresh.mjs";
+import { filesOf, forget, isFresh, keyOf, remember } from "./fresh.mjs";
 import { writeGlue } from "./glue.mjs";
 import { writeNotices } from "./notices.mjs";
 import { paths, root, wasmOf } from "./project.mjs";
@@ -95,7 +95,9 @@ async function declarations() {
 
 /** @param {string} wasmKey */
 export async function buildScripts(wasmKey) {
-  const key = keyOf(["ts", "package.json", "package-lock.json", "tsconfig.json"], wasmKey);
+  // The live page uses what is built here and is no part of it.
+  const sources = filesOf(["ts"]).filter((file) => !file.startsWith("ts/page/"));
+  const key = keyOf([...sources, "package.json", "package-lock.json", "tsconfig.json"], wasmKey);
   const outputs = ["index.js", "index.cjs", "inline.js", "inline.cjs", "worker.js", "cli.js", "data", "types/index.d.ts", "types-cjs/package.json", "THIRD-PARTY.txt"];
   if (isFresh("scripts", key, outputs.map((name) => `${paths.dist}/${name}`))) return false;
   forget("scripts");

@@ -19,6 +19,7 @@ const checks = [
   { name: "tsc", program: process.execPath, args: [inModules("typescript/bin/tsc"), "-p", root] },
   { name: "tsc, build scripts", program: process.execPath, args: [inModules("typescript/bin/tsc"), "-p", `${root}/ts/build`] },
   { name: "tsc, benches", program: process.execPath, args: [inModules("typescript/bin/tsc"), "-p", `${root}/bench`] },
+  { name: "tsc, page", program: process.execPath, args: [inModules("typescript/bin/tsc"), "-p", `${root}/ts/page`] },
   { name: "publint", program: process.execPath, args: [inModules("publint/src/cli.js"), "run", root, "--strict"] },
   { name: "typedoc", program: process.execPath, args: [...typedoc, "--emit", "none"] },
   { name: "layers", program: process.execPath, args: [inModules("vitest/vitest.mjs"), "run", "--project=node", "--reporter=dot", "test/layers.test.ts"] },
@@ -28,6 +29,7 @@ const checks = [
 export async function check() {
   await installPackages();
   await installPackages(paths.docs);
+  await installPackages(`${root}/ts/page`);
   const failures = [];
   for (const { name, program, args, env } of checks) {
     const start = performance.now();

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, wri
 import { paths, root } from "./project.mjs";
 
 /**
- * Every file under the given files and folders, in a fixed order, relative to the project.
+ * Every file under the given files and folders, in a fixed order, relative to the project; installed packages, which a lock file names, are left out.
  * @param {readonly string[]} inputs relative to the project; what does not exist counts as empty
  * @returns {string[]}
  */
@@ -14,7 +14,7 @@ export function filesOf(inputs) {
     const path = `${root}/${input}`;
     if (!existsSync(path)) return [];
     if (!statSync(path).isDirectory()) return [input];
-    return filesOf(readdirSync(path).sort().map((entry) => `${input}/${entry}`));
+    return filesOf(readdirSync(path).filter((entry) => entry !== "node_modules").sort().map((entry) => `${input}/${entry}`));
   });
 }
 

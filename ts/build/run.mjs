@@ -4,7 +4,7 @@
 import process from "node:process";
 import { StepFailed, say } from "./report.mjs";
 
-const verbs = /** @type {const} */ (["build", "start", "test", "check", "bench", "bench:peers", "accuracy", "docs"]);
+const verbs = /** @type {const} */ (["build", "start", "page", "test", "check", "bench", "bench:peers", "accuracy", "docs"]);
 const usage = `usage: node ts/build/run.mjs ${verbs.join(" | ")} [arguments]`;
 
 /** @param {readonly string[]} argv */
@@ -21,6 +21,8 @@ async function main([verb, ...rest]) {
       return 0;
     case "start":
       return (await import("./start.mjs")).start(rest);
+    case "page":
+      return (await import("./page.mjs")).page(rest);
     case "test":
       return (await import("./test.mjs")).test(rest);
     case "bench":

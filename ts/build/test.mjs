@@ -5,6 +5,7 @@ import process from "node:process";
 import { browserNames, findBrowser, installBrowsers, lacking } from "./browsers.mjs";
 import { buildNaive } from "./naive.mjs";
 import { installNodes, installRuntimes } from "./packages.mjs";
+import { buildPage, installPage } from "./page.mjs";
 import { paths, root } from "./project.mjs";
 import { attempt } from "./report.mjs";
 import { setUp } from "./set-up.mjs";
@@ -100,11 +101,15 @@ export async function test(filters) {
   await buildNaive();
   await installNodes(paths.testNodes);
   await installRuntimes(paths.testRuntimes);
-  if (filters.length === 0) await installBrowsers();
   /** @type {Outcome[]} */
   const outcomes = [];
   /** @type {string[]} */
   const absent = [];
+  if (filters.length === 0) {
+    await installBrowsers();
+    if (await installPage()) await buildPage();
+    else absent.push("the live page: its npm packages are not here");
+  }
   if (filters.length === 0) outcomes.push(await cargoTest());
   else absent.push("cargo test: a filter names vitest files");
   outcomes.push(await vitest(`node-${process.versions.node}`, process.execPath, [...onNode, ...filters]));

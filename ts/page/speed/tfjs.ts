@@ -1,0 +1,44 @@
+// TensorFlow.js as its users must write it: it has no sparse form, so the labels become a one-hot tensor in every call. Loaded when it is asked for.
+import type { Scalar, Tensor } from "@tensorflow/tfjs-core";
+import type { Data, Shape } from "../../../bench/speed/cases.mjs";
+import type { Candidate } from "../../../bench/speed/judge.mjs";
+
+export interface Tfjs {
+  readonly version: string;
+  /** Takes the data over; `drop` gives it back. */
+  prepare(shape: Shape, data: Data): { readonly candidate: Candidate; drop(): void };
+}
+
+export async function openTfjs(): Promise<Tfjs> {
+  // Gradients register themselves when their module is loaded, which a bundler leaves out unless it is asked for by name.
+  const gradients = import("@tensorflow/tfjs-core/dist/register_all_gradients");
+  const [tf, { setWasmPaths }] = await Promise.all([import("@tensorflow/tfjs-core"), import("@tensorflow/tfjs-backend-wasm"), gradients]);
+  // Of its two builds the one without threads: in a worker of Firefox 153 the other never becomes ready.
+  tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
+  setWasmPaths(new URL("./", import.meta.url).href);
+  if (!(await tf.setBackend("wasm"))) throw new Error("TensorFlow.js has no wasm backend here");
+  await tf.ready();
+  return {
+    version: tf.version_core,
+    prepare({ rows, classes }, { logits, labels }) {
+      const held = { logits: tf.tensor2d(logits, [rows, classes]), labels: tf.tensor1d(labels, "int32") };
+      const lossAndGrad = tf.valueAndGrad((x) => tf.losses.softmaxCrossEntropy<Tensor, Scalar>(tf.oneHot(held.labels, classes), x));
+      const once = <T>(read: (loss: number, grad: Tensor) => T): T => {
+        const { value, grad } = lossAndGrad(held.logits);
+        const result = read(value.dataSync()[0] ?? Number.NaN, grad);
+        tf.dispose([value, grad]);
+        return result;
+      };
+      return {
+        candidate: {
+          what: "tfjs",
+          run: () => once((loss) => loss),
+          results: () => once((mean, grad) => ({ mean, grad: grad.dataSync(), factor: 1 / rows })),
+          // A gradient as the difference of softmax and one-hot loses digits where the label leads.
+          tolerance: { relative: 1e-4, absolute: 1e-6 },
+        },
+        drop: () => tf.dispose([held.logits, held.labels]),
+      };
+    },
+  };
+}

@@ -59,7 +59,8 @@ export class Call {
     this.#arguments = args;
     try {
       this.#block = this.#take("call", callFields.length * WORD_BYTES);
-      for (let place = 0; place < callFields.length; place += 1) this.#write(place, 0);
+      const { address, bytes } = this.#block;
+      memory.words(address + bytes).fill(0, address / WORD_BYTES, (address + bytes) / WORD_BYTES);
       this.#writeShape();
       this.#writeInputs();
       this.#writeOptions();

@@ -72,10 +72,10 @@ impl Rules<'_> {
         if !steady {
             self.prepare(first_row, classes, state);
         }
-        let mut tile = Tile::new(scratch);
+        let mut tile = Tile::new::<I>(scratch, classes.len());
         site.load::<I>(kept, &mut tile);
         if !steady {
-            let missing = state.label.iter().enumerate().filter(|(_, label)| **label < 0);
+            let missing = state.label.iter().take(tile.rows()).enumerate().filter(|(_, label)| **label < 0);
             missing.for_each(|(row, _)| tile.blank(row));
         }
         let predictions = columns.predictions.is_some().then(|| tile.argmax());
@@ -86,7 +86,7 @@ impl Rules<'_> {
             self.evaluate(first_row, classes, &tile, state);
         }
         if !steady {
-            self.settle(state);
+            self.settle(tile.rows(), state);
         }
         columns.put_all(&state.rows);
         if let (Some(slots), Some(predictions)) = (columns.predictions.as_deref_mut(), predictions) {
@@ -111,17 +111,17 @@ impl Rules<'_> {
         let kept = plan.kept.as_ref();
         let biases = state.biased.then_some(&state.bias);
         let weights = plan.smoothing_vector();
-        if kept.is_none() && !self.accumulate {
+        if kept.is_none() && !self.accumulate && tile.rows() == WIDTH {
             let written = tile.grad::<I>(rows, biases, weights).is_some_and(|grad| {
                 if grad.is_biased() { site.write::<I, true>(&grad) } else { site.write::<I, false>(&grad) }
             });
             if written {
-                return labelled(&state.label)
+                return labelled(&state.label, WIDTH)
                     .for_each(|(row, label)| site.set(row, label, rows.target[row]));
             }
         }
         tile.write_grad::<I>(rows, biases, weights);
-        for (row, label) in labelled(&state.label) {
+        for (row, label) in labelled(&state.label, tile.rows()) {
             tile.lines[label][row] = if rows.scale[row].is_nan() { f32::NAN } else { rows.target[row] };
         }
         // A row that has nothing to add is left as it is. The others of a label far ahead have a scale of 0, but a bias.
@@ -177,9 +177,9 @@ impl Rules<'_> {
     }
 
     /// What the rows that do not count come to.
-    fn settle(&self, state: &mut TileRows) {
+    fn settle(&self, end: usize, state: &mut TileRows) {
         let rows = &mut state.rows;
-        for (row, kind) in state.kind.iter().enumerate() {
+        for (row, kind) in state.kind.iter().take(end).enumerate() {
             let gradient = match kind {
                 Kind::Row => continue,
                 Kind::Nan if !self.upstream.is_empty_zero() => f32::NAN,

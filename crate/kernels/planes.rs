@@ -33,18 +33,19 @@ pub(crate) const WIDTH: usize = 128;
 /// A number per row of a tile.
 pub(crate) type Line = [f32; WIDTH];
 
-/// Scratch for one tile: a line per class, and lines for what is kept per row.
+/// Scratch for one tile: a line per class, and lines for what is kept per row. These end with the last vectors that hold a row, and
+/// so does every sweep: the last tile of a call, or the only one, costs what its rows cost.
 #[derive(Debug)]
 pub(crate) struct Tile<'a> {
     /// Lines of logits, then exponentials, then the gradient.
     pub(crate) lines: &'a mut [Line],
     /// The largest logit of the other classes; the label's where all of them are -inf.
-    shift: &'a mut Line,
-    label: &'a mut Line,
-    rest: &'a mut Line,
-    moment: &'a mut Line,
+    shift: &'a mut [f32],
+    label: &'a mut [f32],
+    rest: &'a mut [f32],
+    moment: &'a mut [f32],
     /// All ones for rows whose loss is a number: no logit is NaN or +inf, and not all are -inf.
-    sound: &'a mut Line,
+    sound: &'a mut [f32],
     /// Whether that is so of all rows.
     all_sound: bool,
 }
@@ -64,14 +65,28 @@ pub(crate) fn scratch_length(classes: usize) -> usize {
 }
 
 impl<'a> Tile<'a> {
-    /// A tile over scratch of [`scratch_length`] floats.
-    pub(crate) fn new(scratch: &'a mut [f32]) -> Self {
+    /// A tile for so many rows over scratch of [`scratch_length`] floats.
+    // Not inlined: once for all element types and layouts.
+    #[inline(never)]
+    pub(crate) fn new<I: Isa>(scratch: &'a mut [f32], rows: usize) -> Self {
+        let end = rows.next_multiple_of(SIDE * I::LANES).min(WIDTH);
         match scratch.as_chunks_mut().0 {
-            [shift, label, rest, moment, sound, lines @ ..] => {
-                Self { lines, shift, label, rest, moment, sound, all_sound: false }
-            }
+            [shift, label, rest, moment, sound, lines @ ..] => Self {
+                lines,
+                shift: &mut shift[..end],
+                label: &mut label[..end],
+                rest: &mut rest[..end],
+                moment: &mut moment[..end],
+                sound: &mut sound[..end],
+                all_sound: false,
+            },
             _ => panic!("a tile needs the scratch it asks for"),
         }
+    }
+
+    /// Rows that the sweeps look at, those that nothing was put in among them.
+    pub(crate) fn rows(&self) -> usize {
+        self.shift.len()
     }
 
     /// Empties a row that is not to be computed, so that it leaves no NaN behind.
@@ -98,8 +113,9 @@ impl<'a> Tile<'a> {
     /// Gathers the statistics of the rows with these labels; a negative label is a row that is not to be computed. The
     /// exponentials replace the logits.
     pub(crate) fn sweep<I: Isa>(&mut self, labels: &[i32; WIDTH], scale: f32, moment: MomentOf<'_>) {
-        *self.label = [f32::NEG_INFINITY; WIDTH];
-        for (row, label) in labelled(labels) {
+        let end = self.rows();
+        self.label.fill(f32::NEG_INFINITY);
+        for (row, label) in labelled(labels, end) {
             self.label[row] = core::mem::replace(&mut self.lines[label][row], f32::NEG_INFINITY);
         }
         self.observe::<I>();
@@ -113,15 +129,14 @@ impl<'a> Tile<'a> {
 
     fn moments<I: Isa>(&mut self, labels: &[i32; WIDTH], scale: f32, moment: MomentOf<'_>) {
         if matches!(moment, MomentOf::Nothing) {
-            *self.moment = ZERO;
-            return;
+            return self.moment.fill(0.0);
         }
         // A label that is as large as the shift adds nothing.
-        for (row, label) in labelled(labels) {
+        for (row, label) in labelled(labels, self.rows()) {
             self.lines[label][row] = self.shift[row];
         }
         self.sweep_moment::<I>(scale, moment);
-        for (row, label) in labelled(labels) {
+        for (row, label) in labelled(labels, self.rows()) {
             self.lines[label][row] = f32::NEG_INFINITY;
         }
     }
@@ -286,7 +301,7 @@ impl<'a> Tile<'a> {
             I::store(target, I::sub(zero, I::mul(step, I::mul(I::select(trails, rest, others), inverse))));
         }
         if !self.all_sound {
-            (0..WIDTH).filter(|row| !self.is_sound(*row)).for_each(|row| rows.set_nan(row));
+            (0..self.rows()).filter(|row| !self.is_sound(*row)).for_each(|row| rows.set_nan(row));
         }
     }
 
@@ -319,7 +334,7 @@ impl<'a> Tile<'a> {
     ) {
         let zero = I::splat(0.0);
         let grad = Grad::<I>::new(&[], rows, Some(biases.unwrap_or(&ZERO)), weights);
-        for lane in 0..WIDTH / I::LANES {
+        for lane in 0..self.rows() / I::LANES {
             let rows = grad.rows(lane);
             let off = I::eq(rows.scale, zero);
             for (class, line) in self.lines.iter_mut().enumerate() {
@@ -334,10 +349,10 @@ impl<'a> Tile<'a> {
     }
 }
 
-/// The rows of a tile that are computed, each with its label.
+/// Those of the first `end` rows of a tile that are computed, each with its label.
 #[inline(always)]
-pub(crate) fn labelled(labels: &[i32; WIDTH]) -> impl Iterator<Item = (usize, usize)> {
-    let labels = labels.iter().enumerate();
+pub(crate) fn labelled(labels: &[i32; WIDTH], end: usize) -> impl Iterator<Item = (usize, usize)> {
+    let labels = labels.iter().take(end).enumerate();
     labels.filter_map(|(row, label)| usize::try_from(*label).ok().map(|label| (row, label)))
 }
 

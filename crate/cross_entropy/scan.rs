@@ -54,12 +54,14 @@ pub(super) fn scan(
         if partial.found.invalid() > 0 && plan.options.invalid_label == InvalidLabel::Ignore {
             classes.iter_mut().filter(|class| **class == INVALID).for_each(|class| *class = IGNORED);
         }
+        let all_plain = partial.found.ignored == 0 && partial.found.invalid() == 0;
         for (block, classes) in classes.chunks(BLOCK).enumerate() {
             if plan.is_unweighted() {
                 // A sum of ones is their number, whatever the order.
-                let count: i32 = classes.iter().map(|class| i32::from(*class != IGNORED)).sum();
-                partial.weight[block] = f64::from(count);
-                partial.nonzero += usize::try_from(count).unwrap_or_default();
+                let counting = || classes.iter().filter(|class| **class != IGNORED).count();
+                let count = if all_plain { classes.len() } else { counting() };
+                partial.weight[block] = count as f64;
+                partial.nonzero += count;
                 continue;
             }
             for (offset, class) in classes.iter().enumerate().filter(|(_, class)| **class != IGNORED) {

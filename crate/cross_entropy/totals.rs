@@ -13,23 +13,17 @@ struct Partial {
 }
 
 /// Blocks that are summed side by side: each is a chain of additions that wait for one another.
-const SIDE: usize = 4;
+const SIDE: usize = 8;
 
 /// The sums of up to [`SIDE`] blocks, each from left to right.
 fn block_sums<L: Element>(losses: &[L]) -> [f64; SIDE] {
     let mut sums = [0.0; SIDE];
-    if let Ok(losses) = <&[L; SIDE * BLOCK]>::try_from(losses) {
-        let (a, b, c, d) = (
-            &losses[..BLOCK],
-            &losses[BLOCK..2 * BLOCK],
-            &losses[2 * BLOCK..3 * BLOCK],
-            &losses[3 * BLOCK..],
-        );
-        for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
-            sums[0] += a.to_f64();
-            sums[1] += b.to_f64();
-            sums[2] += c.to_f64();
-            sums[3] += d.to_f64();
+    let (blocks, _) = losses.as_chunks::<BLOCK>();
+    if let Ok(blocks) = <&[[L; BLOCK]; SIDE]>::try_from(blocks) {
+        for row in 0..BLOCK {
+            for (sum, block) in sums.iter_mut().zip(blocks) {
+                *sum += block[row].to_f64();
+            }
         }
     } else {
         for (sum, losses) in sums.iter_mut().zip(losses.chunks(BLOCK)) {

@@ -1,7 +1,8 @@
 // The package as a user gets it: packed, installed into an empty folder without the network, then imported, required, compiled against, bundled and
 // run, on each Node there is, on Deno and on Bun.
 import { execFile } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
@@ -112,7 +113,7 @@ describe.each(nodes)("$name", ({ path, flags }) => {
   });
 });
 
-describe.each(runtimes)("$name", ({ command }) => {
+describe.each(runtimes.map((runtime) => [runtime.name, runtime] as const))("%s", (_, { command }) => {
   test.skipIf(command === undefined).each(scripts)("%s", { timeout: minute }, (script) => expectWorks(command ?? [""], script));
 });
 
@@ -220,6 +221,12 @@ export async function lossOf(values: Float32Array<ArrayBuffer>): Promise<number>
 export const same: typeof load = inline.load;${body}`;
   const libraries = { newest: ["esnext", "dom"], oldest: ["es2022", "dom"], worker: ["es2024", "webworker"] };
 
+  const compile = async (compiler: string, name: string, source: string, options: object): Promise<string> => {
+    writeFileSync(`${folder}/${name}`, source);
+    writeFileSync(`${folder}/tsconfig.json`, JSON.stringify({ compilerOptions: { ...strict, ...options }, files: [name] }));
+    return run(process.execPath, [compiler, "-p", folder]).then(() => "", (error: { stdout: string }) => error.stdout);
+  };
+
   test.each([
     ["ES module", "consumer.mts", esm, { module: "nodenext", lib: libraries.newest }],
     ["ES module, an older library", "consumer.mts", esm, { module: "nodenext", lib: libraries.oldest }],
@@ -229,10 +236,17 @@ export const same: typeof load = inline.load;${body}`;
     ["a bundler's", "consumer-bundled.ts", esm, { module: "esnext", moduleResolution: "bundler", lib: libraries.newest }],
     ["a bundler's that keeps what it is given", "consumer-bundled.ts", esm, { module: "preserve", lib: libraries.newest, verbatimModuleSyntax: true }],
   ] as const)("%s", { timeout: minute }, async (_, name, source, options) => {
-    writeFileSync(`${folder}/${name}`, source);
-    writeFileSync(`${folder}/tsconfig.json`, JSON.stringify({ compilerOptions: { ...strict, ...options }, files: [name] }));
-    const compiled = run(process.execPath, [`${root}node_modules/typescript/bin/tsc`, "-p", folder]).then(() => "", (error: { stdout: string }) => error.stdout);
-    expect(await compiled).toBe("");
+    expect(await compile(`${root}node_modules/typescript/bin/tsc`, name, source, options)).toBe("");
+  });
+
+  // Before this one, typed arrays do not say what their buffer is.
+  const oldest = `${root}test/runtimes/node_modules/typescript-5.7/bin/tsc`;
+  test.skipIf(!existsSync(oldest)).each([
+    ["ES module", "consumer.mts", esm, { module: "nodenext", lib: libraries.newest }],
+    // The resolution that reads no `exports`.
+    ["what came before ES modules", "consumer-node10.ts", esm, { module: "commonjs", moduleResolution: "node10", lib: libraries.newest }],
+  ] as const)("%s, for TypeScript 5.7", { timeout: minute }, async (_, name, source, options) => {
+    expect(await compile(oldest, name, source, options)).toBe("");
   });
 });
 
@@ -246,6 +260,53 @@ test.each([
   const { errors, warnings, outputFiles } = await build({ stdin, bundle: true, format, platform: "browser", write: false, logLevel: "silent" });
   expect([...errors, ...warnings]).toEqual([]);
   expect(outputFiles[0]?.text.includes('new URL("./sparse-xent.simd.wasm", import.meta.url)')).toBe(hasFiles);
+});
+
+describe("bundled for a server", () => {
+  const source = (entry: string): string => `
+import { load } from "${entry}";
+const run = async () => {
+  const xent = await load({ threads: 2 });
+  const { loss } = await xent.crossEntropyAsync(new Float32Array(8), [0, 1], { shape: [2, 4] });
+  await xent.dispose();
+  return loss.toFixed(6);
+};
+run().then(console.log, (error) => console.log(error.code, error.message));
+`;
+  const bundlers: Readonly<Record<string, (input: string, output: string) => Promise<unknown>>> = {
+    esbuild: (input, output) => build({ entryPoints: [input], outfile: output, bundle: true, platform: "node", format: "cjs", logLevel: "error" }),
+    async webpack(input, output) {
+      const { default: webpack } = await import("webpack");
+      const compiler = webpack({ context: folder, mode: "production", target: "node", entry: input, output: { path: dirname(output), filename: basename(output) } });
+      await new Promise<void>((resolve, reject) => compiler.run((error, stats) => (error ?? stats?.hasErrors() ? reject(error ?? stats?.toString()) : resolve())));
+    },
+    async rollup(input, output) {
+      const [{ rollup }, { nodeResolve }] = await Promise.all([import("rollup"), import("@rollup/plugin-node-resolve")]);
+      const bundle = await rollup({ input, plugins: [nodeResolve()] });
+      await bundle.write({ file: output, format: "cjs" });
+      await bundle.close();
+    },
+    async vite(input, output) {
+      const { build } = await import("vite");
+      const rolldownOptions = { output: { entryFileNames: basename(output), format: "cjs" as const } };
+      await build({ configFile: false, root: folder, logLevel: "warn", ssr: { noExternal: true }, build: { ssr: input, outDir: dirname(output), emptyOutDir: false, rolldownOptions } });
+    },
+  };
+  const said = async (name: string, entry: keyof typeof entries): Promise<string> => {
+    const [input, output] = [`${folder}/server-${entry}.mjs`, `${folder}/server-${name}-${entry}/main.cjs`];
+    writeFileSync(input, source(entries[entry]));
+    await bundlers[name]?.(input, output);
+    const { stdout } = await run(process.execPath, [output], { cwd: folder, ...limits });
+    return stdout.trim();
+  };
+
+  test.each(Object.keys(bundlers))("by %s, the entry that is one file works", { timeout: minute }, async (name) => {
+    expect(await said(name, "inline")).toBe(losses[0]);
+  });
+
+  test("the other says what it lacks where it has no address", { timeout: minute }, async () => {
+    expect(await said("esbuild", "index")).toMatch(/^LOAD_FAILED .*could not be read: .*or import sparse-xent\/inline/);
+  });
 });
 
 test("the wasm files and the worker can be named as sub-paths", async () => {

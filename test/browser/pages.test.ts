@@ -124,7 +124,7 @@ const rows: readonly Row[] = [
     headers: isolated,
     files: wasmFiles({ status: 404, body: "no" }),
     options: { threads },
-    expect: /wasm could not be read: .*answered 404; expected beside the file that holds this code: copy it there, or pass its address as wasm/,
+    expect: /wasm could not be read: .*answered 404; expected beside the file that holds this code: copy it there, pass its address as wasm, or import sparse-xent\/inline/,
   },
   {
     name: "wasm that is a page",

@@ -8,7 +8,8 @@ const addresses = {
 };
 
 export const shipped: Shipped = {
-  read: (build, platform) => platform.read(addresses[build]()),
-  advice: "expected beside the file that holds this code: copy it there, or pass its address as wasm",
+  // Async, so that a bundle without an address of its own gives the same error as a missing file.
+  read: async (build, platform) => platform.read(addresses[build]()),
+  advice: "expected beside the file that holds this code: copy it there, pass its address as wasm, or import sparse-xent/inline, which holds it",
   isWhole: false,
 };

@@ -3,8 +3,8 @@
 use super::plan::{Fate, Kept};
 use super::rows::{Columns, Rules};
 use crate::element::{Element, GradElement};
-use crate::kernels::planes::{Grad, Line, PlainRows, Tile, WIDTH, labelled};
-use crate::objective::{RowResult, RowWeights};
+use crate::kernels::planes::{Grad, Line, PlainRows, Terms, Tile, WIDTH, labelled};
+use crate::objective::{Coefficients, RowResult, RowWeights};
 use crate::simd::Isa;
 
 /// Where a tile's logits come from and its gradient goes.
@@ -37,20 +37,11 @@ pub(super) struct TileRows {
     /// The label's place among the kept classes; negative for rows that are not computed.
     label: [i32; WIDTH],
     rows: PlainRows,
-    bias: Line,
-    /// Whether some bias matters.
-    biased: bool,
 }
 
 impl TileRows {
     pub(super) const fn new() -> Self {
-        Self {
-            kind: [Kind::Ignored; WIDTH],
-            label: [-1; WIDTH],
-            rows: PlainRows::new(),
-            bias: [0.0; WIDTH],
-            biased: false,
-        }
+        Self { kind: [Kind::Ignored; WIDTH], label: [-1; WIDTH], rows: PlainRows::new() }
     }
 }
 
@@ -67,32 +58,23 @@ impl Rules<'_> {
         scratch: &mut [f32],
     ) {
         let plan = self.plan;
-        let kept = plan.kept.as_ref();
-        let steady = self.prepare_steady(classes, state);
-        if !steady {
-            self.prepare(first_row, classes, state);
-        }
+        let steady = self.prepare_steady(classes, state) || self.prepare(first_row, classes, state);
         let mut tile = Tile::new::<I>(scratch, classes.len());
-        site.load::<I>(kept, &mut tile);
-        if !steady {
-            let missing = state.label.iter().take(tile.rows()).enumerate().filter(|(_, label)| **label < 0);
-            missing.for_each(|(row, _)| tile.blank(row));
-        }
-        let predictions = columns.predictions.is_some().then(|| tile.argmax());
-        tile.sweep::<I>(&state.label, self.scale, plan.moment(0));
+        site.load::<I>(plan.kept.as_ref(), &mut tile);
+        let mut predictions = columns.predictions.is_some().then_some([-1; WIDTH]);
+        tile.sweep::<I>(&state.label, self.scale, plan.moment(0), predictions.as_mut());
         if plan.objective.is_plain() {
             tile.plain_rows::<I>(self.scale, &mut state.rows);
         } else {
-            self.evaluate(first_row, classes, &tile, state);
+            self.evaluate::<I>(first_row, classes, &tile, state);
         }
         if !steady {
             self.settle(tile.rows(), state);
         }
         columns.put_all(&state.rows);
         if let (Some(slots), Some(predictions)) = (columns.predictions.as_deref_mut(), predictions) {
-            for (row, slot) in slots.iter_mut().enumerate() {
-                let position = predictions[row].filter(|_| state.label[row] >= 0);
-                *slot = position.map_or(-1, |position| plan.class_at(position));
+            for (slot, prediction) in slots.iter_mut().zip(predictions) {
+                *slot = usize::try_from(prediction).map_or(-1, |position| plan.class_at(position));
             }
         }
         if site.wants_gradient() {
@@ -109,7 +91,7 @@ impl Rules<'_> {
     ) {
         let (plan, rows) = (self.plan, &state.rows);
         let kept = plan.kept.as_ref();
-        let biases = state.biased.then_some(&state.bias);
+        let biases = plan.objective.needs_moment().then_some(&rows.bias);
         let weights = plan.smoothing_vector();
         if kept.is_none() && !self.accumulate && tile.rows() == WIDTH {
             let written = tile.grad::<I>(rows, biases, weights).is_some_and(|grad| {
@@ -127,7 +109,7 @@ impl Rules<'_> {
         // A row that has nothing to add is left as it is. The others of a label far ahead have a scale of 0, but a bias.
         let adds = self.accumulate.then(|| -> Line {
             let some =
-                |row: usize| [rows.scale[row], rows.target[row], state.bias[row]].iter().any(|x| *x != 0.0);
+                |row: usize| [rows.scale[row], rows.target[row], rows.bias[row]].iter().any(|x| *x != 0.0);
             core::array::from_fn(|row| f32::from(some(row)))
         });
         site.store::<I>(kept, tile.lines, adds.as_ref());
@@ -149,37 +131,49 @@ impl Rules<'_> {
         state.label = *classes;
         state.rows.weight = [f32::from_f64(weight); WIDTH];
         state.rows.step = [f32::from_f64(upstream * self.plan.objective.scale * weight); WIDTH];
-        state.bias = [0.0; WIDTH];
-        state.biased = false;
         true
     }
 
-    /// What each row is, and its weights.
-    fn prepare(&self, first_row: usize, classes: &[i32], state: &mut TileRows) {
-        *state = TileRows::new();
+    /// What each row is, and its weights. Whether all of a whole tile count.
+    fn prepare(&self, first_row: usize, classes: &[i32], state: &mut TileRows) -> bool {
+        let plan = self.plan;
+        let uniform = self.upstream.uniform();
+        let by_class = plan.smoothing_vector().is_some();
+        let rows = &mut state.rows;
+        let mut counting = 0;
+        state.kind = [Kind::Ignored; WIDTH];
+        state.label = [-1; WIDTH];
         for (row, class) in classes.iter().enumerate() {
-            let sample = self.plan.options.sample_weight.get(first_row + row);
-            let (kind, label) = match self.plan.fate(*class, sample) {
-                Fate::Ignored => continue,
-                Fate::Nan => (Kind::Nan, None),
-                Fate::Inactive(label) => (Kind::Inactive, self.looks_at_inactive().then_some(label)),
+            let sample = plan.options.sample_weight.get(first_row + row);
+            let (kind, label, weights) = match plan.fate(*class, sample) {
+                Fate::Ignored => (Kind::Ignored, None, RowWeights::NONE),
+                Fate::Nan => (Kind::Nan, None, RowWeights::NONE),
+                Fate::Inactive(label) => {
+                    (Kind::Inactive, self.looks_at_inactive().then_some(label), RowWeights::NONE)
+                }
                 Fate::Row(planned) => {
-                    let weight = planned.weights.row;
-                    let step = self.upstream.of(first_row + row) * self.plan.objective.scale * weight;
-                    state.rows.weight[row] = f32::from_f64(weight);
-                    state.rows.step[row] = f32::from_f64(step);
-                    (Kind::Row, Some(planned.label))
+                    counting += 1;
+                    (Kind::Row, Some(planned.label), planned.weights)
                 }
             };
+            let step = uniform.unwrap_or_else(|| self.upstream.of(first_row + row)) * plan.objective.scale;
+            rows.weight[row] = f32::from_f64(weights.row);
+            rows.step[row] = f32::from_f64(step * weights.row);
+            if by_class {
+                rows.sample[row] = f32::from_f64(weights.sample);
+                rows.sample_step[row] = f32::from_f64(step * weights.sample);
+                rows.spread[row] = f32::from_f64(weights.moment_total - weights.class);
+            }
             state.kind[row] = kind;
             state.label[row] = label.and_then(|label| i32::try_from(label).ok()).unwrap_or(-1);
         }
+        counting == WIDTH
     }
 
     /// What the rows that do not count come to.
     fn settle(&self, end: usize, state: &mut TileRows) {
         let rows = &mut state.rows;
-        for (row, kind) in state.kind.iter().take(end).enumerate() {
+        for (row, kind) in state.kind.iter().enumerate().take(end) {
             let gradient = match kind {
                 Kind::Row => continue,
                 Kind::Nan if !self.upstream.is_empty_zero() => f32::NAN,
@@ -190,37 +184,37 @@ impl Rules<'_> {
                 (rows.log_prob[row], rows.log_sum_exp[row]) = (f32::NAN, f32::NAN);
             }
             rows.loss[row] = if *kind == Kind::Nan { f32::NAN } else { 0.0 };
-            (rows.scale[row], rows.target[row], state.bias[row]) = (gradient, gradient, 0.0);
+            (rows.scale[row], rows.target[row], rows.bias[row]) = (gradient, gradient, 0.0);
         }
     }
 
-    /// The objective row by row, for options beyond weights.
-    fn evaluate(&self, first_row: usize, classes: &[i32], tile: &Tile<'_>, state: &mut TileRows) {
-        for (row, class) in classes.iter().enumerate() {
-            if state.label[row] < 0 {
+    /// The objective with options beyond weights: of all rows at once, and then row by row where that was not enough.
+    fn evaluate<I: Isa>(&self, first_row: usize, classes: &[i32], tile: &Tile<'_>, state: &mut TileRows) {
+        let plan = self.plan;
+        let unsettled = match Terms::new(&plan.objective, plan.smoothing_vector().is_some()) {
+            Some(terms) => tile.rows_with::<I>(self.scale, &terms, &mut state.rows),
+            None => state.rows.unsettle(),
+        };
+        if !unsettled {
+            return;
+        }
+        for row in (0..classes.len()).filter(|row| state.label[*row] >= 0) {
+            if state.rows.is_settled(row) {
                 continue;
             }
-            let sample = self.plan.options.sample_weight.get(first_row + row);
-            let (weights, upstream) = match self.plan.fate(*class, sample) {
+            let sample = plan.options.sample_weight.get(first_row + row);
+            let (weights, upstream) = match plan.fate(classes[row], sample) {
                 Fate::Row(planned) => (planned.weights, self.upstream.of(first_row + row)),
                 _ => (RowWeights::NONE, 0.0),
             };
-            let result = match tile.stats(row) {
-                Some(stats) => self.plan.objective.row(&stats, &weights, upstream),
+            let mut result = match tile.stats(row) {
+                Some(stats) => plan.objective.row(&stats, &weights, upstream),
                 None => RowResult::NAN,
             };
-            let rows = &mut state.rows;
-            rows.loss[row] = f32::from_f64(result.loss);
-            rows.log_prob[row] = f32::from_f64(result.log_prob);
-            rows.log_sum_exp[row] = f32::from_f64(result.log_sum_exp);
             if upstream == 0.0 {
-                continue;
+                result.gradient = Coefficients { scale: 0.0, bias: 0.0, target: Some(0.0) };
             }
-            let gradient = &result.gradient;
-            rows.scale[row] = f32::from_f64(gradient.scale);
-            rows.target[row] = f32::from_f64(gradient.target.unwrap_or(f64::NAN));
-            state.bias[row] = f32::from_f64(gradient.bias);
-            state.biased |= gradient.bias != 0.0;
+            state.rows.set(row, &result);
         }
     }
 }

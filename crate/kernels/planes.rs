@@ -15,14 +15,16 @@
 //!
 //! What this costs: a copy in, and strided runs of [`WIDTH`] floats of memory.
 mod grad;
+mod moment;
 mod plain;
+mod predict;
 mod wide;
 
 pub(crate) use grad::Grad;
-pub(crate) use plain::PlainRows;
+pub(crate) use plain::{PlainRows, Terms};
 
 use super::MomentOf;
-use crate::math::{Exp, FLOOR, Ln};
+use crate::math::Exp;
 use crate::objective::RowStats;
 use crate::simd::Isa;
 use wide::Wide;
@@ -89,55 +91,42 @@ impl<'a> Tile<'a> {
         self.shift.len()
     }
 
-    /// Empties a row that is not to be computed, so that it leaves no NaN behind.
-    pub(crate) fn blank(&mut self, row: usize) {
-        self.lines.iter_mut().for_each(|line| line[row] = 0.0);
-    }
-
-    /// The first of the largest logits of each row, before [`Tile::sweep`]; `None` where one is NaN.
-    pub(crate) fn argmax(&self) -> [Option<usize>; WIDTH] {
-        let mut best = [Some(0); WIDTH];
-        let mut most = [f32::NEG_INFINITY; WIDTH];
-        for (class, line) in self.lines.iter().enumerate() {
-            for ((x, most), best) in line.iter().zip(&mut most).zip(&mut best) {
-                if x.is_nan() {
-                    *best = None;
-                } else if *x > *most && best.is_some() {
-                    (*most, *best) = (*x, Some(class));
-                }
-            }
+    /// Empties the rows that are not to be computed, so that they leave no NaN behind. Whether there are some.
+    fn blank(&mut self, labels: &[i32; WIDTH]) -> bool {
+        let mut missing = false;
+        for (row, _) in labels.iter().enumerate().take(self.rows()).filter(|(_, label)| **label < 0) {
+            self.lines.iter_mut().for_each(|line| line[row] = 0.0);
+            missing = true;
         }
-        best
+        missing
     }
 
-    /// Gathers the statistics of the rows with these labels; a negative label is a row that is not to be computed. The
-    /// exponentials replace the logits.
-    pub(crate) fn sweep<I: Isa>(&mut self, labels: &[i32; WIDTH], scale: f32, moment: MomentOf<'_>) {
+    /// Gathers the statistics of the rows with these labels; a negative label is a row that is not to be computed, whose
+    /// lane may hold anything. The exponentials replace the logits.
+    pub(crate) fn sweep<I: Isa>(
+        &mut self,
+        labels: &[i32; WIDTH],
+        scale: f32,
+        moment: MomentOf<'_>,
+        predictions: Option<&mut [i32; WIDTH]>,
+    ) {
         let end = self.rows();
         self.label.fill(f32::NEG_INFINITY);
         for (row, label) in labelled(labels, end) {
             self.label[row] = core::mem::replace(&mut self.lines[label][row], f32::NEG_INFINITY);
         }
         self.observe::<I>();
+        if !self.all_sound && self.blank(labels) {
+            self.observe::<I>();
+        }
+        if let Some(predictions) = predictions {
+            self.predict::<I>(labels, predictions);
+        }
         self.moments::<I>(labels, scale, moment);
         match self.lines.len() {
             2 => self.pair::<I>(),
             _ if scale == 1.0 => self.exponentials::<I, false>(scale),
             _ => self.exponentials::<I, true>(scale),
-        }
-    }
-
-    fn moments<I: Isa>(&mut self, labels: &[i32; WIDTH], scale: f32, moment: MomentOf<'_>) {
-        if matches!(moment, MomentOf::Nothing) {
-            return self.moment.fill(0.0);
-        }
-        // A label that is as large as the shift adds nothing.
-        for (row, label) in labelled(labels, self.rows()) {
-            self.lines[label][row] = self.shift[row];
-        }
-        self.sweep_moment::<I>(scale, moment);
-        for (row, label) in labelled(labels, self.rows()) {
-            self.lines[label][row] = f32::NEG_INFINITY;
         }
     }
 
@@ -221,31 +210,6 @@ impl<'a> Tile<'a> {
         }
     }
 
-    fn sweep_moment<I: Isa>(&mut self, scale: f32, moment: MomentOf<'_>) {
-        let scale = I::splat(scale);
-        for ((lane, moments), shift) in
-            I::chunks_mut(self.moment).iter_mut().enumerate().zip(I::chunks(self.shift))
-        {
-            let shift = I::load(shift);
-            let mut wide = Wide::<I>::default();
-            for (block, lines) in self.lines.chunks(FLUSH).enumerate() {
-                let mut sum = I::splat(0.0);
-                for (class, line) in lines.iter().enumerate() {
-                    let weight = match moment {
-                        MomentOf::Weights(weights) => weights[block * FLUSH + class],
-                        _ => 1.0,
-                    };
-                    if weight != 0.0 {
-                        let d = I::mul(I::sub(I::load(&I::chunks(line)[lane]), shift), scale);
-                        sum = I::add(sum, I::mul(I::splat(weight), d));
-                    }
-                }
-                wide.add(sum);
-            }
-            I::store(moments, wide.total());
-        }
-    }
-
     fn is_sound(&self, row: usize) -> bool {
         self.sound[row].to_bits() != 0
     }
@@ -258,51 +222,6 @@ impl<'a> Tile<'a> {
             rest: f64::from(self.rest[row]),
             moment: f64::from(self.moment[row]),
         })
-    }
-
-    /// The plain objective (weights and logit scale, no other option) of all rows at once, as
-    /// [`Objective::row`](crate::objective::Objective::row) defines it.
-    pub(crate) fn plain_rows<I: Isa>(&self, scale: f32, rows: &mut PlainRows) {
-        let (scales, zero, one) = (I::splat(scale), I::splat(0.0), I::splat(1.0));
-        let (floor, most) = (I::splat(FLOOR), I::splat(f32::MAX));
-        let (exp, ln) = (Exp::<I>::new(), Ln::<I>::new());
-        let inputs = I::chunks(self.shift).iter().zip(I::chunks(self.label)).zip(I::chunks(self.rest));
-        let weights = I::chunks(&rows.weight).iter().zip(I::chunks(&rows.step));
-        let outputs = I::chunks_mut(&mut rows.loss).iter_mut().zip(I::chunks_mut(&mut rows.log_prob)).zip(
-            I::chunks_mut(&mut rows.log_sum_exp)
-                .iter_mut()
-                .zip(I::chunks_mut(&mut rows.scale).iter_mut().zip(I::chunks_mut(&mut rows.target))),
-        );
-        for ((((shift, label), rest), (weight, step)), ((loss, log_prob), (lse, (scale, target)))) in
-            inputs.zip(weights).zip(outputs)
-        {
-            let (shift, label, rest, step) = (I::load(shift), I::load(label), I::load(rest), I::load(step));
-            // What rounding takes from the difference would be the largest error of a confident row.
-            let difference = I::sub(label, shift);
-            let part = I::sub(difference, label);
-            let lost = I::sub(I::sub(label, I::sub(difference, part)), I::add(shift, part));
-            let lead = I::mul(difference, scales);
-            let trails = I::and_not(I::le(lead, zero), I::eq(rest, zero));
-            // exp(-|lead|): of the label relative to the largest other class where it trails, else the other way round.
-            let near = exp.exp(I::sub(zero, I::abs(lead)));
-            let lost = I::mul(I::and(lost, I::le(I::abs(lead), most)), scales);
-            let near = I::mul_add(near, I::select(trails, lost, I::sub(zero, lost)), near);
-            let near = I::and_not(near, I::le(near, floor));
-
-            let others = I::mul(rest, near);
-            let logarithm = ln.ln_1p(I::select(trails, I::add(I::sub(rest, one), near), others));
-            let value = I::sub(logarithm, I::and(lead, trails));
-            I::store(log_prob, I::sub(zero, value));
-            // A sum with +0 turns the -0 of a negative weight times an exact 0 into +0.
-            I::store(loss, I::add(I::mul(I::load(weight), value), zero));
-            I::store(lse, I::add(I::mul(I::select(trails, shift, label), scales), logarithm));
-            let inverse = I::div(one, I::select(trails, I::add(rest, near), I::add(one, others)));
-            I::store(scale, I::mul(step, I::mul(I::select(trails, one, near), inverse)));
-            I::store(target, I::sub(zero, I::mul(step, I::mul(I::select(trails, rest, others), inverse))));
-        }
-        if !self.all_sound {
-            (0..self.rows()).filter(|row| !self.is_sound(*row)).for_each(|row| rows.set_nan(row));
-        }
     }
 
     /// How the exponentials become the gradient, where that is simple: every scale is a number, and so is every

@@ -14,7 +14,7 @@ const engineOnly = process.env["SPARSE_XENT_TESTS"] === "engine";
 const flagged = runsOf(process.execPath, process.versions.node).filter(({ flags }) => flags.length > 0);
 
 // Not about the engine (the artifacts, the package, the sources, the command line), or starting every Node by themselves.
-const once = ["test/{artifact,bench,packed,page,peers,layers,recipes,coming-from,faults,lifecycle}.test.ts", "test/cli/**"];
+const once = ["test/{artifact,bench,packed,page,page-models,peers,layers,recipes,coming-from,faults,lifecycle}.test.ts", "test/cli/**"];
 const never = ["**/node_modules/**", "test/browser/**"];
 // Nothing of Node is imported there.
 const inBrowsers = [

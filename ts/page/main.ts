@@ -35,13 +35,26 @@ async function start<T>(title: string, card: () => T | Promise<T>): Promise<T | 
   }
 }
 
+/** Escape closes what explains, and the focus goes back to what opened it. */
+function closeByEscape(): void {
+  document.addEventListener("keydown", ({ key }) => {
+    const open = key === "Escape" ? document.querySelector<HTMLDetailsElement>("details[open]") : null;
+    if (open === null) return;
+    open.open = false;
+    open.querySelector("summary")?.focus();
+  });
+}
+
 async function main(): Promise<void> {
+  closeByEscape();
   const xent = await load();
   showHost(xent.info);
-  const learning = start("Watch it learn", () => learn(xent));
-  void start("Segmentation", () => segmentation(xent));
+  const others = [start("Watch it learn", () => learn(xent)), start("Segmentation", () => segmentation(xent))];
   void start("Token surprise", surprise);
-  void start("Speed", () => speed({ alone: async () => (await learning)?.pause() }));
+  const alone = async (): Promise<void> => {
+    for (const other of others) (await other)?.pause();
+  };
+  void start("Speed", () => speed({ alone }));
 }
 
 main().catch((error: unknown) => fail("The engine could not be loaded", error));

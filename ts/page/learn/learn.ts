@@ -13,7 +13,7 @@ const batch = 64;
 const heldOut = 360;
 const rate = 0.05;
 const stepsAFrame = 2;
-/** Then it pauses by itself: a page that is looked at need not compute for ever. */
+/** Then it pauses by itself: a page that nobody looks at need not compute for ever. */
 const mostSteps = 3000;
 const hardestShown = 10;
 
@@ -30,11 +30,7 @@ interface Look {
   readonly recall: readonly number[];
 }
 
-export interface LearnCard {
-  pause(): void;
-}
-
-export async function learn(xent: Engine): Promise<LearnCard> {
+export async function learn(xent: Engine): Promise<{ pause(): void }> {
   const all = await digits(generator(7));
   const rows = all.labels.length;
   const part = (from: number, to: number): Digits => ({ images: all.images.slice(from * pixels, to * pixels), labels: all.labels.slice(from, to) });
@@ -124,12 +120,13 @@ export async function learn(xent: Engine): Promise<LearnCard> {
   }
 
   async function steps(): Promise<void> {
+    const last = step + mostSteps;
     while (running) {
       for (let i = 0; i < stepsAFrame && running; i += 1) {
         await oneStep();
         if (step % pauseBetweenLooks(step) === 0) await takeLook();
       }
-      if (step >= mostSteps) setRunning(false);
+      if (step >= last) setRunning(false);
       await new Promise(requestAnimationFrame);
     }
   }

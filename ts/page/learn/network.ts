@@ -28,6 +28,11 @@ export class Network {
     this.#second = layer(hidden, outputs, random);
   }
 
+  /** What it learns: weights and biases of both layers, where they lie. */
+  get parameters(): readonly Float32Array[] {
+    return [this.#first, this.#second].flatMap(({ weights, biases }) => [weights, biases]);
+  }
+
   /** Writes the logits of `rows` inputs. */
   forward(inputs: Numbers, rows: number, logits: Numbers): void {
     const units = this.#first.outputs;

@@ -12,7 +12,7 @@ const rate = 0.4;
 
 const heats = Array.from({ length: 256 }, (_, i) => heat(i / 255));
 
-export function segmentation(xent: Engine): void {
+export function segmentation(xent: Engine): { pause(): void } {
   const shape = [height, width] as const;
   const labels = xent.tensor("u8", shape);
   const logits = xent.tensor("f32", [...shape, classes]);
@@ -194,12 +194,13 @@ export function segmentation(xent: Engine): void {
     event.preventDefault();
   });
 
-  learnButton.addEventListener("click", () => {
-    learning = !learning;
+  function setLearning(to: boolean): void {
+    learning = to;
     learnButton.setAttribute("aria-pressed", String(learning));
     learnButton.textContent = learning ? "Learning…" : "Learn";
     compute();
-  });
+  }
+  learnButton.addEventListener("click", () => setLearning(!learning));
   const look = (): void => compute(() => predict(drawn, logits.view, random));
   element("segmentation-look", HTMLButtonElement).addEventListener("click", look);
   function reset(): void {
@@ -211,6 +212,7 @@ export function segmentation(xent: Engine): void {
   }
   element("segmentation-reset", HTMLButtonElement).addEventListener("click", reset);
   reset();
+  return { pause: () => setLearning(false) };
 }
 
 /** Ignored pixels look like nothing else: stripes. */

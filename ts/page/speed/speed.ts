@@ -56,7 +56,7 @@ export function speed({ alone }: { alone: () => Promise<void> }): void {
     );
   });
   const head = element("speed-table", HTMLTableElement).tHead as HTMLTableSectionElement;
-  const titles = ["rows × classes", "one thread", "all threads", "JavaScript loop", "TensorFlow.js, one thread"];
+  const titles = ["rows × classes", "one thread", "all threads", "JavaScript loop", "TF.js, one thread"];
   head.append(made("tr"));
   size.addEventListener("change", () => showShapes(body, Number(size.value)));
   showShapes(body, Number(size.value));
@@ -77,13 +77,15 @@ function showLine(body: HTMLTableSectionElement, { shape, rows, classes, why, ou
   const name = `${rows.toLocaleString("en")} × ${classes.toLocaleString("en")}`;
   const row = made("tr");
   row.dataset["shape"] = shape;
+  const fastest = Math.min(...outcomes.map(({ nsPerLogit = Infinity }) => nsPerLogit));
   const loop = outcomes.find(({ what }) => what === "plain loop");
   const mine = outcomes.filter(({ what }) => what === "loss+grad");
   const cell = (outcome: Line["outcomes"][number] | undefined, compare: boolean): HTMLTableCellElement => {
     if (outcome === undefined) return made("td", "–");
     if (outcome.wrong !== undefined) return made("td", "FAIL", { title: outcome.wrong, className: "bad" });
     const { nsPerLogit = Number.NaN, best = Number.NaN } = outcome;
-    const cell = made("td", (1 / nsPerLogit).toPrecision(2));
+    const cell = made("td", (1 / nsPerLogit).toPrecision(2), { className: "figure" });
+    cell.style.setProperty("--share", `${(100 * fastest) / nsPerLogit}%`);
     if (compare && loop?.best !== undefined) cell.append(" ", made("small", `(${(loop.best / best).toPrecision(2)}×)`));
     return cell;
   };

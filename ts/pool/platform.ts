@@ -27,6 +27,8 @@ export interface Platform {
   readonly whyNoWorkers: string | undefined;
   /** The bytes at a URL. */
   read(url: URL): Promise<BufferSource>;
+  /** What gzip has packed. */
+  unpack(packed: Uint8Array<ArrayBuffer>): Promise<BufferSource>;
   /** Starts a worker from the bundled text, or from a URL of the shipped file. It keeps the process running at first. */
   startWorker(text: string, url: string | URL | undefined, boot: Boot, events: WorkerEvents): PoolWorker;
   /** What to look at when no worker starts. */

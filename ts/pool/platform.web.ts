@@ -20,6 +20,8 @@ export function webPlatform(): Platform {
 
     read: async (url) => bytesOf(await fetch(url)),
 
+    unpack: (packed) => new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer(),
+
     workerAdvice: (url) =>
       url === undefined
         ? "if the content security policy refuses workers from blob: and data: addresses, serve worker.js of this package and pass its address as workerUrl"

@@ -6,10 +6,12 @@ import type { Shipped } from "./platform.js";
 const texts = { relaxed, simd };
 
 export const shipped: Shipped = {
-  async read(build) {
-    const packed = Uint8Array.from(atob(texts[build]), (character) => character.charCodeAt(0));
-    return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+  async read(build, platform) {
+    const characters = atob(texts[build]);
+    const packed = new Uint8Array(characters.length);
+    for (let index = 0; index < packed.length; index++) packed[index] = characters.charCodeAt(index);
+    return platform.unpack(packed);
   },
-  advice: "it is unpacked by DecompressionStream: where that is missing, pass the bytes or the address of the file as wasm",
+  advice: "browsers unpack it with DecompressionStream: where that is missing, pass the bytes or the address of the file as wasm",
   isWhole: true,
 };

@@ -16,7 +16,7 @@ use crate::simd::Isa;
 use core::ops::Range;
 
 /// Logits of a unit of work: tens of microseconds, and far below the ten milliseconds that the executor allows.
-const UNIT_ELEMENTS: usize = 1 << 16;
+pub(super) const UNIT_ELEMENTS: usize = 1 << 16;
 
 /// What a row gives beside its gradient.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 
 use super::deliver::scatter;
 use super::plan::Kept;
-use super::rows::{Columns, Rules, Scratch};
+use super::rows::{Columns, Rules, Scratch, UNIT_ELEMENTS};
 use super::tile::{Site, TileRows};
 use super::{Access, Call, Results, zeros};
 use crate::Error;
@@ -11,18 +11,19 @@ use crate::element::{Element, GradElement};
 use crate::kernels::planes::{self, Grad, Line, Tile, WIDTH};
 use crate::parallel::{PerWorker, Planes, Strided};
 use crate::simd::Isa;
+use core::ops::Range;
 
 /// The planes of one tile: its logits, and where the gradient goes.
 struct PlaneSite<'a, 'p, E, G> {
     /// All logits, where they are not replaced.
     logits: &'a [E],
-    /// Index of the tile's first row in its first plane.
+    /// Index of the unit's first row in its first plane.
     first: usize,
     inner: usize,
     /// Classes, kept or not.
     classes: usize,
-    /// Rows of the tile.
-    width: usize,
+    /// The tile's rows among those of the unit.
+    rows: Range<usize>,
     grad: Option<Planes<'p, G>>,
     in_place: Option<Planes<'p, E>>,
 }
@@ -30,8 +31,8 @@ struct PlaneSite<'a, 'p, E, G> {
 impl<E: Element, G: GradElement<E>> PlaneSite<'_, '_, E, G> {
     fn read(&self, class: usize) -> &[E] {
         match &self.in_place {
-            Some(planes) => planes.read(class),
-            None => &self.logits[self.first + class * self.inner..][..self.width],
+            Some(planes) => &planes.read(class)[self.rows.clone()],
+            None => &self.logits[self.first + class * self.inner..][self.rows.clone()],
         }
     }
 }
@@ -39,9 +40,10 @@ impl<E: Element, G: GradElement<E>> PlaneSite<'_, '_, E, G> {
 impl<E: Element, G: GradElement<E>> PlaneSite<'_, '_, E, G> {
     /// The gradient's plane of a class, where it is in single precision.
     fn single(&mut self, class: usize) -> Option<&mut [f32]> {
+        let rows = self.rows.clone();
         match (&mut self.grad, &mut self.in_place) {
-            (Some(planes), _) => G::as_f32_mut(planes.plane(class)),
-            (None, Some(planes)) => E::as_f32_mut(planes.plane(class)),
+            (Some(planes), _) => G::as_f32_mut(&mut planes.plane(class)[rows]),
+            (None, Some(planes)) => E::as_f32_mut(&mut planes.plane(class)[rows]),
             (None, None) => None,
         }
     }
@@ -55,7 +57,7 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for PlaneSite<'_, '_, E, G> {
     fn load<I: Isa>(&self, kept: Option<&Kept>, tile: &mut Tile<'_>) {
         for (position, line) in tile.lines.iter_mut().enumerate() {
             let class = kept.map_or(position, |kept| kept.classes[position] as usize);
-            E::widen(self.read(class), &mut line[..self.width]);
+            E::widen(self.read(class), &mut line[..self.rows.len()]);
         }
     }
 
@@ -79,18 +81,20 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for PlaneSite<'_, '_, E, G> {
     fn store<I: Isa>(&mut self, kept: Option<&Kept>, lines: &[Line], adds: Option<&Line>) {
         for class in 0..self.classes {
             let position = kept.map_or(Some(class), |kept| kept.position(class));
-            let line = position.map(|position| &lines[position][..self.width]);
+            let (rows, width) = (self.rows.clone(), self.rows.len());
+            let line = position.map(|position| &lines[position][..width]);
             if let Some(planes) = &mut self.in_place {
+                let plane = &mut planes.plane(class)[rows.clone()];
                 match line {
-                    Some(line) => E::narrow(line, planes.plane(class)),
-                    None => planes.plane(class).fill(E::default()),
+                    Some(line) => E::narrow(line, plane),
+                    None => plane.fill(E::default()),
                 }
             }
             let Some(planes) = &mut self.grad else { continue };
-            let plane = planes.plane(class);
+            let plane = &mut planes.plane(class)[rows];
             match (line, adds) {
                 (Some(line), Some(adds)) => {
-                    for row in (0..self.width).filter(|row| adds[*row] != 0.0) {
+                    for row in (0..width).filter(|row| adds[*row] != 0.0) {
                         scatter(&line[row..=row], None, &mut plane[row..=row], true);
                     }
                 }
@@ -111,8 +115,10 @@ impl Call<'_> {
         let rules = Rules::new(self, results);
         let shape = self.plan.shape;
         let (classes, inner) = (shape.classes(), shape.inner());
-        let tiles = Strided::<E>::tiles(inner, WIDTH);
-        let units = shape.outer() * tiles;
+        // Tiles of one outer position that a unit takes one after the other.
+        let span = WIDTH * (UNIT_ELEMENTS / (classes * WIDTH)).clamp(1, inner.div_ceil(WIDTH));
+        let spans = Strided::<E>::tiles(inner, span);
+        let units = shape.outer() * spans;
         let workers = self.executor.workers(units);
         let by_tile = self.plan.fits_tiles::<E>();
         let column = if by_tile { 0 } else { classes };
@@ -122,15 +128,15 @@ impl Call<'_> {
         let (mut from, mut to) = (zeros::<E>(column * workers)?, zeros::<G>(column * workers)?);
         let (logits, grad, in_place) = match access {
             Access::Loss(x) => (x, None, None),
-            Access::Apart(x, grad) => (x, Some(Strided::new(grad, classes, inner, WIDTH)), None),
-            Access::InPlace(x) => (&[][..], None, Some(Strided::new(x, classes, inner, WIDTH))),
+            Access::Apart(x, grad) => (x, Some(Strided::new(grad, classes, inner, span)), None),
+            Access::InPlace(x) => (&[][..], None, Some(Strided::new(x, classes, inner, span))),
         };
         let outputs = (
             (grad, in_place),
-            Strided::new(results.losses, 1, inner, WIDTH),
-            results.log_sum_exp.as_deref_mut().map(|slice| Strided::new(slice, 1, inner, WIDTH)),
-            results.target_log_prob.as_deref_mut().map(|slice| Strided::new(slice, 1, inner, WIDTH)),
-            results.predictions.as_deref_mut().map(|slice| Strided::new(slice, 1, inner, WIDTH)),
+            Strided::new(results.losses, 1, inner, span),
+            results.log_sum_exp.as_deref_mut().map(|slice| Strided::new(slice, 1, inner, span)),
+            results.target_log_prob.as_deref_mut().map(|slice| Strided::new(slice, 1, inner, span)),
+            results.predictions.as_deref_mut().map(|slice| Strided::new(slice, 1, inner, span)),
             (PerWorker::new(&mut singles, single), PerWorker::new(&mut doubles, double)),
             (PerWorker::new(&mut from, column), PerWorker::new(&mut to, column)),
         );
@@ -138,7 +144,7 @@ impl Call<'_> {
             let ((grad, in_place), mut losses, log_sum_exp, log_probs, predictions, scratch, (from, to)) =
                 parts;
             let (mut log_sum_exp, mut log_probs, mut predictions) = (log_sum_exp, log_probs, predictions);
-            let (outer, start) = (unit / tiles, unit % tiles * WIDTH);
+            let (outer, start) = (unit / spans, unit % spans * span);
             let first = outer * classes * inner + start;
             let mut columns = Columns {
                 losses: losses.plane(0),
@@ -146,23 +152,25 @@ impl Call<'_> {
                 log_probs: log_probs.as_mut().map(|planes| planes.plane(0)),
                 predictions: predictions.as_mut().map(|planes| planes.plane(0)),
             };
-            let width = columns.losses.len();
-            let mut site = PlaneSite { logits, first, inner, classes, width, grad, in_place };
-            let first_row = outer * inner + start;
-            let labels = &self.scan.classes[first_row..][..width];
-            if by_tile {
-                let mut state = TileRows::new();
-                rules.tile::<I, E, G, _>(first_row, labels, &mut site, &mut columns, &mut state, scratch.0);
-            } else {
-                let mut scratch = Scratch { single: scratch.0, double: scratch.1 };
-                rules.columns::<I, E, G>(
-                    first_row,
-                    labels,
-                    &mut site,
-                    &mut columns,
-                    (from, to),
-                    &mut scratch,
-                );
+            let end = columns.losses.len();
+            let mut site = PlaneSite { logits, first, inner, classes, rows: 0..0, grad, in_place };
+            let mut state = TileRows::new();
+            let mut scratch = Scratch { single: scratch.0, double: scratch.1 };
+            for tile in (0..end).step_by(WIDTH) {
+                let rows = tile..end.min(tile + WIDTH);
+                site.rows = rows.clone();
+                let first_row = outer * inner + start + tile;
+                let labels = &self.scan.classes[first_row..][..rows.len()];
+                let mut columns = columns.rows(rows);
+                let columns = &mut columns;
+                if by_tile {
+                    rules.tile::<I, E, G, _>(
+                        first_row, labels, &mut site, columns, &mut state, scratch.single,
+                    );
+                } else {
+                    let row = (&mut *from, &mut *to);
+                    rules.columns::<I, E, G>(first_row, labels, &mut site, columns, row, &mut scratch);
+                }
             }
         })?;
         Ok(())
@@ -186,7 +194,7 @@ impl Rules<'_> {
             }
             if let Some(grad) = &site.grad {
                 for (class, slot) in to.iter_mut().enumerate() {
-                    *slot = grad.read(class)[row];
+                    *slot = grad.read(class)[site.rows.start + row];
                 }
             }
             let access = match (&site.grad, &site.in_place) {
@@ -198,12 +206,12 @@ impl Rules<'_> {
             columns.put(row, &values);
             if let Some(grad) = &mut site.grad {
                 for (class, value) in to.iter().enumerate() {
-                    grad.plane(class)[row] = *value;
+                    grad.plane(class)[site.rows.start + row] = *value;
                 }
             }
             if let Some(x) = &mut site.in_place {
                 for (class, value) in from.iter().enumerate() {
-                    x.plane(class)[row] = *value;
+                    x.plane(class)[site.rows.start + row] = *value;
                 }
             }
         }

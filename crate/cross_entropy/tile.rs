@@ -3,7 +3,7 @@
 use super::plan::{Fate, Kept};
 use super::rows::{Columns, Rules};
 use crate::element::{Element, GradElement};
-use crate::kernels::planes::{Grad, Line, PlainRows, Terms, Tile, WIDTH, labelled};
+use crate::kernels::planes::{Grad, Line, PlainRows, Terms, Tile, WIDTH, WantedRows, labelled};
 use crate::objective::{Coefficients, RowResult, RowWeights};
 use crate::simd::Isa;
 
@@ -64,7 +64,11 @@ impl Rules<'_> {
         let mut predictions = columns.predictions.is_some().then_some([-1; WIDTH]);
         tile.sweep::<I>(&state.label, self.scale, plan.moment(0), predictions.as_mut());
         if plan.objective.is_plain() {
-            tile.plain_rows::<I>(self.scale, &mut state.rows);
+            let wanted = WantedRows {
+                logarithms: columns.log_sum_exp.is_some() || columns.log_probs.is_some(),
+                gradient: site.wants_gradient(),
+            };
+            tile.plain_rows::<I>(self.scale, wanted, &mut state.rows);
         } else {
             self.evaluate::<I>(first_row, classes, &tile, state);
         }
@@ -117,6 +121,7 @@ impl Rules<'_> {
 
     /// What each row is and its weights, where all rows are alike: a whole tile of rows that count, each with the same
     /// weight and the same upstream. Whether it is so.
+    #[inline(never)] // as the others below: once for all dtypes and layouts
     fn prepare_steady(&self, classes: &[i32], state: &mut TileRows) -> bool {
         let (Some(weight), Some(upstream), None) =
             (self.plan.uniform_weight(), self.upstream.uniform(), &self.plan.kept)
@@ -135,6 +140,7 @@ impl Rules<'_> {
     }
 
     /// What each row is, and its weights. Whether all of a whole tile count.
+    #[inline(never)]
     fn prepare(&self, first_row: usize, classes: &[i32], state: &mut TileRows) -> bool {
         let plan = self.plan;
         let uniform = self.upstream.uniform();
@@ -171,6 +177,7 @@ impl Rules<'_> {
     }
 
     /// What the rows that do not count come to.
+    #[inline(never)]
     fn settle(&self, end: usize, state: &mut TileRows) {
         let rows = &mut state.rows;
         for (row, kind) in state.kind.iter().enumerate().take(end) {
@@ -189,6 +196,7 @@ impl Rules<'_> {
     }
 
     /// The objective with options beyond weights: of all rows at once, and then row by row where that was not enough.
+    #[inline(never)]
     fn evaluate<I: Isa>(&self, first_row: usize, classes: &[i32], tile: &Tile<'_>, state: &mut TileRows) {
         let plan = self.plan;
         let unsettled = match Terms::new(&plan.objective, plan.smoothing_vector().is_some()) {

@@ -9,8 +9,9 @@
 //!  3. The label's logit is taken out, and -inf put in its place, before anything else is looked at: the maximum and the sum
 //!     are those of the other classes without a comparison in a loop.
 //!  4. A vector of rows goes down all classes before the next one: shift and sum stay in registers.
-//!  5. A NaN is looked for on the way to the maximum, where the processor waits for memory, and not among the exponentials.
-//!     The largest magnitude is kept for each row, so that a NaN row does not touch its neighbours.
+//!  5. A NaN is looked for on the way to the maximum, and not among the exponentials: the sum of a row's logits is NaN if one
+//!     of them is. It is NaN too where finite logits overflow it and -inf follows, so such a row is looked at again, by
+//!     magnitude. Both are kept for each row, so that a NaN row does not touch its neighbours.
 //!  6. The gradient goes from the exponentials to its memory in one sweep (see [`Grad`]), and the label's element after it.
 //!
 //! What this costs: a copy in, and strided runs of [`WIDTH`] floats of memory.
@@ -21,7 +22,7 @@ mod predict;
 mod wide;
 
 pub(crate) use grad::Grad;
-pub(crate) use plain::{PlainRows, Terms};
+pub(crate) use plain::{PlainRows, Terms, WantedRows};
 
 use super::MomentOf;
 use crate::math::Exp;
@@ -103,6 +104,7 @@ impl<'a> Tile<'a> {
 
     /// Gathers the statistics of the rows with these labels; a negative label is a row that is not to be computed, whose
     /// lane may hold anything. The exponentials replace the logits.
+    #[inline(never)] // once for all dtypes and layouts: a twentieth of a wasm file
     pub(crate) fn sweep<I: Isa>(
         &mut self,
         labels: &[i32; WIDTH],
@@ -133,7 +135,6 @@ impl<'a> Tile<'a> {
     /// Finds the largest logit of the other classes, and whether all logits are what a loss can be computed from.
     fn observe<I: Isa>(&mut self) {
         let (zero, most, least) = (I::splat(0.0), I::splat(f32::MAX), I::splat(f32::NEG_INFINITY));
-        let infinite = I::splat(f32::INFINITY);
         let mut all = I::eq(zero, zero);
         let shifts = I::chunks_mut(self.shift).chunks_exact_mut(SIDE);
         let kept = shifts.zip(I::chunks_mut(self.sound).chunks_exact_mut(SIDE));
@@ -141,21 +142,23 @@ impl<'a> Tile<'a> {
             kept.zip(I::chunks(self.label).chunks_exact(SIDE)).enumerate()
         {
             let mut largest = [least; SIDE];
-            let mut magnitude = [zero; SIDE];
+            let mut sum = [zero; SIDE];
             for line in &*self.lines {
                 let x = &I::chunks(line)[SIDE * group..][..SIDE];
                 for side in 0..SIDE {
                     let x = I::load(&x[side]);
                     largest[side] = I::pmax(largest[side], x);
-                    magnitude[side] = I::max_bits(magnitude[side], I::abs(x));
+                    sum[side] = I::add(sum[side], x);
                 }
             }
             for side in 0..SIDE {
                 let label = I::load(&labels[side]);
                 let alone = I::eq(largest[side], least);
-                // The magnitude of a NaN is more than infinity's as bits, and not less or equal as a number.
-                let sound = I::and(I::le(magnitude[side], infinite), I::le(largest[side], most));
-                let sound = I::and(sound, I::le(label, most));
+                let mut sound = I::and(I::le(largest[side], most), I::le(label, most));
+                let number = I::eq(sum[side], sum[side]);
+                if I::any(I::and_not(I::eq(zero, zero), number)) {
+                    sound = I::and(sound, numbers::<I>(self.lines, SIDE * group + side));
+                }
                 let sound = I::and_not(sound, I::and(alone, I::eq(label, least)));
                 all = I::and(all, sound);
                 I::store(&mut sounds[side], sound);
@@ -245,6 +248,7 @@ impl<'a> Tile<'a> {
     /// Turns the exponentials into the gradient, `scale e + bias` (times the class's entry of `weights`), row by row. A
     /// scale of 0 gives the bias alone, even of a row with NaN; a scale of NaN gives the one canonical NaN, since which NaN
     /// a product of two is depends on the engine's mood.
+    #[inline(never)]
     pub(crate) fn write_grad<I: Isa>(
         &mut self,
         rows: &PlainRows,
@@ -273,6 +277,13 @@ impl<'a> Tile<'a> {
 pub(crate) fn labelled(labels: &[i32; WIDTH], end: usize) -> impl Iterator<Item = (usize, usize)> {
     let labels = labels.iter().take(end).enumerate();
     labels.filter_map(|(row, label)| usize::try_from(*label).ok().map(|label| (row, label)))
+}
+
+/// Which rows of a vector have no NaN: the magnitude of one is more than infinity's as bits, and not less or equal as a number.
+#[inline(never)]
+fn numbers<I: Isa>(lines: &[Line], lane: usize) -> I::V {
+    let magnitudes = lines.iter().map(|line| I::abs(I::load(&I::chunks(line)[lane])));
+    I::le(magnitudes.fold(I::splat(0.0), I::max_bits), I::splat(f32::INFINITY))
 }
 
 /// Whether a line has neither NaN nor infinity.

@@ -11,6 +11,15 @@ use crate::math::{Exp, FLOOR, Ln};
 use crate::objective::{Objective, RowResult};
 use crate::simd::Isa;
 
+/// What is wanted of the rows of a tile beside their losses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WantedRows {
+    /// The logarithms: of the label's probability, and of the sum of the exponentials.
+    pub(crate) logarithms: bool,
+    /// What the gradient is made with.
+    pub(crate) gradient: bool,
+}
+
 /// The rows of a tile: what they are given, and what they come to.
 #[derive(Debug)]
 pub(crate) struct PlainRows {
@@ -179,23 +188,27 @@ impl<I: Isa> Share<I> {
 }
 
 impl Tile<'_> {
-    /// The plain objective: weights and logit scale, no other option.
-    pub(crate) fn plain_rows<I: Isa>(&self, scale: f32, rows: &mut PlainRows) {
+    /// The plain objective: weights and logit scale, no other option. Always the losses, and the rest as far as it is wanted.
+    pub(crate) fn plain_rows<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
         let (scale, zero, one) = (I::splat(scale), I::splat(0.0), I::splat(1.0));
         let functions = (Exp::<I>::new(), Ln::<I>::new());
         for lane in 0..self.rows() / I::LANES {
             let at = |line: &[f32]| I::load(&I::chunks(line)[lane]);
             let share = Share::<I>::new(&functions, scale, at(self.shift), at(self.label), at(self.rest));
-            let (weight, step) = (at(&rows.weight), at(&rows.step));
-            let factor = I::mul(I::select(share.trails, one, share.near), share.inverse);
-            let target = I::sub(zero, I::mul(step, I::mul(share.others, share.inverse)));
             let put = |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[lane], v);
-            put(&mut rows.log_prob, I::sub(zero, share.nll));
             // A sum with +0 turns the -0 of a negative weight times an exact 0 into +0.
-            put(&mut rows.loss, I::add(I::mul(weight, share.nll), zero));
-            put(&mut rows.log_sum_exp, share.log_sum_exp);
-            put(&mut rows.scale, I::mul(step, factor));
-            put(&mut rows.target, target);
+            let loss = I::add(I::mul(at(&rows.weight), share.nll), zero);
+            put(&mut rows.loss, loss);
+            if wanted.logarithms {
+                put(&mut rows.log_prob, I::sub(zero, share.nll));
+                put(&mut rows.log_sum_exp, share.log_sum_exp);
+            }
+            if wanted.gradient {
+                let step = at(&rows.step);
+                let factor = I::mul(I::select(share.trails, one, share.near), share.inverse);
+                put(&mut rows.scale, I::mul(step, factor));
+                put(&mut rows.target, I::sub(zero, I::mul(step, I::mul(share.others, share.inverse))));
+            }
         }
         if !self.all_sound {
             (0..self.rows()).filter(|row| !self.is_sound(*row)).for_each(|row| rows.set_nan(row));

@@ -124,7 +124,7 @@ describe("size", () => {
     const table = sizeTable(measured);
     const scaled = (factor: number) => measured.map((each) => ({ ...each, gzip: each.gzip * factor }));
     expect(isCurrent(table, scaled(1.02))).toBe(true);
-    for (const factor of [0.95, 1.05]) expect(isCurrent(table, scaled(factor))).toBe(false);
+    for (const factor of [0.93, 1.07]) expect(isCurrent(table, scaled(factor))).toBe(false);
     expect(isCurrent(table.split("\n").slice(0, -1).join("\n"), measured)).toBe(false);
     expect(isCurrent("", measured)).toBe(false);
   });

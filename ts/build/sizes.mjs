@@ -68,7 +68,7 @@ export function sizeTable(measured) {
 }
 
 /** A README may lag behind by this share of a size: not every commit that changes a kernel is one about sizes. */
-const lag = 0.03;
+const lag = 0.05;
 
 /** @param {string} table @param {ReturnType<typeof sizes>} measured @returns {boolean} whether a table is still near enough to what was measured */
 export function isCurrent(table, measured) {

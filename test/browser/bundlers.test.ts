@@ -1,6 +1,6 @@
 // The packed package, installed by an application and built by the bundlers people use, works on an isolated page with all threads: its wasm is found, its
 // workers start, a lost one is an error, and none is left after disposal. Runs in Node, once for each browser that is here.
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import type { EngineInfo } from "sparse-xent";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { consumer, type Consumer } from "../package.ts";
@@ -19,8 +19,10 @@ interface Report {
   readonly running: number;
 }
 
-const main = (entry: string): string => `
+/** The application: what else it imports, and what it loads the engine with. */
+const main = (entry: string, options = "threads: 3", imports = ""): string => `
 import { load } from "${entry}";
+${imports}
 let started = 0;
 const running = new Set();
 globalThis.Worker = class extends Worker {
@@ -37,12 +39,12 @@ globalThis.Worker = class extends Worker {
 const codeOf = (promise) => promise.then(() => "answered", (error) => error.code ?? String(error));
 const logits = new Float32Array(8);
 const call = [logits, [0, 1], { shape: [2, 4] }];
-const xent = await load({ threads: 3 });
+const xent = await load({ ${options} });
 const losses = [xent.crossEntropy(...call).loss, (await xent.crossEntropyAsync(...call)).loss];
 const { info } = xent;
 const codes = [await codeOf(xent[Symbol.for("sparse-xent.injectFault")](1, "async")), await codeOf(xent.crossEntropyAsync(...call))];
 await xent.dispose();
-const other = await load({ threads: 3 });
+const other = await load({ ${options} });
 losses.push((await other.crossEntropyAsync(...call)).loss);
 const big = other.tensor("f32", [256, 8192]);
 const pending = codeOf(other.crossEntropyAsync(big, new Int32Array(256), { grad: big }));
@@ -61,10 +63,10 @@ function copyWasm(out: string): void {
   for (const name of ["simd", "relaxed"]) cpSync(`${given.installed}/dist/sparse-xent.${name}.wasm`, `${out}/sparse-xent.${name}.wasm`);
 }
 
-async function webpacked(out: string, isModule: boolean): Promise<void> {
+async function webpacked(out: string, isModule: boolean, entry = "main.js"): Promise<void> {
   const { default: webpack } = await import("webpack");
   const output = { path: out, filename: "main.js", ...(isModule && { module: true }) };
-  const compiler = webpack({ context: app, mode: "production", target: "web", entry: "./main.js", output, ...(isModule && { experiments: { outputModule: true } }) });
+  const compiler = webpack({ context: app, mode: "production", target: "web", entry: `./${entry}`, output, ...(isModule && { experiments: { outputModule: true } }) });
   const problems = await new Promise((resolve, reject) => {
     compiler.run((error, stats) => (error ? reject(error) : resolve([...(stats?.compilation.errors ?? []), ...(stats?.compilation.warnings ?? [])])));
   });
@@ -83,13 +85,16 @@ async function rolledUp(out: string, entry: string): Promise<void> {
   writeFileSync(`${out}/page.html`, modulePage);
 }
 
+async function vited(out: string, entry = "page"): Promise<void> {
+  const { build } = await import("vite");
+  const input = `${app}/${entry}.html`;
+  await build({ configFile: false, root: app, base: "./", logLevel: "warn", build: { outDir: out, target: "es2022", rolldownOptions: { input } } });
+  if (entry !== "page") renameSync(`${out}/${entry}.html`, `${out}/page.html`);
+}
+
 /** Builds the application into a folder that holds `page.html` afterwards. */
 const bundlers: Readonly<Record<string, (out: string) => Promise<void>>> = {
-  async vite(out) {
-    const { build } = await import("vite");
-    const input = `${app}/page.html`;
-    await build({ configFile: false, root: app, base: "./", logLevel: "warn", build: { outDir: out, target: "es2022", rolldownOptions: { input } } });
-  },
+  vite: (out) => vited(out),
   "webpack, as a module": (out) => webpacked(out, true),
   "webpack, as a classic script": (out) => webpacked(out, false),
   async rollup(out) {
@@ -110,6 +115,13 @@ const bundlers: Readonly<Record<string, (out: string) => Promise<void>>> = {
   },
 };
 
+/** The same where the policy refuses workers made from text: the bundler emits the worker's file and gives its address. */
+const strictBundlers: typeof bundlers = {
+  vite: (out) => vited(out, "strict"),
+  webpack: (out) => webpacked(out, true, "strict-webpack.js"),
+};
+const policy = "default-src 'none'; img-src data:; connect-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'";
+
 let site: Site;
 let driver: Driver;
 beforeAll(async () => {
@@ -118,6 +130,9 @@ beforeAll(async () => {
   writeFileSync(`${app}/main.js`, main("sparse-xent"));
   writeFileSync(`${app}/inline.js`, main("sparse-xent/inline"));
   writeFileSync(`${app}/page.html`, modulePage);
+  writeFileSync(`${app}/strict-vite.js`, main("sparse-xent", "threads: 3, workerUrl", 'import workerUrl from "sparse-xent/worker.js?url";'));
+  writeFileSync(`${app}/strict-webpack.js`, main("sparse-xent", 'threads: 3, workerUrl: new URL("sparse-xent/worker.js", import.meta.url)'));
+  writeFileSync(`${app}/strict.html`, modulePage.replace("main.js", "strict-vite.js"));
   site = await Site.start();
   driver = await startBrowser(browser, webkitFlags);
 }, 90_000);
@@ -138,7 +153,12 @@ async function expectWorks(url: string, report: Promise<unknown>): Promise<void>
   expect({ started, running }).toEqual({ started: 6, running: 0 });
 }
 
-test.each(Object.entries(bundlers))("built by %s", { timeout: 3 * limitMs }, async (name, bundle) => {
+const cases = [
+  ...Object.entries(bundlers).map(([name, bundle]) => [name, bundle, headers] as const),
+  ...Object.entries(strictBundlers).map(([name, bundle]) => [`${name}, under a strict policy`, bundle, { ...headers, "Content-Security-Policy": policy }] as const),
+];
+
+test.each(cases)("built by %s", { timeout: 3 * limitMs }, async (name, bundle, headers) => {
   const path = name.replaceAll(/\W+/g, "-");
   const folder = `${app}/out-${path}/`;
   mkdirSync(folder);

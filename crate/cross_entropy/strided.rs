@@ -163,7 +163,8 @@ impl Call<'_> {
                 let labels = &self.scan.classes[first_row..][..rows.len()];
                 let mut columns = columns.rows(rows);
                 let columns = &mut columns;
-                if by_tile {
+                // The type alone says so for f64, whose unit then holds no tile.
+                if by_tile && !E::DOUBLE {
                     rules.tile::<I, E, G, _>(
                         first_row, labels, &mut site, columns, &mut state, scratch.single,
                     );

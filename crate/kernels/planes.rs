@@ -37,7 +37,8 @@ pub(crate) const WIDTH: usize = 128;
 pub(crate) type Line = [f32; WIDTH];
 
 /// Scratch for one tile: a line per class, and lines for what is kept per row. These end with the last vectors that hold a row, and
-/// so does every sweep: the last tile of a call, or the only one, costs what its rows cost.
+/// so does every sweep: the last tile of a call, or the only one, costs what its rows cost. What the sweeps `take` beside that is for
+/// the compiler, which then knows that each line is long enough.
 #[derive(Debug)]
 pub(crate) struct Tile<'a> {
     /// Lines of logits, then exponentials, then the gradient.
@@ -139,7 +140,7 @@ impl<'a> Tile<'a> {
         let shifts = I::chunks_mut(self.shift).chunks_exact_mut(SIDE);
         let kept = shifts.zip(I::chunks_mut(self.sound).chunks_exact_mut(SIDE));
         for (group, ((shifts, sounds), labels)) in
-            kept.zip(I::chunks(self.label).chunks_exact(SIDE)).enumerate()
+            kept.zip(I::chunks(self.label).chunks_exact(SIDE)).enumerate().take(WIDTH / (SIDE * I::LANES))
         {
             let mut largest = [least; SIDE];
             let mut sum = [zero; SIDE];
@@ -183,7 +184,7 @@ impl<'a> Tile<'a> {
             sum
         };
         for (lane, (rest, shift)) in
-            I::chunks_mut(self.rest).iter_mut().zip(I::chunks(self.shift)).enumerate()
+            I::chunks_mut(self.rest).iter_mut().zip(I::chunks(self.shift)).enumerate().take(WIDTH / I::LANES)
         {
             let shift = I::load(shift);
             let sum = if self.lines.len() <= FLUSH {
@@ -201,7 +202,7 @@ impl<'a> Tile<'a> {
     /// [`Tile::exponentials`] of two classes: the other class is the largest of the others, and its exponential is 1.
     fn pair<I: Isa>(&mut self) {
         let (one, least) = (I::splat(1.0), I::splat(f32::NEG_INFINITY));
-        for (lane, rest) in I::chunks_mut(self.rest).iter_mut().enumerate() {
+        for (lane, rest) in I::chunks_mut(self.rest).iter_mut().enumerate().take(WIDTH / I::LANES) {
             let mut sum = I::splat(0.0);
             for line in &mut *self.lines {
                 let x = &mut I::chunks_mut(line)[lane];

@@ -7,9 +7,9 @@ use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{Element, GradElement};
 use crate::kernels::planes::PlainRows;
-use crate::kernels::rows::{Apart, Cells, InPlace, ReadOnly, Row};
-use crate::kernels::{MomentOf, double, rows};
-use crate::objective::RowResult;
+use crate::kernels::rows::{Apart, BLOCK, Block, BlockStats, InPlace, ReadOnly};
+use crate::kernels::{Bias, MomentOf, double, rows};
+use crate::objective::{Coefficients, RowResult, RowStats};
 use crate::options::Wanted;
 use crate::parallel::PerWorker;
 use crate::simd::Isa;
@@ -106,10 +106,51 @@ pub(super) struct Rules<'a> {
     pub(super) scale: f32,
 }
 
-/// Scratch of one thread: a row in each compute type. Empty where the kernels never need it.
+/// Scratch of one thread, as long as [`Rules::scratch_lengths`] says.
 pub(super) struct Scratch<'a> {
+    /// A block of logits in single precision, and behind it a row of exponentials.
     pub(super) single: &'a mut [f32],
+    /// A row in double precision.
     pub(super) double: &'a mut [f64],
+    /// What is known of a row's blocks.
+    pub(super) blocks: &'a mut [BlockRow],
+}
+
+/// What the first sweep finds in a block.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct BlockRow {
+    stats: BlockStats,
+    /// Where predictions are wanted: the largest logit, or NaN, and its place in the row; the place is known where no block
+    /// before, as far as one thread went through them, has as large a logit.
+    largest: (f32, usize),
+}
+
+/// What one block may tell the next; no result depends on it.
+#[derive(Debug, Clone, Copy)]
+struct Hints {
+    /// Whether to look at the logits before the sweep.
+    wary: bool,
+    /// The largest logit so far.
+    best: f32,
+}
+
+impl Hints {
+    const NONE: Self = Self { wary: false, best: f32::NEG_INFINITY };
+}
+
+/// What a row comes to once all of its blocks are known.
+struct Concluded {
+    stats: Option<RowStats>,
+    gradient: Coefficients,
+    /// The label's own element.
+    target: f32,
+    values: RowValues,
+}
+
+/// A block's part of a row of scratch, padded to a vector.
+#[inline(always)]
+fn whole<'a, I: Isa>(row: &'a mut [f32], range: &Range<usize>) -> &'a mut [f32] {
+    &mut row[range.start..][..range.len().max(I::LANES)]
 }
 
 impl<'a> Rules<'a> {
@@ -137,10 +178,36 @@ impl<'a> Rules<'a> {
         !E::DOUBLE && self.plan.reads_logits()
     }
 
-    /// Floats of scratch for one row in single and in double precision.
-    pub(super) fn scratch_lengths<E: Element>(&self) -> (usize, usize) {
+    /// Whether the kernel takes logits of this type as they lie.
+    fn takes<E: Element>(&self) -> bool {
+        self.plan.kept.is_none() && self.plan.classes() >= PADDING && E::as_f32(&[]).is_some()
+    }
+
+    /// Whether it may keep its exponentials where the gradient goes.
+    fn keeps<E: Element, G: GradElement<E>>(&self, access: &Access<'_, E, G>) -> bool {
+        match access {
+            Access::Loss(_) => true,
+            Access::Apart(_, _) => self.takes::<G>() && !self.accumulate,
+            Access::InPlace(_) => self.takes::<E>(),
+        }
+    }
+
+    /// Floats of scratch for a block of logits.
+    fn block_length<E: Element>(&self) -> usize {
+        if self.takes::<E>() { 0 } else { self.plan.classes().next_multiple_of(PADDING).min(2 * BLOCK) }
+    }
+
+    /// How long each scratch of a thread is.
+    pub(super) fn scratch_lengths<E: Element, G: GradElement<E>>(
+        &self,
+        access: &Access<'_, E, G>,
+    ) -> (usize, usize, usize) {
         let padded = self.plan.classes().next_multiple_of(PADDING);
-        if self.in_single::<E>() { (padded, 0) } else { (0, padded) }
+        if !self.in_single::<E>() {
+            return (0, padded, 0);
+        }
+        let row = if self.keeps(access) { 0 } else { padded };
+        (self.block_length::<E>() + row, 0, rows::blocks(self.plan.classes()))
     }
 
     /// One row: its gradient goes to `access`, everything else is returned.
@@ -193,95 +260,182 @@ impl<'a> Rules<'a> {
         }
     }
 
+    #[inline(never)]
     fn compute<I: Isa, E: Element, G: GradElement<E>>(
         &self,
         row: &RowPlan,
         upstream: f64,
-        access: Access<'_, E, G>,
+        mut access: Access<'_, E, G>,
         scratch: &mut Scratch<'_>,
     ) -> RowValues {
         if !self.in_single::<E>() {
             return self.compute_double(row, upstream, access, scratch.double);
         }
         let classes = self.plan.classes();
-        if self.plan.kept.is_none() && classes >= I::LANES && !self.accumulate {
-            match access {
-                Access::Loss(x) => {
-                    if let Some(x) = E::as_f32(x) {
-                        return self.sweep::<I, _>(row, upstream, ReadOnly(x), |_| None);
-                    }
-                }
-                Access::Apart(x, grad) => {
-                    if let (Some(from), Some(to)) = (E::as_f32(x), G::as_f32_mut(grad)) {
-                        return self.sweep::<I, _>(row, upstream, Apart(from, to), |cells| Some(cells.1));
-                    }
-                    return self.through_scratch::<I, E, G>(
-                        row,
-                        upstream,
-                        Access::Apart(x, grad),
-                        scratch.single,
-                    );
-                }
-                Access::InPlace(x) => {
-                    if let Some(x) = E::as_f32_mut(x) {
-                        return self.sweep::<I, _>(row, upstream, InPlace(x), |cells| Some(cells.0));
-                    }
-                    return self.through_scratch::<I, E, G>(
-                        row,
-                        upstream,
-                        Access::InPlace(x),
-                        scratch.single,
-                    );
-                }
+        let label = self.label_logit(row, access.logits());
+        let (logits, exponentials) = scratch.single.split_at_mut(self.block_length::<E>());
+        let blocks = &mut scratch.blocks[..rows::blocks(classes)];
+        let mut hints = Hints::NONE;
+        for (index, block) in blocks.iter_mut().enumerate() {
+            let range = rows::block(classes, index);
+            let cells = self.cells_of(&range);
+            *block =
+                self.sweep::<I, E, G>(row, &range, access.part(cells), (logits, exponentials), &mut hints);
+        }
+        let concluded = self.conclude(row, upstream, blocks, label);
+        if !matches!(access, Access::Loss(_)) {
+            for (index, block) in blocks.iter().enumerate() {
+                let range = rows::block(classes, index);
+                let cells = self.cells_of(&range);
+                self.write_block::<I, E, G>(row, &concluded, block, &range, access.part(cells), exponentials);
+            }
+            if self.plan.kept.is_some() {
+                access.put(&exponentials[..classes], self.plan.kept.as_ref(), self.accumulate);
             }
         }
-        self.through_scratch::<I, E, G>(row, upstream, access, scratch.single)
+        concluded.values
     }
 
-    /// A row that the kernel cannot take as it lies: another dtype, shorter than a vector, masked, or accumulated.
-    fn through_scratch<I: Isa, E: Element, G: GradElement<E>>(
-        &self,
-        row: &RowPlan,
-        upstream: f64,
-        mut access: Access<'_, E, G>,
-        scratch: &mut [f32],
-    ) -> RowValues {
-        // The last vector of the row must be the last of the slice.
-        let cells = &mut scratch[..self.plan.classes().max(I::LANES)];
-        gather(access.logits(), self.plan.kept.as_ref(), cells);
-        let values = self.sweep::<I, _>(row, upstream, InPlace(&mut *cells), |cells| Some(cells.0));
-        access.put(&cells[..self.plan.classes()], self.plan.kept.as_ref(), self.accumulate);
-        values
+    /// The label's logit, which a sweep in place overwrites.
+    fn label_logit<E: Element>(&self, row: &RowPlan, logits: &[E]) -> f32 {
+        let class = self.plan.kept.as_ref().map_or(row.label, |kept| kept.classes[row.label] as usize);
+        f32::from_f64(logits[class].to_f64())
     }
 
-    #[inline(always)]
-    fn sweep<'c, I: Isa, C: Cells<I> + 'c>(
+    /// Where a block of the kept classes lies among all of the row: anywhere, under a class mask.
+    fn cells_of(&self, range: &Range<usize>) -> Range<usize> {
+        if self.plan.kept.is_none() { range.clone() } else { 0..self.plan.shape.classes() }
+    }
+
+    /// The first sweep over a block: its exponentials go to where the gradient will be, or to scratch.
+    fn sweep<I: Isa, E: Element, G: GradElement<E>>(
         &self,
         row: &RowPlan,
-        upstream: f64,
-        mut cells: C,
-        gradient: impl FnOnce(C) -> Option<&'c mut [f32]>,
-    ) -> RowValues {
-        let classes = self.plan.classes();
-        let prediction = self.wants.predictions.then(|| rows::argmax::<I>(cells.logits(), classes)).flatten();
-        let moment = if row.weights.sample == 0.0 { MomentOf::Nothing } else { self.plan.moment(row.class) };
-        let shape = Row { classes, label: row.label, scale: self.scale, moment };
-        let stats = rows::stats::<I, C>(&mut cells, &shape);
-        let result = match &stats {
-            Some(stats) => self.plan.objective.row(stats, &row.weights, upstream),
-            None => RowResult::NAN,
+        range: &Range<usize>,
+        access: Access<'_, E, G>,
+        (logits, exponentials): (&mut [f32], &mut [f32]),
+        hints: &mut Hints,
+    ) -> BlockRow {
+        let moment = match self.plan.moment(row.class) {
+            _ if row.weights.sample == 0.0 => MomentOf::Nothing,
+            MomentOf::Weights(weights) => MomentOf::Weights(&weights[range.start..]),
+            other => other,
         };
-        if let Some(e) = gradient(cells) {
-            let scale = f32::from_f64(result.gradient.scale);
-            // One canonical NaN, whatever makes the row NaN: which NaN a product is depends on the engine.
-            if !scale.is_nan() {
-                let target = result.gradient.target.map(|target| (row.label, f32::from_f64(target)));
-                rows::write_grad::<I>(e, classes, scale, self.plan.bias(&result.gradient, row.class), target);
-            } else {
-                e[..classes].fill(f32::NAN);
+        let label = row.label.checked_sub(range.start).filter(|label| *label < range.len());
+        let block = Block { classes: range.len(), label, scale: self.scale, moment };
+        let (keeps, takes) = (self.keeps(&access), self.takes::<E>());
+        let is_loss = matches!(access, Access::Loss(_));
+        let (x, grad) = match access {
+            Access::InPlace(x) if takes => {
+                let x = E::as_f32_mut(x).unwrap_or_default();
+                let largest = self.largest::<I>(x, range.start, hints);
+                return BlockRow {
+                    stats: rows::stats::<I, _>(&mut InPlace(x), &block, &mut hints.wary),
+                    largest,
+                };
+            }
+            Access::InPlace(x) => (&*x, None),
+            Access::Apart(x, grad) => (x, G::as_f32_mut(grad).filter(|_| keeps)),
+            Access::Loss(x) => (x, None),
+        };
+        let x = match E::as_f32(x) {
+            Some(x) if takes => x,
+            _ => {
+                match &self.plan.kept {
+                    None => E::widen(x, &mut logits[..range.len()]),
+                    Some(kept) => {
+                        for (slot, class) in logits.iter_mut().zip(&kept.classes[range.clone()]) {
+                            *slot = f32::from_f64(x[*class as usize].to_f64());
+                        }
+                    }
+                }
+                &logits[..range.len().max(I::LANES)]
+            }
+        };
+        let largest = self.largest::<I>(&x[..range.len()], range.start, hints);
+        let wary = &mut hints.wary;
+        let stats = if is_loss {
+            rows::stats::<I, _>(&mut ReadOnly(x), &block, wary)
+        } else {
+            let e = grad.unwrap_or_else(|| whole::<I>(exponentials, range));
+            rows::stats::<I, _>(&mut Apart(x, e), &block, wary)
+        };
+        BlockRow { stats, largest }
+    }
+
+    /// The largest logit of a block, where predictions are wanted.
+    fn largest<I: Isa>(&self, x: &[f32], start: usize, hints: &mut Hints) -> (f32, usize) {
+        if !self.wants.predictions {
+            return (0.0, 0);
+        }
+        let (largest, place) = rows::largest::<I>(x, hints.best);
+        hints.best = hints.best.max(largest);
+        (largest, start + place)
+    }
+
+    /// What the row comes to, from all of its blocks.
+    #[inline(never)]
+    fn conclude(&self, row: &RowPlan, upstream: f64, blocks: &[BlockRow], label: f32) -> Concluded {
+        let (scale, objective) = (f64::from(self.scale), &self.plan.objective);
+        let stats = rows::combine(blocks.iter().map(|block| &block.stats), label, scale);
+        let result = stats.map_or(RowResult::NAN, |stats| objective.row(&stats, &row.weights, upstream));
+        let own = || {
+            let e = stats.map_or(f64::NAN, |stats| libm::exp(scale * (stats.label - stats.shift)));
+            let bias = match self.plan.bias(&result.gradient, row.class) {
+                Bias::None => 0.0,
+                Bias::Uniform(bias) => bias,
+                Bias::PerClass(bias, weights) => bias * weights[row.label],
+            };
+            result.gradient.scale * e + f64::from(bias)
+        };
+        let target = f32::from_f64(result.gradient.target.unwrap_or_else(own));
+        let (mut best, mut prediction) = (f32::NEG_INFINITY, Some(0));
+        for (largest, place) in blocks.iter().map(|block| block.largest) {
+            if largest.is_nan() {
+                prediction = None;
+                break;
+            }
+            if largest > best {
+                (best, prediction) = (largest, Some(place));
             }
         }
-        RowValues::new(&result, prediction.map(|prediction| self.plan.class_at(prediction)))
+        let prediction = prediction.filter(|_| self.wants.predictions);
+        let values = RowValues::new(&result, prediction.map(|prediction| self.plan.class_at(prediction)));
+        Concluded { stats, gradient: result.gradient, target, values }
+    }
+
+    /// The second sweep over a block: its exponentials become its gradient, which goes to where it belongs unless a class
+    /// mask scatters it.
+    fn write_block<I: Isa, E: Element, G: GradElement<E>>(
+        &self,
+        row: &RowPlan,
+        concluded: &Concluded,
+        block: &BlockRow,
+        range: &Range<usize>,
+        mut access: Access<'_, E, G>,
+        exponentials: &mut [f32],
+    ) {
+        let keeps = self.keeps(&access);
+        let there = if keeps { access.single() } else { None };
+        let e = there.unwrap_or_else(|| whole::<I>(exponentials, range));
+        match &concluded.stats {
+            Some(stats) if !concluded.gradient.scale.is_nan() => {
+                let scale = concluded.gradient.scale * block.stats.factor(stats, f64::from(self.scale));
+                let bias = match self.plan.bias(&concluded.gradient, row.class) {
+                    Bias::PerClass(bias, weights) => Bias::PerClass(bias, &weights[range.start..]),
+                    other => other,
+                };
+                rows::write_grad::<I>(e, range.len(), scale, bias);
+                if range.contains(&row.label) {
+                    e[row.label - range.start] = concluded.target;
+                }
+            }
+            // One canonical NaN, whatever makes the row NaN: which NaN a product is depends on the engine.
+            _ => e[..range.len()].fill(f32::NAN),
+        }
+        if !keeps && self.plan.kept.is_none() {
+            access.put(&exponentials[range.clone()], None, self.accumulate);
+        }
     }
 
     fn compute_double<E: Element, G: GradElement<E>>(
@@ -332,17 +486,22 @@ impl Call<'_> {
         let per_unit = (UNIT_ELEMENTS / classes).clamp(1, UNIT);
         let units = rows.div_ceil(per_unit);
         let workers = self.executor.workers(units);
-        let (single, double) = rules.scratch_lengths::<E>();
+        let (single, double, blocks) = rules.scratch_lengths(&access);
         let (mut singles, mut doubles) = (zeros(single * workers)?, zeros(double * workers)?);
+        let mut all_blocks = zeros(blocks * workers)?;
         let (logits, gradient) = access.by_rows(classes, per_unit);
-        let scratch = (PerWorker::new(&mut singles, single), PerWorker::new(&mut doubles, double));
+        let scratch = (
+            PerWorker::new(&mut singles, single),
+            PerWorker::new(&mut doubles, double),
+            PerWorker::new(&mut all_blocks, blocks),
+        );
         let outputs = (gradient, results.by_rows(per_unit), scratch);
         self.executor.run(
             units,
             self.cancel,
             outputs,
-            |_, unit, (mut gradient, columns, (single, double))| {
-                let mut scratch = Scratch { single, double };
+            |_, unit, (mut gradient, columns, (single, double, blocks))| {
+                let mut scratch = Scratch { single, double, blocks };
                 let mut columns = Columns::new(columns);
                 for offset in 0..columns.losses.len() {
                     let row = unit * per_unit + offset;

@@ -36,10 +36,15 @@
 //!
 //! What this costs: rows shorter than a vector go through a padded copy, and a block that is not small is swept once for
 //! nothing before the row turns wary.
+mod cells;
+mod combine;
+
+pub(crate) use cells::{Apart, Cells, InPlace, ReadOnly};
+pub(crate) use combine::{BlockStats, combine};
+
 use super::{Bias, MomentOf, zero_threshold};
 use crate::element::Element;
 use crate::math::{Exp, GUARD_BITS};
-use crate::objective::RowStats;
 use crate::simd::Isa;
 use core::ops::Range;
 
@@ -53,85 +58,6 @@ const SMALL: f32 = 40.0;
 /// Vectors added in single precision before the sum moves to f64: of equal terms, whose roundings all go one way, the sum is off
 /// by up to 8.1e-7 of itself (with 256 it would be 3.7e-6).
 const FLUSH: usize = 64;
-
-/// Where a row's logits are read and its exponentials kept.
-pub(crate) trait Cells<I: Isa> {
-    /// Whether the logits are still there after a sweep.
-    const LASTING: bool;
-    /// The logits: those of the block and no more, but padded to `LANES`.
-    fn logits(&self) -> &[f32];
-    /// Maps each of the vectors in `range`, with its number, and keeps the results.
-    fn sweep(&mut self, range: Range<usize>, f: impl FnMut(usize, I::V) -> I::V);
-    /// Keeps the last vector.
-    fn keep_last(&mut self, e: I::V);
-}
-
-/// Loss only: the exponentials are dropped.
-#[derive(Debug)]
-pub(crate) struct ReadOnly<'a>(pub(crate) &'a [f32]);
-
-/// The gradient has its own memory, where the exponentials are kept meanwhile.
-#[derive(Debug)]
-pub(crate) struct Apart<'a>(pub(crate) &'a [f32], pub(crate) &'a mut [f32]);
-
-/// The gradient replaces the logits.
-#[derive(Debug)]
-pub(crate) struct InPlace<'a>(pub(crate) &'a mut [f32]);
-
-impl<I: Isa> Cells<I> for ReadOnly<'_> {
-    const LASTING: bool = true;
-    #[inline(always)]
-    fn logits(&self) -> &[f32] {
-        self.0
-    }
-    #[inline(always)]
-    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(usize, I::V) -> I::V) {
-        for (index, x) in range.clone().zip(&I::chunks(self.0)[range]) {
-            f(index, I::load(x));
-        }
-    }
-    #[inline(always)]
-    fn keep_last(&mut self, _: I::V) {}
-}
-
-impl<I: Isa> Cells<I> for Apart<'_> {
-    const LASTING: bool = true;
-    #[inline(always)]
-    fn logits(&self) -> &[f32] {
-        self.0
-    }
-    #[inline(always)]
-    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(usize, I::V) -> I::V) {
-        let x = &I::chunks(self.0)[range.clone()];
-        let e = &mut I::chunks_mut(self.1)[range.clone()];
-        for (index, (x, e)) in range.zip(x.iter().zip(e)) {
-            I::store(e, f(index, I::load(x)));
-        }
-    }
-    #[inline(always)]
-    fn keep_last(&mut self, e: I::V) {
-        I::store(I::last_mut(self.1), e);
-    }
-}
-
-impl<I: Isa> Cells<I> for InPlace<'_> {
-    const LASTING: bool = false;
-    #[inline(always)]
-    fn logits(&self) -> &[f32] {
-        self.0
-    }
-    #[inline(always)]
-    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(usize, I::V) -> I::V) {
-        for (index, x) in range.clone().zip(&mut I::chunks_mut(self.0)[range]) {
-            let e = f(index, I::load(x));
-            I::store(x, e);
-        }
-    }
-    #[inline(always)]
-    fn keep_last(&mut self, e: I::V) {
-        I::store(I::last_mut(self.0), e);
-    }
-}
 
 /// How many blocks a row has.
 pub(crate) fn blocks(classes: usize) -> usize {
@@ -152,65 +78,6 @@ pub(crate) struct Block<'a> {
     pub(crate) label: Option<usize>,
     pub(crate) scale: f32,
     pub(crate) moment: MomentOf<'a>,
-}
-
-/// What a sweep gathers from a block, over the classes other than the label.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct BlockStats {
-    /// What was subtracted from each logit; NaN where there is a NaN or +inf.
-    shift: f32,
-    /// The sum of the exponentials; 0 where there is nothing above -inf.
-    rest: f64,
-    /// As [`RowStats::moment`], by this block's shift; and the sum of its weights.
-    moment: f64,
-    weight: f64,
-}
-
-impl BlockStats {
-    /// What this block's exponentials are multiplied by to be those of the row's shift.
-    pub(crate) fn factor(&self, row: &RowStats, scale: f64) -> f64 {
-        power(scale * (f64::from(self.shift) - row.shift))
-    }
-}
-
-fn power(x: f64) -> f64 {
-    if x == 0.0 { 1.0 } else { libm::exp(x) }
-}
-
-/// The statistics of a row from those of its blocks; `None` for a row whose loss is NaN: one with a NaN or +inf logit, or with
-/// -inf alone.
-#[inline(never)]
-pub(crate) fn combine<'a>(
-    blocks: impl Iterator<Item = &'a BlockStats> + Clone,
-    label: f32,
-    scale: f64,
-) -> Option<RowStats> {
-    if label.is_nan() || label == f32::INFINITY || blocks.clone().any(|block| block.shift.is_nan()) {
-        return None;
-    }
-    let counted = blocks.clone().filter(|block| block.rest > 0.0);
-    let most = counted.fold(f32::NEG_INFINITY, |most, block| most.max(block.shift));
-    let alone = most == f32::NEG_INFINITY;
-    let label = f64::from(label);
-    if alone && label == f64::NEG_INFINITY {
-        return None;
-    }
-    let mut shift = if alone { label } else { f64::from(most) };
-    let (mut rest, mut moment) = (0.0, 0.0);
-    for block in blocks {
-        let above = scale * (f64::from(block.shift) - shift);
-        if block.rest > 0.0 {
-            rest += block.rest * power(above);
-        }
-        moment += block.moment + block.weight * above;
-    }
-    if !alone && rest < 1.0 {
-        // Of small logits, all below 0. The objective adds the label's part to the rest, which must not vanish in it.
-        let exponent = (rest.to_bits() >> 52).cast_signed() - 1023;
-        shift += exponent as f64 * core::f64::consts::LN_2;
-        rest = f64::from_bits((rest.to_bits() & (u64::MAX >> 12)) | 1.0_f64.to_bits());
-    }
-    Some(RowStats { shift, label, rest, moment })
 }
 
 /// The lanes of the last vector that no whole vector holds.

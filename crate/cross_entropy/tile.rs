@@ -37,11 +37,18 @@ pub(super) struct TileRows {
     /// The label's place among the kept classes; negative for rows that are not computed.
     label: [i32; WIDTH],
     rows: PlainRows,
+    /// Room for the thresholds of [`Grad`], which would otherwise be copied with it.
+    thresholds: Line,
 }
 
 impl TileRows {
     pub(super) const fn new() -> Self {
-        Self { kind: [Kind::Ignored; WIDTH], label: [-1; WIDTH], rows: PlainRows::new() }
+        Self {
+            kind: [Kind::Ignored; WIDTH],
+            label: [-1; WIDTH],
+            rows: PlainRows::new(),
+            thresholds: [0.0; WIDTH],
+        }
     }
 }
 
@@ -90,7 +97,7 @@ impl Rules<'_> {
     fn deliver<I: Isa, E: Element, G: GradElement<E>, S: Site<E, G>>(
         &self,
         tile: &mut Tile<'_>,
-        state: &TileRows,
+        state: &mut TileRows,
         site: &mut S,
     ) {
         let (plan, rows) = (self.plan, &state.rows);
@@ -98,7 +105,7 @@ impl Rules<'_> {
         let biases = plan.objective.needs_moment().then_some(&rows.bias);
         let weights = plan.smoothing_vector();
         if kept.is_none() && !self.accumulate && tile.rows() == WIDTH {
-            let written = tile.grad::<I>(rows, biases, weights).is_some_and(|grad| {
+            let written = tile.grad::<I>(rows, biases, weights, &mut state.thresholds).is_some_and(|grad| {
                 if grad.is_biased() { site.write::<I, true>(&grad) } else { site.write::<I, false>(&grad) }
             });
             if written {

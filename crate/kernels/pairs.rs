@@ -18,7 +18,9 @@
 //!     there are registers. And the logits have all been read, and found to be ordinary, before one is replaced.
 //!  4. What is not ordinary goes to the tiles of [`super::planes`], whose results for ordinary rows have the same bits.
 //!
-//! What this costs: two numbers a row of scratch, written and read.
+//! What this costs: two numbers a row of scratch, written and read. Of the time of a call over 1048576x2 (loss and gradient,
+//! relaxed, Node 24, sampled) the three loops take 24, 21 and 13 hundredths, what comes before and after them (labels, sums,
+//! fresh memory) 16; through the tiles the call took three to five times as long.
 use super::MIN_SCALED;
 use super::planes::{Line, WIDTH};
 use crate::math::{Exp, FLOOR, Ln};

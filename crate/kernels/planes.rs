@@ -113,10 +113,10 @@ impl<'a> Tile<'a> {
         moment: MomentOf<'_>,
         predictions: Option<&mut [i32; WIDTH]>,
     ) {
-        let end = self.rows();
-        self.label.fill(f32::NEG_INFINITY);
-        for (row, label) in labelled(labels, end) {
-            self.label[row] = core::mem::replace(&mut self.lines[label][row], f32::NEG_INFINITY);
+        for (row, (slot, label)) in self.label.iter_mut().zip(labels).enumerate() {
+            *slot = usize::try_from(*label).map_or(f32::NEG_INFINITY, |label| {
+                core::mem::replace(&mut self.lines[label][row], f32::NEG_INFINITY)
+            });
         }
         self.observe::<I>();
         if !self.all_sound && self.blank(labels) {
@@ -229,12 +229,13 @@ impl<'a> Tile<'a> {
     }
 
     /// How the exponentials become the gradient, where that is simple: every scale is a number, and so is every
-    /// exponential. The biases are looked at where there are some, or where a scale is negative.
+    /// exponential. The biases are looked at where there are some, or where a scale is negative. `thresholds` are overwritten.
     pub(crate) fn grad<'t, I: Isa>(
         &'t self,
         rows: &'t PlainRows,
         biases: Option<&'t Line>,
         weights: Option<&'t [f32]>,
+        thresholds: &'t mut Line,
     ) -> Option<Grad<'t, I>> {
         if !self.all_sound || !is_finite::<I>(&rows.scale) {
             return None;
@@ -243,7 +244,7 @@ impl<'a> Tile<'a> {
         let scales =
             I::chunks(&rows.scale).iter().fold(positive, |most, scale| I::max_bits(most, I::load(scale)));
         let biased = biases.is_some() || I::largest_bits(scales) > f32::INFINITY.to_bits();
-        Some(Grad::new(self.lines, rows, biased.then_some(biases.unwrap_or(&ZERO)), weights))
+        Some(Grad::new(self.lines, rows, biased.then_some(biases.unwrap_or(&ZERO)), weights, thresholds))
     }
 
     /// Turns the exponentials into the gradient, `scale e + bias` (times the class's entry of `weights`), row by row. A
@@ -257,7 +258,8 @@ impl<'a> Tile<'a> {
         weights: Option<&[f32]>,
     ) {
         let zero = I::splat(0.0);
-        let grad = Grad::<I>::new(&[], rows, Some(biases.unwrap_or(&ZERO)), weights);
+        let mut thresholds = ZERO;
+        let grad = Grad::<I>::new(&[], rows, Some(biases.unwrap_or(&ZERO)), weights, &mut thresholds);
         for lane in 0..self.rows() / I::LANES {
             let rows = grad.rows(lane);
             let off = I::eq(rows.scale, zero);

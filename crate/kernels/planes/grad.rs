@@ -11,7 +11,7 @@ pub(crate) struct Grad<'t, I: Isa> {
     lines: &'t [Line],
     scales: &'t Line,
     /// Exponentials up to here count as 0; see [`zero_threshold`](crate::kernels::zero_threshold).
-    thresholds: Line,
+    thresholds: &'t Line,
     biases: Option<&'t Line>,
     weights: Option<&'t [f32]>,
     isa: core::marker::PhantomData<I>,
@@ -23,10 +23,10 @@ impl<'t, I: Isa> Grad<'t, I> {
         rows: &'t PlainRows,
         biases: Option<&'t Line>,
         weights: Option<&'t [f32]>,
+        thresholds: &'t mut Line,
     ) -> Self {
-        let mut thresholds = ZERO;
         let (floor, least) = (I::splat(FLOOR), I::splat(MIN_SCALED));
-        for (threshold, scale) in I::chunks_mut(&mut thresholds).iter_mut().zip(I::chunks(&rows.scale)) {
+        for (threshold, scale) in I::chunks_mut(thresholds).iter_mut().zip(I::chunks(&rows.scale)) {
             I::store(threshold, I::pmax(floor, I::div(least, I::abs(I::load(scale)))));
         }
         Self { lines, scales: &rows.scale, thresholds, biases, weights, isa: core::marker::PhantomData }
@@ -44,7 +44,7 @@ impl<'t, I: Isa> Grad<'t, I> {
             lines: self.lines,
             lane,
             scale: I::load(&I::chunks(self.scales)[lane]),
-            threshold: I::load(&I::chunks(&self.thresholds)[lane]),
+            threshold: I::load(&I::chunks(self.thresholds)[lane]),
             bias: I::load(&I::chunks(self.biases.unwrap_or(&ZERO))[lane]),
             weights: self.weights,
         }

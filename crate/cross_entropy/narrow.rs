@@ -96,6 +96,7 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for Block<'_, E, G> {
         let classes = self.classes;
         match self.single() {
             Some(g) if g.len() == WIDTH * classes => {
+                fetch(g);
                 transpose_out::<I, BIASED>(grad, classes, g);
                 true
             }
@@ -136,9 +137,19 @@ fn store<G: Element>(
     }
 }
 
+/// Reads a number of each cache line, from the first to the last. A transposition goes through four rows at a time, an order in
+/// which the processor does not foresee the next line and waits for it: rows of 64 classes, relaxed, one thread, take 1.27 ns per
+/// logit without this and 0.86 with it (loss), 1.64 and 1.16 (loss and gradient).
+fn fetch(x: &[f32]) {
+    const LINE: usize = 16;
+    let all = x.chunks(LINE).fold(0, |all, line| all | line[0].to_bits());
+    core::hint::black_box(all);
+}
+
 /// Rows side by side to lines, four rows and four classes at a time; the last four classes may overlap those before. A
 /// row of fewer than four classes is read with what comes after it.
 fn transpose_in<I: Isa>(x: &[f32], classes: usize, lines: &mut [Line]) {
+    fetch(x);
     let mut row = 0;
     while let Some(block) = x.get(row * classes..).filter(|block| block.len() >= 3 * classes + classes.max(4))
     {

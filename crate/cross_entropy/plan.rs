@@ -209,6 +209,18 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Whether a row of this sample weight and row weight has a loss: smoothing carries class weights of other classes.
+    #[inline(always)]
+    pub(super) fn is_active(&self, sample: f64, row: f64) -> bool {
+        let spread = self.objective.smoothing > 0.0 && self.objective.smoothing_by_class;
+        row != 0.0 || (spread && sample != 0.0)
+    }
+
+    /// The sum of the weights that smoothing carries.
+    pub(super) fn smoothing_total(&self) -> f64 {
+        self.smoothing_total
+    }
+
     /// What a row with this class (or one of the codes of [`crate::labels`]) and sample weight is to be.
     #[inline]
     pub(super) fn fate(&self, class: i32, sample: f64) -> Fate {
@@ -221,8 +233,7 @@ impl<'a> Plan<'a> {
         };
         let weight = self.class_weight(class);
         let row = weight * sample;
-        let spread = self.objective.smoothing > 0.0 && self.objective.smoothing_by_class;
-        if sample == 0.0 || (row == 0.0 && !spread) {
+        if !self.is_active(sample, row) {
             return Fate::Inactive(label);
         }
         let moment_total = match &self.matrix {
@@ -250,6 +261,12 @@ impl Kept {
     /// Where a class is among the kept ones.
     pub(super) fn position(&self, class: usize) -> Option<usize> {
         usize::try_from(self.position[class]).ok()
+    }
+
+    /// Where the class of a row is among the kept ones; negative for the codes of [`crate::labels`].
+    #[inline(always)]
+    pub(super) fn label(&self, class: i32) -> i32 {
+        usize::try_from(class).map_or(-1, |class| self.position[class].max(0))
     }
 
     /// `None` where the mask keeps every class.

@@ -2,6 +2,7 @@
 //! is found, and the denominator is known.
 
 use super::plan::Plan;
+use super::totals::SIDE;
 use super::zeros;
 use crate::Error;
 use crate::labels::{Findings, IGNORED, INVALID, Labels, float_bound};
@@ -55,17 +56,26 @@ pub(super) fn scan(
             classes.iter_mut().filter(|class| **class == INVALID).for_each(|class| *class = IGNORED);
         }
         let all_plain = partial.found.ignored == 0 && partial.found.invalid() == 0;
-        for (block, classes) in classes.chunks(BLOCK).enumerate() {
-            if plan.is_unweighted() {
+        if plan.is_unweighted() {
+            for (weight, classes) in partial.weight.iter_mut().zip(classes.chunks(BLOCK)) {
                 // A sum of ones is their number, whatever the order.
                 let counting = || classes.iter().filter(|class| **class != IGNORED).count();
                 let count = if all_plain { classes.len() } else { counting() };
-                partial.weight[block] = count as f64;
+                *weight = count as f64;
                 partial.nonzero += count;
-                continue;
             }
-            for (offset, class) in classes.iter().enumerate().filter(|(_, class)| **class != IGNORED) {
-                weigh(plan, start + block * BLOCK + offset, *class, partial, block);
+            return;
+        }
+        // Blocks side by side: each sum is a chain of additions that wait for one another.
+        for (group, classes) in classes.chunks(SIDE * BLOCK).enumerate() {
+            for offset in 0..BLOCK {
+                for side in 0..SIDE {
+                    let at = side * BLOCK + offset;
+                    if let Some(class) = classes.get(at).filter(|class| **class != IGNORED) {
+                        let row = start + group * SIDE * BLOCK + at;
+                        weigh(plan, row, *class, partial, group * SIDE + side);
+                    }
+                }
             }
         }
     })?;
@@ -102,7 +112,7 @@ pub(super) fn scan(
 #[inline(always)]
 fn weigh(plan: &Plan<'_>, row: usize, class: i32, partial: &mut Partial, block: usize) {
     let sample = plan.options.sample_weight.get(row);
-    if !sample.is_finite() && partial.bad_weight.is_none() {
+    if !sample.is_finite() && partial.bad_weight.is_none_or(|(first, _)| row < first) {
         partial.bad_weight = Some((row, sample));
     }
     let weight = usize::try_from(class).map_or(1.0, |class| plan.class_weight(class)) * sample;

@@ -94,6 +94,12 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for PlaneSite<'_, '_, E, G> {
             let plane = &mut planes.plane(class)[rows];
             match (line, adds) {
                 (Some(line), Some(adds)) => {
+                    if let (Ok(line), Some(Ok(plane))) =
+                        (line.try_into(), G::as_f32_mut(plane).map(TryInto::try_into))
+                    {
+                        add::<I>(line, adds, plane);
+                        continue;
+                    }
                     for row in (0..width).filter(|row| adds[*row] != 0.0) {
                         scatter(&line[row..=row], None, &mut plane[row..=row], true);
                     }
@@ -103,6 +109,16 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for PlaneSite<'_, '_, E, G> {
                 (None, None) => plane.fill(G::default()),
             }
         }
+    }
+}
+
+/// Adds a line to its plane of the gradient; where `adds` is 0 the plane keeps its bytes.
+fn add<I: Isa>(line: &Line, adds: &Line, plane: &mut Line) {
+    let values = I::chunks(line).iter().zip(I::chunks(adds));
+    for (g, (value, adds)) in I::chunks_mut(plane).iter_mut().zip(values) {
+        let before = I::load(g);
+        let off = I::eq(I::load(adds), I::splat(0.0));
+        I::store(g, I::select(off, before, I::add(before, I::load(value))));
     }
 }
 

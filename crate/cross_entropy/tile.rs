@@ -17,7 +17,8 @@ pub(super) trait Site<E: Element, G: GradElement<E>> {
     fn write<I: Isa, const BIASED: bool>(&mut self, grad: &Grad<'_, I>) -> bool;
     /// Sets one element of the gradient, after [`Site::write`].
     fn set(&mut self, row: usize, class: usize, value: f32);
-    /// Writes the lines to the gradient, or adds them where `adds` is given: those of rows whose entry is not 0.
+    /// Writes the lines to the gradient, or adds them where `adds` is given: those of rows whose entry is not 0. The bytes of
+    /// the others stay.
     fn store<I: Isa>(&mut self, kept: Option<&Kept>, lines: &[Line], adds: Option<&Line>);
 }
 
@@ -28,6 +29,18 @@ enum Kind {
     Nan,
     Inactive,
     Row,
+}
+
+impl Kind {
+    /// Of a class or one of the codes of [`crate::labels`].
+    fn of(class: i32, active: bool) -> Self {
+        match class {
+            0.. if active => Self::Row,
+            0.. => Self::Inactive,
+            crate::labels::IGNORED => Self::Ignored,
+            _ => Self::Nan,
+        }
+    }
 }
 
 /// The rows of a tile on their way through it.
@@ -65,7 +78,10 @@ impl Rules<'_> {
         scratch: &mut [f32],
     ) {
         let plan = self.plan;
-        let steady = self.prepare_steady(classes, state) || self.prepare(first_row, classes, state);
+        let all_count = match self.prepare_alike(classes, state) {
+            Some(all_count) => all_count,
+            None => self.prepare(first_row, classes, state),
+        };
         let mut tile = Tile::new::<I>(scratch, classes.len());
         site.load::<I>(plan.kept.as_ref(), &mut tile);
         let mut predictions = columns.predictions.is_some().then_some([-1; WIDTH]);
@@ -79,7 +95,7 @@ impl Rules<'_> {
         } else {
             self.evaluate::<I>(first_row, classes, &tile, state);
         }
-        if !steady {
+        if !all_count {
             self.settle(tile.rows(), state);
         }
         columns.put_all(&state.rows);
@@ -118,32 +134,29 @@ impl Rules<'_> {
             tile.lines[label][row] = if rows.scale[row].is_nan() { f32::NAN } else { rows.target[row] };
         }
         // A row that has nothing to add is left as it is. The others of a label far ahead have a scale of 0, but a bias.
-        let adds = self.accumulate.then(|| -> Line {
-            let some =
-                |row: usize| [rows.scale[row], rows.target[row], rows.bias[row]].iter().any(|x| *x != 0.0);
-            core::array::from_fn(|row| f32::from(some(row)))
-        });
+        let adds = self.accumulate.then(|| rows.largest::<I>());
         site.store::<I>(kept, tile.lines, adds.as_ref());
     }
 
-    /// What each row is and its weights, where all rows are alike: a whole tile of rows that count, each with the same
-    /// weight and the same upstream. Whether it is so.
+    /// What each row is and its weights, where all rows that count are alike: each of a whole tile with the same weight and
+    /// the same upstream. Whether all count; `None` where the rows are not alike.
     #[inline(never)] // as the others below: once for all dtypes and layouts
-    fn prepare_steady(&self, classes: &[i32], state: &mut TileRows) -> bool {
+    fn prepare_alike(&self, classes: &[i32], state: &mut TileRows) -> Option<bool> {
         let (Some(weight), Some(upstream), None) =
             (self.plan.uniform_weight(), self.upstream.uniform(), &self.plan.kept)
         else {
-            return false;
+            return None;
         };
-        let Ok(classes) = <&[i32; WIDTH]>::try_from(classes) else { return false };
-        // Negative codes are rows that do not count.
-        if upstream == 0.0 || classes.iter().fold(0, |signs, class| signs | class) < 0 {
-            return false;
-        }
+        let classes = <&[i32; WIDTH]>::try_from(classes).ok().filter(|_| upstream != 0.0)?;
         state.label = *classes;
         state.rows.weight = [f32::from_f64(weight); WIDTH];
         state.rows.step = [f32::from_f64(upstream * self.plan.objective.scale * weight); WIDTH];
-        true
+        // Negative codes are rows that do not count.
+        let all = classes.iter().fold(0, |signs, class| signs | class) >= 0;
+        if !all {
+            state.kind = classes.map(|class| Kind::of(class, true));
+        }
+        Some(all)
     }
 
     /// What each row is, and its weights. Whether all of a whole tile count.
@@ -151,34 +164,34 @@ impl Rules<'_> {
     fn prepare(&self, first_row: usize, classes: &[i32], state: &mut TileRows) -> bool {
         let plan = self.plan;
         let uniform = self.upstream.uniform();
+        let looks = self.looks_at_inactive();
         let by_class = plan.smoothing_vector().is_some();
         let rows = &mut state.rows;
         let mut counting = 0;
         state.kind = [Kind::Ignored; WIDTH];
         state.label = [-1; WIDTH];
-        for (row, class) in classes.iter().enumerate() {
-            let sample = plan.options.sample_weight.get(first_row + row);
-            let (kind, label, weights) = match plan.fate(*class, sample) {
-                Fate::Ignored => (Kind::Ignored, None, RowWeights::NONE),
-                Fate::Nan => (Kind::Nan, None, RowWeights::NONE),
-                Fate::Inactive(label) => {
-                    (Kind::Inactive, self.looks_at_inactive().then_some(label), RowWeights::NONE)
-                }
-                Fate::Row(planned) => {
-                    counting += 1;
-                    (Kind::Row, Some(planned.label), planned.weights)
-                }
+        let slots = state.kind.iter_mut().zip(&mut state.label);
+        let slots = slots.zip(rows.weight.iter_mut().zip(&mut rows.step));
+        for ((row, code), ((kind, label), (weight, step))) in classes.iter().enumerate().zip(slots) {
+            // The weights of rows that are ignored are not looked at.
+            let (class, sample) = match usize::try_from(*code) {
+                Ok(class) => (class, plan.options.sample_weight.get(first_row + row)),
+                Err(_) => (0, 0.0),
             };
-            let step = uniform.unwrap_or_else(|| self.upstream.of(first_row + row)) * plan.objective.scale;
-            rows.weight[row] = f32::from_f64(weights.row);
-            rows.step[row] = f32::from_f64(step * weights.row);
+            let own = plan.class_weight(class);
+            let active = plan.is_active(sample, own * sample);
+            *kind = Kind::of(*code, active);
+            counting += usize::from(active);
+            let position = plan.kept.as_ref().map_or(*code, |kept| kept.label(*code));
+            *label = if active || looks { position } else { -1 };
+            let each = uniform.unwrap_or_else(|| self.upstream.of(first_row + row)) * plan.objective.scale;
+            *weight = f32::from_f64(own * sample);
+            *step = f32::from_f64(each * (own * sample));
             if by_class {
-                rows.sample[row] = f32::from_f64(weights.sample);
-                rows.sample_step[row] = f32::from_f64(step * weights.sample);
-                rows.spread[row] = f32::from_f64(weights.moment_total - weights.class);
+                rows.sample[row] = f32::from_f64(sample);
+                rows.sample_step[row] = f32::from_f64(each * sample);
+                rows.spread[row] = f32::from_f64(plan.smoothing_total() - own);
             }
-            state.kind[row] = kind;
-            state.label[row] = label.and_then(|label| i32::try_from(label).ok()).unwrap_or(-1);
         }
         counting == WIDTH
     }

@@ -13,7 +13,7 @@ struct Partial {
 }
 
 /// Blocks that are summed side by side: each is a chain of additions that wait for one another.
-const SIDE: usize = 8;
+pub(super) const SIDE: usize = 8;
 
 /// The sums of up to [`SIDE`] blocks, each from left to right.
 fn block_sums<L: Element>(losses: &[L]) -> [f64; SIDE] {

@@ -14,6 +14,8 @@ struct Factors<'a> {
 
 impl Tile<'_> {
     /// After [`Tile::observe`], and before the exponentials.
+    // Not inlined: once for all element types and layouts.
+    #[inline(never)]
     pub(super) fn moments<I: Isa>(&mut self, labels: &[i32; WIDTH], scale: f32, moment: MomentOf<'_>) {
         let weights = match moment {
             MomentOf::Nothing => {

@@ -75,6 +75,17 @@ impl PlainRows {
         true
     }
 
+    /// Per row the largest magnitude of what its gradient is made of: 0 where it is all 0, NaN where it is NaN.
+    pub(crate) fn largest<I: Isa>(&self) -> Line {
+        let mut largest = ZERO;
+        for line in [&self.scale, &self.target, &self.bias] {
+            for (largest, x) in I::chunks_mut(&mut largest).iter_mut().zip(I::chunks(line)) {
+                I::store(largest, I::max_bits(I::load(largest), I::abs(I::load(x))));
+            }
+        }
+        largest
+    }
+
     /// What a row comes to.
     pub(crate) fn set(&mut self, row: usize, result: &RowResult) {
         let gradient = &result.gradient;
@@ -216,6 +227,8 @@ impl Tile<'_> {
     }
 
     /// The objective with more terms. Returns whether some rows are left to the caller, which [`PlainRows::is_settled`] names.
+    // Not inlined: once for all element types and layouts.
+    #[inline(never)]
     pub(crate) fn rows_with<I: Isa>(&self, scale: f32, terms: &Terms, rows: &mut PlainRows) -> bool {
         let (scale, zero, one) = (I::splat(scale), I::splat(0.0), I::splat(1.0));
         let (infinite, half) = (I::splat(f32::INFINITY), I::splat(0.5));

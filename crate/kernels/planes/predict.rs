@@ -6,6 +6,8 @@ use crate::simd::Isa;
 impl Tile<'_> {
     /// The place of the first of the largest logits; -1 where one is NaN, and where the row is not computed. After
     /// [`Tile::observe`], which found the largest of the others, and before the exponentials.
+    // Not inlined: once for all element types and layouts.
+    #[inline(never)]
     pub(super) fn predict<I: Isa>(&self, labels: &[i32; WIDTH], predictions: &mut [i32; WIDTH]) {
         let classes = u32::try_from(self.lines.len()).unwrap_or(NOWHERE);
         let mut firsts = ZERO;

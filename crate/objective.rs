@@ -1,5 +1,6 @@
-//! From the statistics of a row to its loss and to the coefficients of its gradient. Scalar, in f64, and the only file
-//! where an option does arithmetic. With `p` the softmax of a row, whatever the options,
+//! From the statistics of a row to its loss and to the coefficients of its gradient. Scalar, in f64, and where the arithmetic
+//! of every option is defined; [`rows_with`](crate::kernels::planes::Tile::rows_with) has the same for a vector of rows. With
+//! `p` the softmax of a row, whatever the options,
 //!
 //! ```text
 //! d loss / d x[i] = a p[i] + b[i] + c [i == label]

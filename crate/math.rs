@@ -48,6 +48,7 @@ struct Table {
     ln2_hi: f32,
     ln2_lo: f32,
     c: [f32; 5],
+    one: f32,
 }
 
 static TABLE: Table = Table {
@@ -64,6 +65,7 @@ static TABLE: Table = Table {
         f32::from_bits(0x3d2b_9d37), // 0x1.573a6ep-5
         f32::from_bits(0x3c07_d410), // 0x1.0fa820p-7
     ],
+    one: 1.0,
 };
 
 /// The constants of `exp`, each in a vector.
@@ -98,7 +100,7 @@ impl<I: Isa> Exp<I> {
                 I::splat(table.c[3]),
                 I::splat(table.c[4]),
             ],
-            one: I::splat(1.0),
+            one: I::splat(table.one),
         }
     }
 

@@ -56,9 +56,10 @@ const all = ["loss", "loss+grad", "in place", "accumulate"];
  * @param {number} wishes.threads
  * @param {Dtype} [wishes.dtype]
  * @param {readonly Ours[]} [wishes.what] which candidates to make; default all four
+ * @param {import("sparse-xent").Engine} [wishes.engine] of this build and number of threads; default one of its own
  */
-export async function ours(shape, data, { build, threads, dtype = "f32", what = all }) {
-  const xent = await load({ build, threads });
+export async function ours(shape, data, { build, threads, dtype = "f32", what = all, engine }) {
+  const xent = engine ?? (await load({ build, threads }));
   const { dims, axis, rows } = shape;
   const logits = xent.tensor(dtype, dims);
   const grad = what.some((name) => name !== "loss") ? xent.tensor("f32", dims) : undefined;
@@ -117,5 +118,9 @@ export async function ours(shape, data, { build, threads, dtype = "f32", what = 
     };
     return { ...named, run, results };
   };
-  return { xent, labelsTensor, candidate, candidates: what.map((name) => candidate(name)) };
+  /** Gives the memory of the data back, and leaves the engine. */
+  const drop = () => {
+    for (const tensor of [logits, grad, ordinaryLabels]) tensor?.dispose();
+  };
+  return { xent, drop, labelsTensor, candidate, candidates: what.map((name) => candidate(name)) };
 }

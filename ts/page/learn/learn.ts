@@ -41,7 +41,10 @@ export async function learn(xent: Engine): Promise<{ pause(): void }> {
   const result = element("learn-result", HTMLElement);
   const lossChart = chart(element("learn-loss", HTMLElement), "Loss", lines, { write: (value) => value.toFixed(value < 10 ? 2 : 0) });
   const accuracyChart = chart(element("learn-accuracy", HTMLElement), "Accuracy", lines, { range: [0, 1], write: percent });
-  const noise = slider("learn-noise", percent, () => relabel());
+  const noise = slider("learn-noise", percent, () => {
+    relabel();
+    if (!running) then(takeLook);
+  });
   const smoothing = slider("learn-smoothing", (value) => value.toFixed(2));
   const weights = weightSliders();
 

@@ -25,9 +25,14 @@ export function speed({ alone }: { alone: () => Promise<void> }): void {
       const died = new Promise<never>((_, reject) => {
         thread.addEventListener("error", (event) => reject(new Error(event.message || "its worker could not be started")));
       });
-      const told = proxy((progress: string) => void (result.textContent = progress));
+      // What a worker says comes by channels of their own, in no order among them.
+      let isDone = false;
+      const told = proxy((progress: string) => {
+        if (!isDone) result.textContent = progress;
+      });
       const line = proxy((done: Line) => showLine(body, done));
       figures = await Promise.race([wrap<SpeedWorker>(thread).measure(Number(size.value), rounds, told, line), died]);
+      isDone = true;
       const { engine, tfjs } = figures;
       result.dataset["json"] = JSON.stringify(figures);
       copy.disabled = false;

@@ -1,6 +1,6 @@
 // The worker of "Speed here": what `npm run bench` does, with fewer rows and rounds. May import tfjs, shapes and the bench's parts.
 import { expose } from "comlink";
-import { load, type EngineInfo } from "sparse-xent";
+import { load, type Engine, type EngineInfo } from "sparse-xent";
 import { plainLoop } from "../../../bench/speed/baseline.mjs";
 import { ordinary, type Shape } from "../../../bench/speed/cases.mjs";
 import { contest, type Outcome } from "../../../bench/speed/contest.mjs";
@@ -36,12 +36,15 @@ export interface Figures {
 async function measure(most: number, rounds: number, told: (progress: string) => void, line: (line: Line) => void): Promise<Figures> {
   told("Loading TensorFlow.js…");
   const tfjs = await openTfjs().catch((error: unknown) => String(error));
-  const probe = await load();
-  const engine = probe.info;
-  await probe.dispose();
+  told("Starting the engine…");
+  // They live as long as this worker. To end one and start the next, shape by shape, stops Firefox 153 now and then: creating a worker inside a worker
+  // just after ending another may not return there.
+  const whole = await load();
+  const engine = whole.info;
+  const engines = engine.threads === 1 ? [whole] : [await load({ threads: 1 }), whole];
   const lines: Line[] = [];
   for (const shape of measuredShapes(most)) {
-    const done = { shape: shape.name, why: shape.why, rows: shape.rows, classes: shape.classes, outcomes: await oneShape(shape, engine, tfjs, rounds, told) };
+    const done = { shape: shape.name, why: shape.why, rows: shape.rows, classes: shape.classes, outcomes: await oneShape(shape, engines, tfjs, rounds, told) };
     lines.push(done);
     line(done);
   }
@@ -57,9 +60,11 @@ async function measure(most: number, rounds: number, told: (progress: string) =>
   };
 }
 
-async function oneShape(shape: Shape, { build, threads }: EngineInfo, tfjs: Tfjs | string, rounds: number, told: (progress: string) => void): Promise<Outcome[]> {
+async function oneShape(shape: Shape, engines: readonly Engine[], tfjs: Tfjs | string, rounds: number, told: (progress: string) => void): Promise<Outcome[]> {
   const data = ordinary(shape);
-  const engines = await Promise.all([...new Set([1, threads])].map((each) => ours(shape, data, { build, threads: each, what: ["loss+grad"] })));
+  const mine = await Promise.all(
+    engines.map((engine) => ours(shape, data, { build: engine.info.build, threads: engine.info.threads, what: ["loss+grad"], engine })),
+  );
   const losses = new Float32Array(shape.rows);
   const grad = new Float32Array(data.logits.length);
   const loop = (): number => plainLoop(shape, data, losses, grad);
@@ -72,10 +77,10 @@ async function oneShape(shape: Shape, { build, threads }: EngineInfo, tfjs: Tfjs
   // Its classes are last.
   const theirs = typeof tfjs === "string" || shape.inner > 1 ? undefined : tfjs.prepare(shape, data);
   try {
-    return contest(shape, data, [...engines.flatMap(({ candidates }) => candidates), plain, ...(theirs ? [theirs.candidate] : [])], { rounds, told, leastMs });
+    return contest(shape, data, [...mine.flatMap(({ candidates }) => candidates), plain, ...(theirs ? [theirs.candidate] : [])], { rounds, told, leastMs });
   } finally {
     theirs?.drop();
-    await Promise.all(engines.map(({ xent }) => xent.dispose()));
+    for (const { drop } of mine) drop();
   }
 }
 

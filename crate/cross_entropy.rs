@@ -6,6 +6,8 @@
 //!    threads.
 //! 4. [`totals`] adds up the rows in an order that depends on nothing but their number.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod by_kernel;
 mod deliver;
 mod narrow;
 mod pairs;
@@ -20,9 +22,9 @@ use crate::element::{Element, GradElement};
 use crate::labels::Labels;
 use crate::options::{CrossEntropy, Reduction};
 use crate::parallel::{Executor, Stopped};
+#[cfg(target_arch = "wasm32")]
 use crate::simd::Best;
-#[cfg(not(target_arch = "wasm32"))]
-use crate::simd::{Kernel, Lanes4, Lanes4Fused};
+use crate::simd::Isa;
 use crate::{Error, Shape};
 use core::sync::atomic::AtomicI32;
 use plan::Plan;
@@ -303,17 +305,16 @@ impl CrossEntropy<'_> {
         results: Results<'_, E::PerRow>,
         cancel: Option<&AtomicI32>,
     ) -> Result<Summary, Error> {
+        #[cfg(not(target_arch = "wasm32"))]
+        let kernel = self.kernel.choose()?;
         let executor = self.executor.for_elements(shape.elements());
         let (plan, scan) = self.judge(shape, &labels, executor, cancel)?;
         let call = Call { plan: &plan, scan: &scan, executor, cancel };
         // The twins would triple the size of a wasm file, which has no use for them.
+        #[cfg(target_arch = "wasm32")]
+        return call.compute::<Best, E, G>(access, results);
         #[cfg(not(target_arch = "wasm32"))]
-        match self.kernel {
-            Kernel::Best => {}
-            Kernel::Lanes4 => return call.compute::<Lanes4, E, G>(access, results),
-            Kernel::Lanes4Fused => return call.compute::<Lanes4Fused, E, G>(access, results),
-        }
-        call.compute::<Best, E, G>(access, results)
+        kernel.run(by_kernel::Computation { call, access, results })
     }
 
     /// Everything that can be wrong with options, labels and weights, and what was learnt on the way. Logits play no part.
@@ -366,7 +367,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    fn compute<I: crate::simd::Isa, E: Element, G: GradElement<E>>(
+    fn compute<I: Isa, E: Element, G: GradElement<E>>(
         &self,
         access: Access<'_, E, G>,
         mut results: Results<'_, E::PerRow>,

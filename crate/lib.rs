@@ -37,6 +37,7 @@
 //! | label types | [`Labels`] |
 //! | results | [`Output`] |
 //! | threads | [`Executor`] |
+//! | vector instructions, and which bits to expect | [`Kernel`] |
 //! | independent yes-or-no targets | [`WeightedSigmoid`] |
 //! | the definition, in plain f64 | [`mod@reference`] |
 //!

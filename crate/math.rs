@@ -163,7 +163,16 @@ impl<I: Isa> Ln<I> {
             ln2_hi: I::splat(table.ln2_hi),
             ln2_lo: I::splat(table.ln2_lo),
             half: I::splat(table.half),
-            p: table.p.map(I::splat),
+            p: [
+                I::splat(table.p[0]),
+                I::splat(table.p[1]),
+                I::splat(table.p[2]),
+                I::splat(table.p[3]),
+                I::splat(table.p[4]),
+                I::splat(table.p[5]),
+                I::splat(table.p[6]),
+                I::splat(table.p[7]),
+            ],
         }
     }
 
@@ -188,7 +197,7 @@ impl<I: Isa> Ln<I> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::{Lanes4, Lanes4Fused};
+    use crate::simd::{Kernel, Task};
 
     /// The worst of `error(x)` over `count` points from `from` to `to`, evenly spaced by `place`.
     fn worst(count: u32, place: impl Fn(f64) -> f32, error: impl Fn(f32) -> f64) -> (f64, f32) {
@@ -198,42 +207,66 @@ mod tests {
         })
     }
 
-    fn exp_error<I: Isa>(d: f32) -> f64 {
-        let value = f64::from(I::max(Exp::<I>::new().exp(I::splat(d))));
-        let exact = libm::exp(f64::from(d));
-        (value - exact).abs() / exact
+    /// What of a number is looked at.
+    #[derive(Clone, Copy)]
+    enum Of {
+        Exp,
+        Ln1p,
     }
 
-    fn ln_error<I: Isa>(y: f32) -> f64 {
-        let value = f64::from(I::max(Ln::<I>::new().ln_1p(I::splat(y))));
-        let exact = libm::log1p(f64::from(y));
-        (value - exact).abs() / exact
+    /// The function's value of one number.
+    struct Value(Of, f32);
+
+    impl Task for Value {
+        type Output = f32;
+
+        fn run<I: Isa>(self) -> f32 {
+            let Value(of, x) = self;
+            I::enter(
+                #[inline(always)]
+                || {
+                    I::max(match of {
+                        Of::Exp => Exp::<I>::new().exp(I::splat(x)),
+                        Of::Ln1p => Ln::<I>::new().ln_1p(I::splat(x)),
+                    })
+                },
+            )
+        }
+    }
+
+    fn value(kernel: Kernel, of: Of, x: f32) -> f32 {
+        kernel.choose().expect("a kernel that the processor has").run(Value(of, x))
+    }
+
+    fn error(kernel: Kernel, of: Of, x: f32) -> f64 {
+        let exact = match of {
+            Of::Exp => libm::exp(f64::from(x)),
+            Of::Ln1p => libm::log1p(f64::from(x)),
+        };
+        (f64::from(value(kernel, of, x)) - exact).abs() / exact
     }
 
     #[test]
     #[expect(clippy::cast_possible_truncation, reason = "points in single precision are wanted")]
     fn exp_and_ln_1p_stay_within_their_bounds() {
         let ulp = f64::from(f32::EPSILON);
-        for (name, error) in
-            [("two roundings", exp_error::<Lanes4> as fn(f32) -> f64), ("fused", exp_error::<Lanes4Fused>)]
-        {
-            let (e, x) = worst(200_000, |t| (t * f64::from(CUT)) as f32, error);
-            assert!(e < 4.7 * ulp, "exp, {name}: {} ulp at {x}", e / ulp);
-            assert!(e > 0.3 * ulp, "exp, {name}: a bound that no point comes near proves nothing");
-        }
-        for (name, error) in
-            [("two roundings", ln_error::<Lanes4> as fn(f32) -> f64), ("fused", ln_error::<Lanes4Fused>)]
-        {
-            let (e, y) = worst(200_000, |t| libm::exp(-87.0 + 110.0 * t) as f32, error);
-            assert!(e < 2.0e-7, "ln_1p, {name}: {e} at {y}");
-            let (e, y) = worst(200_000, |t| (2.0 * t + 1e-6) as f32, error);
-            assert!(e < 2.0e-7, "ln_1p, {name}: {e} at {y}");
+        for kernel in Kernel::supported() {
+            let exp = |x| error(*kernel, Of::Exp, x);
+            let (e, x) = worst(200_000, |t| (t * f64::from(CUT)) as f32, exp);
+            assert!(e < 4.7 * ulp, "exp, {kernel:?}: {} ulp at {x}", e / ulp);
+            assert!(e > 0.3 * ulp, "exp, {kernel:?}: a bound that no point comes near proves nothing");
+            let ln_1p = |y| error(*kernel, Of::Ln1p, y);
+            let (e, y) = worst(200_000, |t| libm::exp(-87.0 + 110.0 * t) as f32, ln_1p);
+            assert!(e < 2.0e-7, "ln_1p, {kernel:?}: {e} at {y}");
+            let (e, y) = worst(200_000, |t| (2.0 * t + 1e-6) as f32, ln_1p);
+            assert!(e < 2.0e-7, "ln_1p, {kernel:?}: {e} at {y}");
         }
     }
 
     #[test]
     fn exp_of_minus_infinity_counts_as_0() {
-        let e = Exp::<Lanes4>::new().exp(Lanes4::splat(f32::NEG_INFINITY));
-        assert!(Lanes4::max(e) <= FLOOR, "exp(-inf) counts as 0");
+        for kernel in Kernel::supported() {
+            assert!(value(*kernel, Of::Exp, f32::NEG_INFINITY) <= FLOOR, "exp(-inf) counts as 0, {kernel:?}");
+        }
     }
 }

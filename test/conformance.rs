@@ -12,7 +12,7 @@ use draw::{Cases, Choices, Setter, choices, option_list, planes};
 use sparse_xent::{
     Element, GradElement, Input, InvalidLabel, Kernel, Logits, ProbsNormalize, Reduction, bf16, f16,
 };
-use support::{Case, How, KERNELS, Settings, Upstream, bits, run, run_in_place, run_loss, widened};
+use support::{Case, How, Settings, Upstream, bits, kernels, run, run_in_place, run_loss, widened};
 
 fn sizes() -> impl Iterator<Item = usize> {
     (1..=65).chain([129, 130, 255, 256, 257, 1023, 1024, 1025, 4095, 4096, 4097])
@@ -36,7 +36,7 @@ fn agrees<E: Element>(case: &Case, how: How) -> Result<(), String> {
 
 fn check<E: Element>(case: &Case) {
     let case = case.clone().rounded::<E>();
-    for kernel in KERNELS {
+    for kernel in kernels() {
         let how = How::with(kernel);
         if let Err(message) = agrees::<E>(&case, how) {
             panic!("{kernel:?} {} {message}\n{:?}", E::NAME, case.set);
@@ -147,7 +147,7 @@ fn of_log_probabilities_the_label_alone_is_read() {
                 poisoned.logits[case.place(row, class)] = f64::NAN;
             }
         }
-        for kernel in KERNELS {
+        for kernel in kernels() {
             let clean = run::<f32, f32>(&case, How::with(kernel)).expect(&case.name);
             let poisoned = run::<f32, f32>(&poisoned, How::with(kernel)).expect(&case.name);
             assert_eq!(bits(&poisoned.grad), bits(&clean.grad), "{} {kernel:?}", case.name);
@@ -167,7 +167,7 @@ where
     {
         for _ in 0..20 {
             let case = cases.case(shape).rounded::<E>();
-            for kernel in KERNELS {
+            for kernel in kernels() {
                 let how = How::with(kernel);
                 let got = run::<E, f32>(&case, how).expect(&case.name);
                 let (losses, grad) = (widened(&got.out.losses), widened(&got.grad));
@@ -201,7 +201,7 @@ fn accumulates<E: Element, G: GradElement<E>, V: GradElement<E>>(seed: u8) {
     {
         for _ in 0..20 {
             let case = cases.case(shape).rounded::<E>();
-            for kernel in KERNELS {
+            for kernel in kernels() {
                 let name = format!("{} {} {kernel:?}", case.name, E::NAME);
                 let how = How::with(kernel);
                 let value = match case.set.input {
@@ -240,7 +240,7 @@ fn reductions_are_the_sums_of_the_rows() {
     for round in 0..200 {
         let rows = cases.draw(1..700_usize);
         let case = cases.reduced([rows, 5, 1]).rounded::<f32>();
-        for kernel in KERNELS {
+        for kernel in kernels() {
             let name = format!("round {round} {} {:?}", case.name, case.set);
             let got = run::<f32, f32>(&case, How::with(kernel).with_outputs()).expect(&name);
             let want = case.reference().expect("valid labels");
@@ -289,7 +289,7 @@ fn independent<E: Element>(seed: u8) {
     for classes in [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 33, 64, 65, 130, 257] {
         for (outer, inner) in [(2, 1), (5, 1), (9, 1), (20, 1), (2, 3), (1, 133)] {
             let case = cases.case([outer, classes, inner]).rounded::<E>();
-            for kernel in KERNELS {
+            for kernel in kernels() {
                 let how = How::with(kernel);
                 let all = run::<E, E>(&case, how).expect(&case.name);
                 for row in (0..case.rows()).step_by(if inner > 100 { 33 } else { 1 }) {
@@ -335,7 +335,7 @@ fn two_classes(rows: usize, magnitude: f64) -> Case {
 
 /// The gradient and the losses, in every way to call for them, with the bits of the tiles.
 fn has_the_bits_of_the_tiles(case: &Case) {
-    for kernel in KERNELS {
+    for kernel in kernels() {
         let how = How::with(kernel);
         let name = format!("{} {kernel:?} {:?}", case.name, case.set);
         let want = run::<f32, f32>(case, how.with_outputs()).expect(&name);

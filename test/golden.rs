@@ -364,7 +364,7 @@ fn every_golden_case_agrees_by_both_twins() {
         let cases = golden["cases"].as_array().expect("cases");
         assert_eq!(cases.len(), count, "{file}: number of cases");
         for case in cases {
-            for kernel in [Kernel::Lanes4, Kernel::Lanes4Fused] {
+            for kernel in Kernel::supported().iter().copied() {
                 match text(&case["logits"]["dtype"], "dtype") {
                     "f32" => check::<f32>(case, kernel),
                     "f64" => check::<f64>(case, kernel),

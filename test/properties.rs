@@ -8,7 +8,7 @@ use bound::{Precision, compare};
 use draw::{Choices, Draw, choices};
 use proptest::prelude::*;
 use sparse_xent::{Element, Input, InvalidLabel, Kernel, bf16, f16};
-use support::{Case, How, Settings, Upstream, bits, run, run_in_place, widened};
+use support::{Case, How, Settings, Upstream, bits, kernels, run, run_in_place, widened};
 
 /// Classes on both sides of every change of kernel, rows side by side or in planes.
 fn shapes() -> impl Strategy<Value = [usize; 3]> {
@@ -17,8 +17,8 @@ fn shapes() -> impl Strategy<Value = [usize; 3]> {
         .prop_map(|(outer, classes, inner)| [outer, classes, inner])
 }
 
-fn twins() -> impl Strategy<Value = Kernel> {
-    prop_oneof![Just(Kernel::Lanes4), Just(Kernel::Lanes4Fused)]
+fn kernel() -> impl Strategy<Value = Kernel> {
+    prop::sample::select(kernels().collect::<Vec<_>>())
 }
 
 /// A case whose logits are small enough for differences, and whose rows all have a loss that is a number.
@@ -53,7 +53,7 @@ proptest! {
 
     #[test]
     fn any_options_shape_and_dtype_agree_with_the_definition(
-        shape in shapes(), options in choices(), kernel in twins(), dtype in 0..4_usize,
+        shape in shapes(), options in choices(), kernel in kernel(), dtype in 0..4_usize,
     ) {
         let case = options.case(shape);
         match dtype {
@@ -67,7 +67,7 @@ proptest! {
     /// Logits in 64ths, so that the sums are exact in f32 and nothing but the offset differs.
     #[test]
     fn an_offset_changes_no_bit(
-        shape in shapes(), seed in any::<u32>(), kernel in twins(), offset in -100_000..100_000_i32,
+        shape in shapes(), seed in any::<u32>(), kernel in kernel(), offset in -100_000..100_000_i32,
     ) {
         let mut draw = Draw(seed);
         let [outer, classes, inner] = shape;
@@ -85,7 +85,7 @@ proptest! {
     /// `2 upstream scale z_loss w lse`, which is 0 without z-loss.
     #[test]
     fn the_gradient_of_a_row_adds_up_to_that_of_its_z_loss(
-        shape in shapes(), options in choices(), seed in any::<u32>(), kernel in twins(), z_loss in prop_oneof![Just(0.0), Just(0.01)],
+        shape in shapes(), options in choices(), seed in any::<u32>(), kernel in kernel(), z_loss in prop_oneof![Just(0.0), Just(0.01)],
     ) {
         let mut case = smooth(shape, &options, seed);
         case.set.label_matrix = None;
@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn exchanging_classes_exchanges_the_gradient(shape in shapes(), seed in any::<u32>(), kernel in twins()) {
+    fn exchanging_classes_exchanges_the_gradient(shape in shapes(), seed in any::<u32>(), kernel in kernel()) {
         let [outer, classes, inner] = shape;
         let mut draw = Draw(seed);
         let logits: Vec<f64> = (0..outer * classes * inner).map(|_| 6.0 * draw.unit()).collect();
@@ -138,7 +138,7 @@ proptest! {
     /// Central differences of the loss, in f64, at one element of each case.
     #[test]
     fn the_gradient_is_the_slope_of_the_loss(
-        shape in shapes(), options in choices(), seed in any::<u32>(), kernel in twins(), element in any::<prop::sample::Index>(),
+        shape in shapes(), options in choices(), seed in any::<u32>(), kernel in kernel(), element in any::<prop::sample::Index>(),
     ) {
         let case = smooth(shape, &options, seed);
         let got = run::<f64, f64>(&case, How::with(kernel)).expect("a sound case");

@@ -7,6 +7,9 @@
 )]
 
 use core::any::Any;
+use std::io::Write;
+use std::sync::Once;
+
 use sparse_xent::reference::{self, Answer, BadLabel, Options, PerRow, Problem};
 use sparse_xent::{
     CrossEntropy, Denominator, Element, EmptyMean, Error, Executor, GradElement, Input, InvalidLabel, Kernel,
@@ -227,8 +230,21 @@ impl Case {
     }
 }
 
-/// Every kernel there is.
-pub const KERNELS: [Kernel; 3] = [Kernel::Best, Kernel::Lanes4, Kernel::Lanes4Fused];
+/// Every kernel there is, but for `Best`, which is one of them.
+pub const KERNELS: [Kernel; 4] = [Kernel::Lanes4, Kernel::Lanes4Fused, Kernel::Lanes8, Kernel::Lanes16];
+
+/// Those that this processor has. The others are named, once, where no test's captured output can swallow it.
+pub fn kernels() -> impl Iterator<Item = Kernel> {
+    static NAMED: Once = Once::new();
+    let is_there = |kernel: &Kernel| Kernel::supported().contains(kernel);
+    NAMED.call_once(|| {
+        for kernel in KERNELS.iter().filter(|kernel| !is_there(kernel)) {
+            writeln!(std::io::stderr(), "skipped: {kernel:?}, which this processor does not have")
+                .expect("stderr");
+        }
+    });
+    KERNELS.into_iter().filter(is_there)
+}
 
 /// How a case is run.
 #[derive(Clone, Copy, Debug)]

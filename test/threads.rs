@@ -5,13 +5,13 @@ mod support;
 
 use draw::{Cases, planes};
 use sparse_xent::{Element, Kernel, Reduction, bf16};
-use support::{Case, How, KERNELS, bits, run, run_in_place};
+use support::{Case, How, bits, kernels, run, run_in_place};
 
 /// Large enough for eight threads: each needs 131,072 logits.
 const SHAPES: [[usize; 3]; 4] = [[33_000, 33, 1], [1100, 1000, 1], [2, 33, 16_641], [350_001, 3, 1]];
 
 fn same_bits<E: Element>(case: &Case) {
-    for kernel in KERNELS {
+    for kernel in kernels() {
         let how = How::with(kernel).with_outputs();
         let want = run::<E, E>(case, how).expect(&case.name);
         for threads in 1..=8 {

@@ -3,7 +3,7 @@
 mod support;
 
 use sparse_xent::{Denominator, Element, EmptyMean, Reduction, SmoothingWeights};
-use support::{Case, How, KERNELS, Settings, Upstream, widened};
+use support::{Case, How, Settings, Upstream, kernels, widened};
 
 /// Results to agree with; what is `None` is not compared.
 #[derive(Default)]
@@ -316,7 +316,7 @@ fn the_definition_has_the_digits_of_its_peers() {
 
 /// f64 logits: `relative` is the digits; single precision within its own rounding, `absolute` is its licence T.
 fn check_operation<E: Element>(relative: f64, absolute: f64) {
-    for kernel in KERNELS {
+    for kernel in kernels() {
         for Vector { case, expected } in &all() {
             let name = format!("{} in {} by {kernel:?}", case.name, E::NAME);
             let got = support::run::<E, E>(case, How::with(kernel)).expect(&name);

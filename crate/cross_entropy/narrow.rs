@@ -9,7 +9,7 @@ use crate::Error;
 use crate::element::{Element, GradElement};
 use crate::kernels::planes::{self, Grad, Line, Tile, WIDTH};
 use crate::parallel::PerWorker;
-use crate::simd::Isa;
+use crate::simd::{Isa, inlined};
 
 /// The largest number of classes that goes this way: where it was measured to be no faster than row by row, loss and gradient
 /// together. The lines of a tile then fill the first cache.
@@ -173,7 +173,16 @@ fn transpose_in<I: Isa>(x: &[f32], classes: usize, lines: &mut [Line]) {
 }
 
 /// The gradient of a whole tile to rows side by side, in the same way.
+#[inline(never)]
 fn transpose_out<I: Isa, const BIASED: bool>(grad: &Grad<'_, I>, classes: usize, x: &mut [f32]) {
+    I::enter(
+        #[inline(always)]
+        || transpose_lines::<I, BIASED>(grad, classes, x),
+    );
+}
+
+#[inline(always)]
+fn transpose_lines<I: Isa, const BIASED: bool>(grad: &Grad<'_, I>, classes: usize, x: &mut [f32]) {
     for (lane, block) in x.chunks_exact_mut(I::LANES * classes).enumerate() {
         let rows = grad.rows(lane);
         if classes < 4 {
@@ -185,9 +194,13 @@ fn transpose_out<I: Isa, const BIASED: bool>(grad: &Grad<'_, I>, classes: usize,
             }
             continue;
         }
-        let mut put = |first: usize| {
-            let columns: [I::Chunk; 4] =
-                core::array::from_fn(|class| I::lanes(rows.at::<BIASED>(first + class)));
+        for first in (0..classes).step_by(4) {
+            let first = first.min(classes - 4);
+            let column = inlined(
+                #[inline(always)]
+                |class: usize| I::lanes(rows.at::<BIASED>(first + class)),
+            );
+            let columns = [column(0), column(1), column(2), column(3)];
             for (part, rows) in block.chunks_exact_mut(4 * classes).enumerate() {
                 let piece = |class: usize| &columns[class].as_ref().as_chunks::<4>().0[part];
                 let values = I::transpose([piece(0), piece(1), piece(2), piece(3)]);
@@ -195,10 +208,6 @@ fn transpose_out<I: Isa, const BIASED: bool>(grad: &Grad<'_, I>, classes: usize,
                     rows[index * classes + first..][..4].copy_from_slice(values);
                 }
             }
-        };
-        (0..classes / 4).for_each(|index| put(4 * index));
-        if !classes.is_multiple_of(4) {
-            put(classes - 4);
         }
     }
 }

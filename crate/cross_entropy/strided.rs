@@ -65,9 +65,14 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for PlaneSite<'_, '_, E, G> {
         for class in 0..self.classes {
             let Some(plane) = self.single(class) else { return false };
             let Ok(plane) = <&mut Line>::try_from(plane) else { return false };
-            for (lane, g) in I::chunks_mut(plane).iter_mut().enumerate() {
-                I::store(g, grad.rows(lane).at::<BIASED>(class));
-            }
+            I::enter(
+                #[inline(always)]
+                || {
+                    for (lane, g) in I::chunks_mut(plane).iter_mut().enumerate() {
+                        I::store(g, grad.rows(lane).at::<BIASED>(class));
+                    }
+                },
+            );
         }
         true
     }
@@ -114,12 +119,17 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for PlaneSite<'_, '_, E, G> {
 
 /// Adds a line to its plane of the gradient; where `adds` is 0 the plane keeps its bytes.
 fn add<I: Isa>(line: &Line, adds: &Line, plane: &mut Line) {
-    let values = I::chunks(line).iter().zip(I::chunks(adds));
-    for (g, (value, adds)) in I::chunks_mut(plane).iter_mut().zip(values) {
-        let before = I::load(g);
-        let off = I::eq(I::load(adds), I::splat(0.0));
-        I::store(g, I::select(off, before, I::add(before, I::load(value))));
-    }
+    I::enter(
+        #[inline(always)]
+        || {
+            let values = I::chunks(line).iter().zip(I::chunks(adds));
+            for (g, (value, adds)) in I::chunks_mut(plane).iter_mut().zip(values) {
+                let before = I::load(g);
+                let off = I::eq(I::load(adds), I::splat(0.0));
+                I::store(g, I::select(off, before, I::add(before, I::load(value))));
+            }
+        },
+    );
 }
 
 impl Call<'_> {

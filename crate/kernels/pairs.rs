@@ -10,7 +10,7 @@
 //! ```
 //!
 //! What we do instead, and why:
-//!  1. Lanes are rows: two vectors of logits are pulled apart into the first and the second class of four rows, and the
+//!  1. Lanes are rows: two vectors of logits are pulled apart into the first and the second class of as many rows, and the
 //!     difference is turned over where the label is the second. No maximum, no sum, no copy of the logits.
 //!  2. What rounding takes from the difference is put back, as for any number of classes: it would be the largest error of
 //!     a confident row.
@@ -24,7 +24,7 @@
 use super::MIN_SCALED;
 use super::planes::{Line, WIDTH};
 use crate::math::{Exp, FLOOR, Ln};
-use crate::simd::Isa;
+use crate::simd::{Isa, MOST_LANES};
 
 /// Rows of two classes on their way through.
 #[derive(Debug)]
@@ -39,9 +39,6 @@ pub(crate) struct Pairs {
     near: Line,
 }
 
-/// The logits and the gradient of four rows.
-type Four = [f32; 8];
-
 impl Pairs {
     pub(crate) const fn new() -> Self {
         let zero = [0.0; WIDTH];
@@ -51,18 +48,34 @@ impl Pairs {
     /// Reads the logits of up to [`WIDTH`] rows with these classes. Whether all rows are ordinary: none is ignored or invalid, and no
     /// difference of logits is NaN or infinite.
     pub(crate) fn sweep<I: Isa>(&mut self, x: &[f32], classes: &[i32], scale: f32) -> bool {
-        let (fours, x) = x.as_chunks();
-        let (labels, classes) = classes.as_chunks();
-        let whole = 4 * labels.len();
-        let mut last = ([[0.0; 8]], [[0; 4]]);
-        last.0[0][..x.len()].copy_from_slice(x);
-        last.1[0][..classes.len()].copy_from_slice(classes);
-        self.exponentials::<I>(0, fours, labels, scale)
-            && (classes.is_empty() || self.exponentials::<I>(whole, &last.0, &last.1, scale))
+        let whole = classes.len() / I::LANES * I::LANES;
+        let (x, left) = x.split_at(2 * whole);
+        let (classes, left_classes) = classes.split_at(whole);
+        let mut last = ([0.0; 2 * MOST_LANES], [0; MOST_LANES]);
+        last.0[..left.len()].copy_from_slice(left);
+        last.1[..left_classes.len()].copy_from_slice(left_classes);
+        let last = (&last.0[..2 * I::LANES], &last.1[..I::LANES]);
+        self.exponentials::<I>(0, x, classes, scale)
+            && (left.is_empty() || self.exponentials::<I>(whole, last.0, last.1, scale))
     }
 
+    /// Of whole vectors of rows.
     #[inline(never)]
-    fn exponentials<I: Isa>(&mut self, first: usize, x: &[Four], labels: &[[i32; 4]], scale: f32) -> bool {
+    fn exponentials<I: Isa>(&mut self, first: usize, x: &[f32], labels: &[i32], scale: f32) -> bool {
+        I::enter(
+            #[inline(always)]
+            || self.exponentiate::<I>(first, I::pairs(x), I::codes(labels), scale),
+        )
+    }
+
+    #[inline(always)]
+    fn exponentiate<I: Isa>(
+        &mut self,
+        first: usize,
+        x: &[I::Pairs],
+        labels: &[I::Codes],
+        scale: f32,
+    ) -> bool {
         let (scale, sign, floor) = (I::splat(scale), I::splat(-0.0), I::splat(FLOOR));
         let exp = Exp::<I>::new();
         let mut most = I::splat(0.0);
@@ -89,8 +102,8 @@ impl Pairs {
     /// The losses of the rows of the last [`Pairs::sweep`].
     pub(crate) fn losses<I: Isa>(&self, losses: &mut [f32]) {
         let whole = losses.len() / I::LANES * I::LANES;
-        let (fours, losses) = losses.split_at_mut(whole);
-        self.logarithms::<I>(0, I::chunks_mut(fours));
+        let (vectors, losses) = losses.split_at_mut(whole);
+        self.logarithms::<I>(0, I::chunks_mut(vectors));
         if !losses.is_empty() {
             let mut last = [I::empty()];
             self.logarithms::<I>(whole, &mut last);
@@ -100,6 +113,14 @@ impl Pairs {
 
     #[inline(never)]
     fn logarithms<I: Isa>(&self, first: usize, losses: &mut [I::Chunk]) {
+        I::enter(
+            #[inline(always)]
+            || self.take_logarithms::<I>(first, losses),
+        );
+    }
+
+    #[inline(always)]
+    fn take_logarithms<I: Isa>(&self, first: usize, losses: &mut [I::Chunk]) {
         let (zero, ln) = (I::splat(0.0), Ln::<I>::new());
         let rows = I::chunks(&self.lead[first..]).iter().zip(I::chunks(&self.near[first..]));
         for (loss, ((lead, near), weight)) in
@@ -114,19 +135,29 @@ impl Pairs {
 
     /// The gradient of the rows of the last [`Pairs::sweep`], which had these classes.
     pub(crate) fn gradient<I: Isa>(&self, classes: &[i32], grad: &mut [f32]) {
-        let (fours, grad) = grad.as_chunks_mut();
-        let (labels, classes) = classes.as_chunks();
-        self.four_rows::<I>(0, labels, fours);
-        if !classes.is_empty() {
-            let mut last = ([[0.0; 8]], [[0; 4]]);
-            last.1[0][..classes.len()].copy_from_slice(classes);
-            self.four_rows::<I>(4 * labels.len(), &last.1, &mut last.0);
-            grad.copy_from_slice(&last.0[0][..grad.len()]);
+        let whole = classes.len() / I::LANES * I::LANES;
+        let (grad, left) = grad.split_at_mut(2 * whole);
+        let (classes, left_classes) = classes.split_at(whole);
+        self.vectors::<I>(0, classes, grad);
+        if !left.is_empty() {
+            let mut last = ([0.0; 2 * MOST_LANES], [0; MOST_LANES]);
+            last.1[..left_classes.len()].copy_from_slice(left_classes);
+            self.vectors::<I>(whole, &last.1[..I::LANES], &mut last.0[..2 * I::LANES]);
+            left.copy_from_slice(&last.0[..left.len()]);
         }
     }
 
+    /// Of whole vectors of rows.
     #[inline(never)]
-    fn four_rows<I: Isa>(&self, first: usize, labels: &[[i32; 4]], grad: &mut [Four]) {
+    fn vectors<I: Isa>(&self, first: usize, labels: &[i32], grad: &mut [f32]) {
+        I::enter(
+            #[inline(always)]
+            || self.write_vectors::<I>(first, I::codes(labels), I::pairs_mut(grad)),
+        );
+    }
+
+    #[inline(always)]
+    fn write_vectors<I: Isa>(&self, first: usize, labels: &[I::Codes], grad: &mut [I::Pairs]) {
         let (zero, one, least) = (I::splat(0.0), I::splat(1.0), I::splat(MIN_SCALED));
         let rows = I::chunks(&self.lead[first..]).iter().zip(I::chunks(&self.near[first..]));
         let rows = rows.zip(I::chunks(&self.step[first..]));

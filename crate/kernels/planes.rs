@@ -39,7 +39,7 @@ pub(crate) use plain::{PlainRows, Terms, WantedRows};
 use super::MomentOf;
 use crate::math::Exp;
 use crate::objective::RowStats;
-use crate::simd::Isa;
+use crate::simd::{Isa, inlined};
 use wide::Wide;
 
 /// Rows in a tile.
@@ -138,15 +138,26 @@ impl<'a> Tile<'a> {
             self.predict::<I>(labels, predictions);
         }
         self.moments::<I>(labels, scale, moment);
-        match self.lines.len() {
-            2 => self.pair::<I>(),
-            _ if scale == 1.0 => self.exponentials::<I, false>(scale),
-            _ => self.exponentials::<I, true>(scale),
-        }
+        I::enter(
+            #[inline(always)]
+            || match self.lines.len() {
+                2 => self.pair::<I>(),
+                _ if scale == 1.0 => self.exponentials::<I, false>(scale),
+                _ => self.exponentials::<I, true>(scale),
+            },
+        );
     }
 
     /// Finds the largest logit of the other classes, and whether all logits are what a loss can be computed from.
     fn observe<I: Isa>(&mut self) {
+        I::enter(
+            #[inline(always)]
+            || self.look_at::<I>(),
+        );
+    }
+
+    #[inline(always)]
+    fn look_at<I: Isa>(&mut self) {
         let (zero, most, least) = (I::splat(0.0), I::splat(f32::MAX), I::splat(f32::NEG_INFINITY));
         let mut all = I::eq(zero, zero);
         let shifts = I::chunks_mut(self.shift).chunks_exact_mut(SIDE);
@@ -181,20 +192,24 @@ impl<'a> Tile<'a> {
         self.all_sound = !I::any(I::and_not(I::eq(zero, zero), all));
     }
 
+    #[inline(always)]
     fn exponentials<I: Isa, const SCALED: bool>(&mut self, scale: f32) {
         let scale = I::splat(scale);
         let exp = Exp::<I>::new();
-        let sweep = |lines: &mut [Line], lane: usize, shift: I::V| {
-            let mut sum = I::splat(0.0);
-            for line in lines {
-                let x = &mut I::chunks_mut(line)[lane];
-                let d = I::sub(I::load(x), shift);
-                let e = exp.exp(if SCALED { I::mul(d, scale) } else { d });
-                I::store(x, e);
-                sum = I::add(sum, e);
-            }
-            sum
-        };
+        let sweep = inlined(
+            #[inline(always)]
+            |lines: &mut [Line], lane: usize, shift: I::V| {
+                let mut sum = I::splat(0.0);
+                for line in lines {
+                    let x = &mut I::chunks_mut(line)[lane];
+                    let d = I::sub(I::load(x), shift);
+                    let e = exp.exp(if SCALED { I::mul(d, scale) } else { d });
+                    I::store(x, e);
+                    sum = I::add(sum, e);
+                }
+                sum
+            },
+        );
         for (lane, (rest, shift)) in
             I::chunks_mut(self.rest).iter_mut().zip(I::chunks(self.shift)).enumerate().take(WIDTH / I::LANES)
         {
@@ -203,7 +218,9 @@ impl<'a> Tile<'a> {
                 sweep(self.lines, lane, shift)
             } else {
                 let mut wide = Wide::<I>::default();
-                self.lines.chunks_mut(FLUSH).for_each(|lines| wide.add(sweep(lines, lane, shift)));
+                for lines in self.lines.chunks_mut(FLUSH) {
+                    wide.add(sweep(lines, lane, shift));
+                }
                 wide.total()
             };
             // Where no other class is above -inf, what the clamp of `exp` left is nothing.
@@ -212,6 +229,7 @@ impl<'a> Tile<'a> {
     }
 
     /// [`Tile::exponentials`] of two classes: the other class is the largest of the others, and its exponential is 1.
+    #[inline(always)]
     fn pair<I: Isa>(&mut self) {
         let (one, least) = (I::splat(1.0), I::splat(f32::NEG_INFINITY));
         for (lane, rest) in I::chunks_mut(self.rest).iter_mut().enumerate().take(WIDTH / I::LANES) {
@@ -242,7 +260,22 @@ impl<'a> Tile<'a> {
 
     /// How the exponentials become the gradient, where that is simple: every scale is a number, and so is every
     /// exponential. The biases are looked at where there are some, or where a scale is negative. `thresholds` are overwritten.
+    #[inline(never)]
     pub(crate) fn grad<'t, I: Isa>(
+        &'t self,
+        rows: &'t PlainRows,
+        biases: Option<&'t Line>,
+        weights: Option<&'t [f32]>,
+        thresholds: &'t mut Line,
+    ) -> Option<Grad<'t, I>> {
+        I::enter(
+            #[inline(always)]
+            || self.simple_grad(rows, biases, weights, thresholds),
+        )
+    }
+
+    #[inline(always)]
+    fn simple_grad<'t, I: Isa>(
         &'t self,
         rows: &'t PlainRows,
         biases: Option<&'t Line>,
@@ -252,9 +285,10 @@ impl<'a> Tile<'a> {
         if !self.all_sound || !is_finite::<I>(&rows.scale) {
             return None;
         }
-        let positive = I::splat(0.0);
-        let scales =
-            I::chunks(&rows.scale).iter().fold(positive, |most, scale| I::max_bits(most, I::load(scale)));
+        let mut scales = I::splat(0.0);
+        for scale in I::chunks(&rows.scale) {
+            scales = I::max_bits(scales, I::load(scale));
+        }
         let biased = biases.is_some() || I::largest_bits(scales) > f32::INFINITY.to_bits();
         Some(Grad::new(self.lines, rows, biased.then_some(biases.unwrap_or(&ZERO)), weights, thresholds))
     }
@@ -269,18 +303,23 @@ impl<'a> Tile<'a> {
         biases: Option<&Line>,
         weights: Option<&[f32]>,
     ) {
-        let zero = I::splat(0.0);
         let mut thresholds = ZERO;
-        let grad = Grad::<I>::new(&[], rows, Some(biases.unwrap_or(&ZERO)), weights, &mut thresholds);
-        for lane in 0..self.rows() / I::LANES {
-            let rows = grad.rows(lane);
-            let off = I::eq(rows.scale, zero);
-            for (class, line) in self.lines.iter_mut().enumerate() {
-                let e = &mut I::chunks_mut(line)[lane];
-                let p = I::and_not(rows.scaled(I::load(e)), off);
-                I::store(e, I::add(p, rows.bias_of(class)));
-            }
-        }
+        I::enter(
+            #[inline(always)]
+            || {
+                let zero = I::splat(0.0);
+                let grad = Grad::<I>::new(&[], rows, Some(biases.unwrap_or(&ZERO)), weights, &mut thresholds);
+                for lane in 0..self.rows() / I::LANES {
+                    let rows = grad.rows(lane);
+                    let off = I::eq(rows.scale, zero);
+                    for (class, line) in self.lines.iter_mut().enumerate() {
+                        let e = &mut I::chunks_mut(line)[lane];
+                        let p = I::and_not(rows.scaled(I::load(e)), off);
+                        I::store(e, I::add(p, rows.bias_of(class)));
+                    }
+                }
+            },
+        );
         for (row, _) in rows.scale.iter().enumerate().filter(|(_, scale)| scale.is_nan()) {
             self.lines.iter_mut().for_each(|line| line[row] = f32::NAN);
         }
@@ -297,14 +336,26 @@ pub(crate) fn labelled(labels: &[i32; WIDTH], end: usize) -> impl Iterator<Item 
 /// Which rows of a vector have no NaN: the magnitude of one is more than infinity's as bits, and not less or equal as a number.
 #[inline(never)]
 fn numbers<I: Isa>(lines: &[Line], lane: usize) -> I::V {
-    let magnitudes = lines.iter().map(|line| I::abs(I::load(&I::chunks(line)[lane])));
-    I::le(magnitudes.fold(I::splat(0.0), I::max_bits), I::splat(f32::INFINITY))
+    I::enter(
+        #[inline(always)]
+        || {
+            let mut magnitude = I::splat(0.0);
+            for line in lines {
+                magnitude = I::max_bits(magnitude, I::abs(I::load(&I::chunks(line)[lane])));
+            }
+            I::le(magnitude, I::splat(f32::INFINITY))
+        },
+    )
 }
 
 /// Whether a line has neither NaN nor infinity.
+#[inline(always)]
 fn is_finite<I: Isa>(line: &Line) -> bool {
-    let magnitudes = I::chunks(line).iter().map(|x| I::abs(I::load(x)));
-    I::largest_bits(magnitudes.fold(I::splat(0.0), I::max_bits)) < f32::INFINITY.to_bits()
+    let mut most = I::splat(0.0);
+    for x in I::chunks(line) {
+        most = I::max_bits(most, I::abs(I::load(x)));
+    }
+    I::largest_bits(most) < f32::INFINITY.to_bits()
 }
 
 const ZERO: Line = [0.0; WIDTH];

@@ -25,88 +25,17 @@
 //!     by the largest magnitude as bits, which shows one of either sign and any payload.
 //!
 //! What this costs: rows shorter than a vector go through a padded copy, and a row is one thread's work.
+mod cells;
+
+pub(crate) use cells::{Apart, Cells, InPlace, ReadOnly};
+
 use super::{Bias, MomentOf, zero_threshold};
 use crate::math::{Exp, GUARD_BITS};
 use crate::objective::RowStats;
-use crate::simd::Isa;
-use core::ops::Range;
+use crate::simd::{Isa, inlined};
 
 /// Vectors added in single precision before the sum moves to f64.
 const FLUSH: usize = 256;
-
-/// Where a row's logits are read and its exponentials kept.
-pub(crate) trait Cells<I: Isa> {
-    /// The logits: those of the row and no more, but padded to `LANES`.
-    fn logits(&self) -> &[f32];
-    /// Maps each of the vectors in `range`, with its number, and keeps the results.
-    fn sweep(&mut self, range: Range<usize>, f: impl FnMut(usize, I::V) -> I::V);
-    /// Keeps the last vector.
-    fn keep_last(&mut self, e: I::V);
-}
-
-/// Loss only: the exponentials are dropped.
-#[derive(Debug)]
-pub(crate) struct ReadOnly<'a>(pub(crate) &'a [f32]);
-
-/// The gradient has its own memory, where the exponentials are kept meanwhile.
-#[derive(Debug)]
-pub(crate) struct Apart<'a>(pub(crate) &'a [f32], pub(crate) &'a mut [f32]);
-
-/// The gradient replaces the logits.
-#[derive(Debug)]
-pub(crate) struct InPlace<'a>(pub(crate) &'a mut [f32]);
-
-impl<I: Isa> Cells<I> for ReadOnly<'_> {
-    #[inline(always)]
-    fn logits(&self) -> &[f32] {
-        self.0
-    }
-    #[inline(always)]
-    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(usize, I::V) -> I::V) {
-        for (index, x) in range.clone().zip(&I::chunks(self.0)[range]) {
-            f(index, I::load(x));
-        }
-    }
-    #[inline(always)]
-    fn keep_last(&mut self, _: I::V) {}
-}
-
-impl<I: Isa> Cells<I> for Apart<'_> {
-    #[inline(always)]
-    fn logits(&self) -> &[f32] {
-        self.0
-    }
-    #[inline(always)]
-    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(usize, I::V) -> I::V) {
-        let x = &I::chunks(self.0)[range.clone()];
-        let e = &mut I::chunks_mut(self.1)[range.clone()];
-        for (index, (x, e)) in range.zip(x.iter().zip(e)) {
-            I::store(e, f(index, I::load(x)));
-        }
-    }
-    #[inline(always)]
-    fn keep_last(&mut self, e: I::V) {
-        I::store(I::last_mut(self.1), e);
-    }
-}
-
-impl<I: Isa> Cells<I> for InPlace<'_> {
-    #[inline(always)]
-    fn logits(&self) -> &[f32] {
-        self.0
-    }
-    #[inline(always)]
-    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(usize, I::V) -> I::V) {
-        for (index, x) in range.clone().zip(&mut I::chunks_mut(self.0)[range]) {
-            let e = f(index, I::load(x));
-            I::store(x, e);
-        }
-    }
-    #[inline(always)]
-    fn keep_last(&mut self, e: I::V) {
-        I::store(I::last_mut(self.0), e);
-    }
-}
 
 /// A row for [`stats`]: `classes` logits (the rest of a slice padded to `LANES` is not looked at), and what to do.
 #[derive(Debug, Clone, Copy)]
@@ -138,6 +67,14 @@ fn tail_start<I: Isa>(classes: usize) -> usize {
 /// of either sign and any payload.
 #[inline(never)]
 fn observe<I: Isa>(x: &[f32], label: Option<usize>) -> (f32, u32) {
+    I::enter(
+        #[inline(always)]
+        || look_at::<I>(x, label),
+    )
+}
+
+#[inline(always)]
+fn look_at<I: Isa>(x: &[f32], label: Option<usize>) -> (f32, u32) {
     if x.len() < I::LANES {
         let others = || x.iter().enumerate().filter(|(class, _)| Some(*class) != label).map(|(_, x)| *x);
         let most = others().fold(f32::NEG_INFINITY, |m, x| if m < x { x } else { m });
@@ -145,11 +82,17 @@ fn observe<I: Isa>(x: &[f32], label: Option<usize>) -> (f32, u32) {
     }
     let least = I::splat(f32::NEG_INFINITY);
     let (mut most, mut magnitude) = ([least; 4], [I::splat(0.0); 4]);
-    let mut look = |side: usize, x: I::V| {
-        most[side] = I::pmax(most[side], x);
-        magnitude[side] = I::max_bits(magnitude[side], I::abs(x));
-    };
-    let without = |x: I::V, lane: usize| I::select(I::only(lane), least, x);
+    let mut look = inlined(
+        #[inline(always)]
+        |side: usize, x: I::V| {
+            most[side] = I::pmax(most[side], x);
+            magnitude[side] = I::max_bits(magnitude[side], I::abs(x));
+        },
+    );
+    let without = inlined(
+        #[inline(always)]
+        |x: I::V, lane: usize| I::select(I::only(lane), least, x),
+    );
     let chunks = I::chunks(x);
     let cut = label.map_or(chunks.len(), |label| chunks.len().min(label / I::LANES));
     for part in [&chunks[..cut], &chunks[chunks.len().min(cut + 1)..]] {
@@ -183,8 +126,17 @@ pub(crate) fn argmax<I: Isa>(x: &[f32], classes: usize) -> Option<usize> {
     if magnitude > GUARD_BITS {
         return None;
     }
-    let equals = I::splat(largest);
-    let chunk = I::chunks(x).iter().position(|chunk| I::any(I::eq(I::load(chunk), equals)));
+    let chunk = I::enter(
+        #[inline(always)]
+        || {
+            let equals = I::splat(largest);
+            let is_there = inlined(
+                #[inline(always)]
+                |chunk: &I::Chunk| I::any(I::eq(I::load(chunk), equals)),
+            );
+            I::chunks(x).iter().position(is_there)
+        },
+    );
     let from = chunk.map_or(classes - classes % I::LANES, |chunk| chunk * I::LANES);
     Some(from + x[from..].iter().position(|x| *x == largest).unwrap_or(0))
 }
@@ -236,17 +188,36 @@ fn sweep<I: Isa, C: Cells<I>, const SCALED: bool, const MOMENT: u8>(
     shift: f32,
     weights: &[f32],
 ) -> Sums {
+    I::enter(
+        #[inline(always)]
+        || sweep_over::<I, C, SCALED, MOMENT>(cells, row, shift, weights),
+    )
+}
+
+#[inline(always)]
+fn sweep_over<I: Isa, C: Cells<I>, const SCALED: bool, const MOMENT: u8>(
+    cells: &mut C,
+    row: &Row<'_>,
+    shift: f32,
+    weights: &[f32],
+) -> Sums {
     let exp = Exp::<I>::new();
     let (classes, label) = (row.classes, row.label);
     let (shift, scale, zero) = (I::splat(shift), I::splat(row.scale), I::splat(0.0));
-    let difference = |x: I::V| {
-        let d = I::sub(x, shift);
-        if SCALED { I::mul(d, scale) } else { d }
-    };
-    let weighted = |chunk: &I::Chunk, d: I::V| {
-        let t = I::load(chunk);
-        I::and_not(I::mul(t, d), I::eq(t, zero))
-    };
+    let difference = inlined(
+        #[inline(always)]
+        |x: I::V| {
+            let d = I::sub(x, shift);
+            if SCALED { I::mul(d, scale) } else { d }
+        },
+    );
+    let weighted = inlined(
+        #[inline(always)]
+        |chunk: &I::Chunk, d: I::V| {
+            let t = I::load(chunk);
+            I::and_not(I::mul(t, d), I::eq(t, zero))
+        },
+    );
     let whole = classes / I::LANES;
     let weight_chunks = I::chunks(weights);
     let tail =
@@ -258,18 +229,27 @@ fn sweep<I: Isa, C: Cells<I>, const SCALED: bool, const MOMENT: u8>(
     while start < whole {
         let end = whole.min(start + FLUSH);
         let (mut sum, mut first_moment) = (zero, zero);
-        let mut step = |index: usize, x: I::V, label: Option<I::V>| {
-            let others = |v: I::V| label.map_or(v, |label| I::and_not(v, label));
-            let d = difference(x);
-            match MOMENT {
-                0 => {}
-                1 => first_moment = I::add(first_moment, others(d)),
-                _ => first_moment = I::add(first_moment, others(weighted(&weight_chunks[index], d))),
-            }
-            let e = exp.exp(d);
-            sum = I::add(sum, others(e));
-            e
-        };
+        let mut step = inlined(
+            #[inline(always)]
+            |index: usize, x: I::V, label: Option<I::V>| {
+                let others = inlined(
+                    #[inline(always)]
+                    |v: I::V| match label {
+                        Some(label) => I::and_not(v, label),
+                        None => v,
+                    },
+                );
+                let d = difference(x);
+                match MOMENT {
+                    0 => {}
+                    1 => first_moment = I::add(first_moment, others(d)),
+                    _ => first_moment = I::add(first_moment, others(weighted(&weight_chunks[index], d))),
+                }
+                let e = exp.exp(d);
+                sum = I::add(sum, others(e));
+                e
+            },
+        );
         let cut = if (start..end).contains(&label_chunk) { label_chunk } else { end };
         cells.sweep(start..cut, |index, x| step(index, x, None));
         if cut < end {
@@ -277,7 +257,7 @@ fn sweep<I: Isa, C: Cells<I>, const SCALED: bool, const MOMENT: u8>(
             cells.sweep(cut + 1..end, |index, x| step(index, x, None));
         }
         rest += I::sum(sum);
-        moment += I::sum(first_moment);
+        moment += if MOMENT == 0 { 0.0 } else { I::sum(first_moment) };
         start = end;
     }
     if let Some(x) = tail {
@@ -326,17 +306,28 @@ pub(crate) fn write_grad<I: Isa>(
 /// `BIAS`: 0 none, 1 the same for all, 2 times `weights` (padded to `LANES`).
 #[inline(never)]
 fn affine<I: Isa, const BIAS: u8>(e: &mut [f32], classes: usize, scale: f32, bias: f32, weights: &[f32]) {
+    I::enter(
+        #[inline(always)]
+        || map_affine::<I, BIAS>(e, classes, scale, bias, weights),
+    );
+}
+
+#[inline(always)]
+fn map_affine<I: Isa, const BIAS: u8>(e: &mut [f32], classes: usize, scale: f32, bias: f32, weights: &[f32]) {
     let threshold = I::splat(zero_threshold(scale));
     let (scale, bias) = (I::splat(scale), I::splat(bias));
     // `and_not` by `le` lets a NaN through, where `and` by `gt` would hide it.
-    let map = |e: I::V, weights: Option<&I::Chunk>| {
-        let p = I::mul(I::and_not(e, I::le(e, threshold)), scale);
-        match BIAS {
-            0 => p,
-            1 => I::add(p, bias),
-            _ => I::add(p, weights.map_or(bias, |weights| I::mul(I::load(weights), bias))),
-        }
-    };
+    let map = inlined(
+        #[inline(always)]
+        |e: I::V, weights: Option<&I::Chunk>| {
+            let p = I::mul(I::and_not(e, I::le(e, threshold)), scale);
+            match (BIAS, weights) {
+                (0, _) => p,
+                (2, Some(weights)) => I::add(p, I::mul(I::load(weights), bias)),
+                _ => I::add(p, bias),
+            }
+        },
+    );
     let e = &mut e[..classes.max(I::LANES)];
     let whole = classes / I::LANES;
     let tail = (!classes.is_multiple_of(I::LANES)).then(|| I::load(I::last(e)));

@@ -4,11 +4,11 @@ use super::{Isa, SQRT_HALF_BITS};
 
 /// Multiply and add round separately, as plain wasm SIMD does.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Lanes4;
+pub(super) struct Lanes4;
 
 /// Multiply-add rounds once, as relaxed wasm SIMD does on processors with a fused multiply-add.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Lanes4Fused;
+pub(super) struct Lanes4Fused;
 
 type V = [f32; 4];
 
@@ -17,6 +17,12 @@ const ONES: f32 = f32::from_bits(u32::MAX);
 #[inline(always)]
 fn map(a: V, b: V, f: impl Fn(f32, f32) -> f32) -> V {
     [f(a[0], b[0]), f(a[1], b[1]), f(a[2], b[2]), f(a[3], b[3])]
+}
+
+/// The methods of arrays that do this stay calls in a large function, and closures with them.
+#[inline(always)]
+fn each<T: Copy, R>(a: [T; 4], f: impl Fn(T) -> R) -> [R; 4] {
+    [f(a[0]), f(a[1]), f(a[2]), f(a[3])]
 }
 
 #[inline(always)]
@@ -40,7 +46,7 @@ macro_rules! lanes4 {
             const LANES: usize = 4;
             const FUSED: bool = $fused;
             type V = V;
-            chunks_of_four!();
+            chunks_of!(4);
 
             #[inline(always)]
             fn load(chunk: &[f32; 4]) -> V {
@@ -101,7 +107,7 @@ macro_rules! lanes4 {
             }
             #[inline(always)]
             fn abs(a: V) -> V {
-                a.map(f32::abs)
+                each(a, f32::abs)
             }
             #[inline(always)]
             fn max_bits(a: V, b: V) -> V {
@@ -113,11 +119,11 @@ macro_rules! lanes4 {
             }
             #[inline(always)]
             fn load_bits(chunk: &[i32; 4]) -> V {
-                chunk.map(|bits| f32::from_bits(bits.cast_unsigned()))
+                each(*chunk, |bits| f32::from_bits(bits.cast_unsigned()))
             }
             #[inline(always)]
             fn sign_of_lowest_bit(bits: V) -> V {
-                bits.map(|bits| f32::from_bits(bits.to_bits() << 31))
+                each(bits, |bits| f32::from_bits(bits.to_bits() << 31))
             }
             #[inline(always)]
             fn load_pairs(x: &[f32; 8]) -> (V, V) {
@@ -125,11 +131,11 @@ macro_rules! lanes4 {
             }
             #[inline(always)]
             fn store_pairs(x: &mut [f32; 8], first: V, second: V) {
-                *x = core::array::from_fn(|index| [first, second][index % 2][index / 2]);
+                *x = [first[0], second[0], first[1], second[1], first[2], second[2], first[3], second[3]];
             }
             #[inline(always)]
             fn transpose([a, b, c, d]: [&[f32; 4]; 4]) -> [[f32; 4]; 4] {
-                core::array::from_fn(|lane| [a[lane], b[lane], c[lane], d[lane]])
+                each([0, 1, 2, 3], |lane: usize| [a[lane], b[lane], c[lane], d[lane]])
             }
             #[inline(always)]
             fn div(a: V, b: V) -> V {
@@ -138,23 +144,23 @@ macro_rules! lanes4 {
             #[inline(always)]
             #[expect(clippy::cast_possible_wrap, clippy::cast_precision_loss, reason = "exponents are small")]
             fn split(x: V) -> (V, V) {
-                let steps = x.map(|x| (x.to_bits().wrapping_sub(SQRT_HALF_BITS) as i32) >> 23);
+                let steps = each(x, |x| (x.to_bits().wrapping_sub(SQRT_HALF_BITS) as i32) >> 23);
                 let mantissa = |lane: usize| {
                     f32::from_bits(x[lane].to_bits().wrapping_sub((steps[lane] << 23).cast_unsigned()))
                 };
-                (steps.map(|step| step as f32), core::array::from_fn(mantissa))
+                (each(steps, |step| step as f32), each([0, 1, 2, 3], mantissa))
             }
             #[inline(always)]
             fn first(count: usize) -> V {
-                core::array::from_fn(|lane| mask(lane < count))
+                each([0, 1, 2, 3], |lane| mask(lane < count))
             }
             #[inline(always)]
             fn only(lane: usize) -> V {
-                core::array::from_fn(|each| mask(each == lane))
+                each([0, 1, 2, 3], |other| mask(other == lane))
             }
             #[inline(always)]
             fn sum(v: V) -> f64 {
-                let [a, b, c, d] = v.map(f64::from);
+                let [a, b, c, d] = each(v, f64::from);
                 ((a + b) + c) + d
             }
             #[inline(always)]
@@ -163,7 +169,7 @@ macro_rules! lanes4 {
             }
             #[inline(always)]
             fn largest_bits(v: V) -> u32 {
-                v.map(f32::to_bits).into_iter().fold(0, u32::max)
+                v[0].to_bits().max(v[1].to_bits()).max(v[2].to_bits().max(v[3].to_bits()))
             }
             #[inline(always)]
             fn any(mask: V) -> bool {

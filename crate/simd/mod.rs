@@ -1,5 +1,5 @@
 //! The vector instructions the kernels are written in, as a trait with one implementation per instruction set.
-//! `core::arch` and `cfg(target_feature)` are used here and nowhere else. No `unsafe`.
+//! `core::arch` and `cfg(target_feature)` are used here and nowhere else, and `unsafe` in `x86` alone.
 //!
 //! | operation | meaning, lane by lane | wasm instruction |
 //! |---|---|---|
@@ -13,54 +13,87 @@
 //! | `max_bits` | the larger of the two bit patterns as u32 | `i32x4.max_u` |
 //! | `split(x)` | k and m with `x = m 2^k` | integer `add`, `shr`, `sub`, `f32x4.convert_i32x4` |
 //! | `transpose` | a 4x4 block | `i8x16.shuffle` |
-//! | `load_pairs`, `store_pairs` | the even and the odd ones of eight floats | `v128.load`, `.store`, `i8x16.shuffle` |
-//! | `load_bits`, `sign_of_lowest_bit` | four whole numbers as they are; all but their lowest bit dropped, that one as sign | `v128.load`, `i32x4.shl` |
+//! | `load_pairs`, `store_pairs` | the even and the odd ones of twice as many floats | `v128.load`, `.store`, `i8x16.shuffle` |
+//! | `load_bits`, `sign_of_lowest_bit` | whole numbers as they are; all but their lowest bit dropped, that one as sign | `v128.load`, `i32x4.shl` |
 //! | `scale_by_exponent(p, n)` | bits of `p` plus bits of `n` shifted left by 23 | `i32x4.shl`, `.add` |
 //!
 //! Only `mul_add` may round in two ways, and only between implementations; and the compiler turns `pmax` into an
 //! instruction that may drop a NaN where relaxed SIMD is on. Everything else means the same in each, NaN included, so [`Lanes4`] natively gives the bits that [`wasm::Simd128`] gives in a browser.
-#![forbid(unsafe_code)]
+//!
+//! A wider implementation works on the same memory and adds in another order. On x86-64 the processor is asked at run time what
+//! it has ([`Kernel::run`]); a program for arm64 runs [`Lanes4`], in the instructions that the compiler finds for it.
 
-/// Memory in chunks of four floats, as every implementation with four lanes has it.
-macro_rules! chunks_of_four {
-    () => {
-        type Chunk = [f32; 4];
+/// Memory in chunks of as many floats as an implementation has lanes.
+macro_rules! chunks_of {
+    ($lanes:literal) => {
+        type Chunk = [f32; $lanes];
+        type Codes = [i32; $lanes];
+        type Pairs = [f32; 2 * $lanes];
 
         #[inline(always)]
-        fn chunks(x: &[f32]) -> &[[f32; 4]] {
+        fn chunks(x: &[f32]) -> &[[f32; $lanes]] {
             x.as_chunks().0
         }
         #[inline(always)]
-        fn chunks_mut(x: &mut [f32]) -> &mut [[f32; 4]] {
+        fn chunks_mut(x: &mut [f32]) -> &mut [[f32; $lanes]] {
             x.as_chunks_mut().0
         }
         #[inline(always)]
-        fn last(x: &[f32]) -> &[f32; 4] {
-            x.last_chunk().expect("at least four floats")
+        fn codes(x: &[i32]) -> &[[i32; $lanes]] {
+            x.as_chunks().0
         }
         #[inline(always)]
-        fn last_mut(x: &mut [f32]) -> &mut [f32; 4] {
-            x.last_chunk_mut().expect("at least four floats")
+        fn pairs(x: &[f32]) -> &[[f32; 2 * $lanes]] {
+            x.as_chunks().0
         }
         #[inline(always)]
-        fn empty() -> [f32; 4] {
-            [0.0; 4]
+        fn pairs_mut(x: &mut [f32]) -> &mut [[f32; 2 * $lanes]] {
+            x.as_chunks_mut().0
+        }
+        #[inline(always)]
+        fn last(x: &[f32]) -> &[f32; $lanes] {
+            x.last_chunk().expect("at least a vector of floats")
+        }
+        #[inline(always)]
+        fn last_mut(x: &mut [f32]) -> &mut [f32; $lanes] {
+            x.last_chunk_mut().expect("at least a vector of floats")
+        }
+        #[inline(always)]
+        fn empty() -> [f32; $lanes] {
+            [0.0; $lanes]
         }
     };
 }
 
+mod choice;
 #[cfg(not(target_arch = "wasm32"))]
 mod lanes4;
 #[cfg(target_arch = "wasm32")]
 mod wasm;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
+pub use choice::Kernel;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use lanes4::{Lanes4, Lanes4Fused};
+pub(crate) use choice::Task;
+#[cfg(not(target_arch = "wasm32"))]
+use lanes4::{Lanes4, Lanes4Fused};
+#[cfg(target_arch = "x86_64")]
+use x86::{Lanes8, Lanes16};
 
 use core::fmt::Debug;
 
+/// The most lanes that an implementation has.
+pub(crate) const MOST_LANES: usize = 16;
+
 /// The bits of sqrt 1/2: subtracting them puts the exponent's step there.
 const SQRT_HALF_BITS: u32 = 0x3f35_04f3;
+
+/// A closure that is always inlined, where it is written `inlined(#[inline(always)] |...| ...)`: see [`Isa::enter`].
+#[inline(always)]
+pub(crate) fn inlined<F>(closure: F) -> F {
+    closure
+}
 
 /// One instruction set: vectors of `LANES` single-precision floats.
 pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
@@ -72,11 +105,31 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     type V: Copy;
     /// `LANES` floats in memory.
     type Chunk: Copy + AsRef<[f32]> + AsMut<[f32]>;
+    /// `LANES` whole numbers in memory.
+    type Codes;
+    /// Twice `LANES` floats in memory.
+    type Pairs;
+
+    /// Calls a closure where the compiler may use the instructions of this implementation.
+    ///
+    /// Whatever in it works with vectors must be inlined into it, all the way down, and the closure itself too: what is not is
+    /// compiled without the instructions, so that each operation is a call and each vector goes through memory (test: `inlining`).
+    /// So the closure is written with `#[inline(always)]`, and what it calls is always inlined too, closures by [`inlined`].
+    #[inline(always)]
+    fn enter<R>(f: impl FnOnce() -> R) -> R {
+        f()
+    }
 
     /// The whole chunks of a slice, from its start.
     fn chunks(x: &[f32]) -> &[Self::Chunk];
     /// The whole chunks of a slice, from its start.
     fn chunks_mut(x: &mut [f32]) -> &mut [Self::Chunk];
+    /// The whole chunks of a slice, from its start.
+    fn codes(x: &[i32]) -> &[Self::Codes];
+    /// The whole chunks of a slice, from its start.
+    fn pairs(x: &[f32]) -> &[Self::Pairs];
+    /// The whole chunks of a slice, from its start.
+    fn pairs_mut(x: &mut [f32]) -> &mut [Self::Pairs];
     /// The last `LANES` floats of a slice.
     ///
     /// # Panics
@@ -122,10 +175,10 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     fn max_bits(a: Self::V, b: Self::V) -> Self::V;
     fn scale_by_exponent(p: Self::V, n: Self::V) -> Self::V;
 
-    fn load_bits(chunk: &[i32; 4]) -> Self::V;
+    fn load_bits(chunk: &Self::Codes) -> Self::V;
     fn sign_of_lowest_bit(bits: Self::V) -> Self::V;
-    fn load_pairs(x: &[f32; 8]) -> (Self::V, Self::V);
-    fn store_pairs(x: &mut [f32; 8], first: Self::V, second: Self::V);
+    fn load_pairs(x: &Self::Pairs) -> (Self::V, Self::V);
+    fn store_pairs(x: &mut Self::Pairs, first: Self::V, second: Self::V);
     /// The columns of a 4x4 block.
     fn transpose(rows: [&[f32; 4]; 4]) -> [[f32; 4]; 4];
     /// `a / b`, IEEE single.
@@ -137,9 +190,9 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     fn first(count: usize) -> Self::V;
     /// All ones in lane `lane` alone.
     fn only(lane: usize) -> Self::V;
-    /// The lanes, widened and added from the first to the last.
+    /// The lanes, widened and added: of four from the first to the last, of more in halves.
     fn sum(v: Self::V) -> f64;
-    /// The largest lane, by `pmax` from the first to the last.
+    /// The largest lane, of numbers.
     fn max(v: Self::V) -> f32;
     /// The largest lane's bits as u32.
     fn largest_bits(v: Self::V) -> u32;
@@ -147,34 +200,17 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     fn any(mask: Self::V) -> bool;
 }
 
-/// Which implementation of the kernels a call runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Kernel {
-    /// The fastest one for the target this was compiled for: the wasm instructions on wasm32, [`Kernel::Lanes4`]
-    /// elsewhere. The only one there is on wasm32.
-    #[default]
-    Best,
-    /// Four lanes in plain Rust with separate multiply and add: the bits of the wasm `simd` build.
-    Lanes4,
-    /// Four lanes in plain Rust with fused multiply-add: the bits of the wasm `relaxed` build where the engine
-    /// fuses.
-    Lanes4Fused,
-}
-
 #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
 pub(crate) type Best = wasm::RelaxedSimd;
 #[cfg(all(target_arch = "wasm32", not(target_feature = "relaxed-simd")))]
 pub(crate) type Best = wasm::Simd128;
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) type Best = Lanes4;
 
 /// Whether `mul_add` of the compiled-in instruction set really rounds once on this machine.
 ///
 /// `relaxed_madd` may round once or twice, as the engine pleases; the one-constant argument reduction of
 /// [`crate::math`] is only accurate when it rounds once. With `a = 1 + 2^-12`, `a * a` is `1 + 2^-11 + 2^-24`, whose
 /// last bit only survives a single rounding.
-#[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "asked by the loader of the wasm builds"))]
+#[cfg(target_arch = "wasm32")]
 pub(crate) fn is_fused() -> bool {
     let a = core::hint::black_box(1.0 + 1.0 / 4096.0);
     let c = core::hint::black_box(-(1.0 + 1.0 / 2048.0));

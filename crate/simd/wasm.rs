@@ -28,7 +28,7 @@ macro_rules! simd128 {
             const LANES: usize = 4;
             const FUSED: bool = $fused;
             type V = v128;
-            chunks_of_four!();
+            chunks_of!(4);
 
             #[inline(always)]
             fn load(chunk: &[f32; 4]) -> v128 {

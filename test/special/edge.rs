@@ -2,7 +2,7 @@
 
 use crate::bound::{Precision, compare};
 use crate::support::{
-    Case, How, KERNELS, Settings, Upstream, bits, raw, run, run_in_place, run_loss, widened,
+    Case, How, Settings, Upstream, bits, kernels, raw, run, run_in_place, run_loss, widened,
 };
 use sparse_xent::{Element, Reduction, bf16, f16};
 
@@ -157,7 +157,7 @@ impl Edge {
     fn holds_at<E: Element>(&self, frame: Frame, (outer, inner, row): (usize, usize, usize)) {
         let case = self.case(frame, (outer, inner, row)).rounded::<E>();
         let ordinary = self.with_ordinary_row().case(frame, (outer, inner, row)).rounded::<E>();
-        for kernel in KERNELS {
+        for kernel in kernels() {
             let how = How::with(kernel);
             let name =
                 format!("{self:?} in {} {frame:?}, row {row} of {outer} x {inner}, {kernel:?}", E::NAME);

@@ -1,7 +1,7 @@
 //! Labels that name no class, ignored rows, and shapes that fit no labels.
 
 use crate::edge::{INF, LN_2, NAN, edge};
-use crate::support::{Case, How, KERNELS, Settings, bits, raw, run};
+use crate::support::{Case, How, Settings, bits, kernels, raw, run};
 use sparse_xent::{CrossEntropy, Element, Error, InvalidLabel, Logits, Shape, bf16, f16};
 
 /// A call on six equal logits, two rows of three classes, that must be refused with nothing written.
@@ -101,7 +101,7 @@ fn never_read<E: Element>(what: &str, change: impl Fn(&mut Case, usize)) {
                 poisoned.logits[case.place(row, class)] = [NAN, INF][class % 2];
             }
         }
-        for kernel in KERNELS {
+        for kernel in kernels() {
             let name = format!("{what}, {classes} x {inner}, {} {kernel:?}", E::NAME);
             let clean = run::<E, E>(&case, How::with(kernel)).expect(&name);
             let poisoned = run::<E, E>(&poisoned, How::with(kernel)).expect(&name);

@@ -2,7 +2,7 @@
 
 use crate::bound::{Precision, compare};
 use crate::edge::{Edge, INF, LN_2, LN_3, edge};
-use crate::support::{Case, How, KERNELS, Settings, Upstream, bits, raw, run, run_in_place, widened};
+use crate::support::{Case, How, Settings, Upstream, bits, kernels, raw, run, run_in_place, widened};
 use sparse_xent::{Element, Kernel, bf16, f16};
 
 /// The gradient of three equal logits.
@@ -32,7 +32,7 @@ fn f16_extremes_give_the_f32_loss_131008_69() {
     let row = edge(&[65504.0, 65504.0, -65504.0], 2).predicts(0);
     row.gives(131_008.693_147_180_56, &[0.5, 0.5, -1.0]).holds_in::<f16>();
     let case = Case::new("f16", [1, 3, 1], &[65504.0, 65504.0, -65504.0], &[2], Settings::none());
-    for kernel in KERNELS {
+    for kernel in kernels() {
         let got = run::<f16, f32>(&case, How::with(kernel)).expect("a call");
         assert_eq!(bits(&got.out.losses), bits(&[131_008.695_f32]), "{kernel:?}");
         assert_eq!(got.grad, [0.5, 0.5, -1.0], "{kernel:?}");
@@ -55,7 +55,7 @@ fn equal_logits<E: Element>(classes: usize, inner: usize, loss: f64) {
     let logits = vec![0.5; classes * inner];
     let label = i64::try_from(classes - 1).expect("a class");
     let case = Case::new("equal", [1, classes, inner], &logits, &vec![label; inner], Settings::none());
-    for kernel in KERNELS {
+    for kernel in kernels() {
         let name = format!("{classes} x {inner} in {}, {kernel:?}", E::NAME);
         let got = run::<E, E>(&case, How::with(kernel)).expect(&name);
         compare(&case, &widened(&got.out.losses), &widened(&got.grad), Precision::of::<E, E>()).expect(&name);
@@ -113,7 +113,7 @@ fn margin_90_keeps_its_digits_or_is_0_in_f32() {
     // The licence to take such exponentials for 0.
     let tiny = 16.0 * 2_f64.powi(-124);
     let case = Case::new("margin 90", [1, 4, 1], &[90.0, 0.0, 0.0, -1.0], &[0], Settings::none());
-    for kernel in KERNELS {
+    for kernel in kernels() {
         let got = run::<f32, f32>(&case, How::with(kernel)).expect("a call");
         assert!((f64::from(got.out.losses[0]) - loss).abs() <= tiny, "{kernel:?}: {:?}", got.out.losses);
         for (got, want) in got.grad.iter().zip(grad) {
@@ -184,7 +184,7 @@ fn ties<E: Element>(classes: usize, inner: usize, kernel: Kernel) {
 
 #[test]
 fn a_tie_predicts_the_first() {
-    for kernel in KERNELS {
+    for kernel in kernels() {
         for (classes, inner) in
             [(2, 1), (9, 1), (33, 1), (64, 1), (67, 1), (133, 1), (3, 2), (9, 130), (70, 3)]
         {

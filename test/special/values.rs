@@ -1,7 +1,7 @@
 //! NaN and infinities among the logits.
 
 use crate::edge::{INF, LN_2, NAN, edge};
-use crate::support::{How, KERNELS, Settings, Upstream, bits, raw};
+use crate::support::{How, Settings, Upstream, bits, kernels, raw};
 use sparse_xent::{Element, Logits, LogitsMut, Shape, SmoothingWeights, bf16, f16};
 
 #[test]
@@ -121,7 +121,7 @@ fn nan_everywhere<E: Nans>(classes: usize, inner: usize) {
     let labels: Vec<i32> = labels.into_iter().map(|class| i32::try_from(class).expect("a class")).collect();
     let nan = raw(E::from_f64(NAN));
     let set = Settings::none();
-    for kernel in KERNELS {
+    for kernel in kernels() {
         let op = How::with(kernel).with_outputs().operation(&set);
         let clean = vec![E::from_f64(0.5); rows * classes];
         let mut clean_grad = clean.clone();

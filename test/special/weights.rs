@@ -1,8 +1,8 @@
 //! Weights that are 0, negative, cancel, or are no numbers; means over nothing.
 
 use crate::edge::{INF, LN_2, NAN, edge};
-use crate::support::{Case, How, KERNELS, PAINT, Settings, Upstream, bits, raw, run, run_in_place, run_loss};
-use sparse_xent::{Denominator, Element, EmptyMean, Error, Logits, Reduction, bf16, f16};
+use crate::support::{Case, How, PAINT, Settings, Upstream, bits, kernels, raw, run, run_in_place, run_loss};
+use sparse_xent::{Denominator, Element, EmptyMean, Error, Kernel, Logits, Reduction, bf16, f16};
 
 /// Shapes that take every kernel path: (classes, inner).
 const PATHS: [(usize, usize); 6] = [(3, 1), (64, 1), (67, 1), (3, 2), (5, 130), (70, 3)];
@@ -11,7 +11,7 @@ const SUMS: [Denominator; 3] = [Denominator::Weights, Denominator::Valid, Denomi
 /// Runs a case in and out of place by every kernel; all of the gradient must be as `want` says of its row and class,
 /// to the bit.
 fn gives<E: Element>(case: &Case, loss: f64, want: impl Fn(usize, usize) -> f64) {
-    for kernel in KERNELS {
+    for kernel in kernels() {
         let how = How::with(kernel);
         let name = format!("{} {:?} {} {kernel:?} {:?}", case.name, case.shape, E::NAME, case.set);
         let got = run::<E, E>(case, how).expect(&name);
@@ -60,7 +60,7 @@ fn no_rows_are_an_empty_mean_and_a_sum_of_0() {
             for reduction in [Reduction::Sum, Reduction::None] {
                 let case = no_rows(Settings { reduction, ..Settings::default() });
                 gives_in_every_dtype(&case, 0.0, |_, _| unreachable!("no rows"));
-                let out = run::<f32, f32>(&case, How::with(KERNELS[0]).with_outputs()).expect("a call").out;
+                let out = run::<f32, f32>(&case, How::with(Kernel::Best).with_outputs()).expect("a call").out;
                 assert_eq!((out.losses.len(), out.predictions.len(), out.row_count), (0, 0, 0), "empty");
                 assert_eq!((out.valid_count, out.weight_sum, out.denominator), (0, 0.0, 1.0), "counts");
             }
@@ -78,7 +78,7 @@ fn all_ignored_is_an_empty_mean_with_a_gradient_of_0() {
                 let logits = vec![NAN; rows * classes];
                 let case = Case::new("all ignored", [2, classes, inner], &logits, &vec![-1; rows], set);
                 gives_in_every_dtype(&case, loss, |_, _| 0.0);
-                let out = run::<f32, f32>(&case, How::with(KERNELS[0])).expect("a call").out;
+                let out = run::<f32, f32>(&case, How::with(Kernel::Best)).expect("a call").out;
                 assert_eq!((out.valid_count, out.weight_sum, out.non_finite_count), (0, 0.0, 0), "counts");
             }
         }
@@ -108,7 +108,7 @@ fn weights_that_are_all_0_or_cancel_are_an_empty_mean() {
                 let is_ignored = |row: usize| row % 10 > 7;
                 let want = |row: usize, _| if is_ignored(row) { 0.0 } else { loss };
                 gives_in_every_dtype(&case, loss, want);
-                let out = run::<f32, f32>(&case, How::with(KERNELS[0])).expect("a call").out;
+                let out = run::<f32, f32>(&case, How::with(Kernel::Best)).expect("a call").out;
                 assert_eq!(
                     (out.weight_sum, out.denominator, out.valid_count),
                     (0.0, 0.0, 16 * inner),
@@ -197,7 +197,7 @@ fn negative_weights_are_used_and_so_is_a_negative_denominator() {
     // D = -3: the mean of equal losses is that loss, and the rows' shares of the gradient are 1/3 and 2/3.
     let set = Settings { sample_weight: Some(vec![-1.0, -2.0]), ..Settings::default() };
     let case = Case::new("D = -3", [2, 2, 1], &[0.0; 4], &[0, 1], set);
-    for kernel in KERNELS {
+    for kernel in kernels() {
         let got = run::<f64, f64>(&case, How::with(kernel)).expect("a call");
         assert_eq!((got.out.denominator, got.out.weight_sum, got.out.loss_sum), (-3.0, -3.0, -3.0 * LN_2));
         assert!((got.out.loss - LN_2).abs() < 1e-15, "{kernel:?}: loss {}", got.out.loss);
@@ -220,7 +220,7 @@ fn a_weight_that_is_no_number_is_an_error() {
             let refuses = |set: &Settings, what, index| {
                 let mut grad =
                     vec![PAINT; rows * classes].iter().map(|x| f32::from_f64(*x)).collect::<Vec<_>>();
-                let result = set.operation(KERNELS[0]).forward_backward(&logits, &labels, &mut grad);
+                let result = set.operation(Kernel::Best).forward_backward(&logits, &labels, &mut grad);
                 let Err(Error::WeightValue { what: of, index: at, got }) = result else {
                     panic!("{bad} as {what}: {result:?}");
                 };
@@ -240,7 +240,7 @@ fn a_weight_that_is_no_number_is_an_error() {
             refuses(&Settings { sample_weight: with(0, rows), ..base.clone() }, "sampleWeight", 0);
             // The weight of an ignored row is not looked at.
             let set = Settings { sample_weight: with(rows - 1, rows), ..base };
-            let out = set.operation(KERNELS[0]).forward(&logits, &labels).expect("an ignored row");
+            let out = set.operation(Kernel::Best).forward(&logits, &labels).expect("an ignored row");
             assert_eq!(out.weight_sum, (rows - 1) as f64, "valid rows");
         }
     }

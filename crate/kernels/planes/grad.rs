@@ -18,6 +18,7 @@ pub(crate) struct Grad<'t, I: Isa> {
 }
 
 impl<'t, I: Isa> Grad<'t, I> {
+    #[inline(always)]
     pub(super) fn new(
         lines: &'t [Line],
         rows: &'t PlainRows,

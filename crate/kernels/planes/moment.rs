@@ -29,36 +29,49 @@ impl Tile<'_> {
             self.lines[label][row] = self.shift[row];
         }
         let factors = Factors { scale, weights };
-        for group in 0..self.rows() / (SIDE * I::LANES) {
-            if weights.is_none() && scale == 1.0 {
-                self.moment_of::<I, false>(group, factors);
-            } else {
-                self.moment_of::<I, true>(group, factors);
-            }
-        }
+        I::enter(
+            #[inline(always)]
+            || {
+                for group in 0..self.rows() / (SIDE * I::LANES) {
+                    if weights.is_none() && scale == 1.0 {
+                        self.moment_of::<I, false>(group, factors);
+                    } else {
+                        self.moment_of::<I, true>(group, factors);
+                    }
+                }
+            },
+        );
         for (row, label) in labelled(labels, self.rows()) {
             self.lines[label][row] = f32::NEG_INFINITY;
         }
     }
 
     /// [`SIDE`] vectors of rows side by side, where one would wait for its own last sum.
+    #[inline(always)]
     fn moment_of<I: Isa, const FACTORS: bool>(&mut self, group: usize, factors: Factors<'_>) {
         let shifts = I::chunks(self.shift)[SIDE * group..].first_chunk::<SIDE>();
-        let shifts = shifts.expect("a whole group").each_ref().map(I::load);
+        let [a, b, c, d] = shifts.expect("a whole group");
+        let shifts = [I::load(a), I::load(b), I::load(c), I::load(d)];
         let mut sums = [I::splat(0.0); SIDE];
         if self.lines.len() <= FLUSH {
             add::<I, FACTORS>(self.lines, 0, group, shifts, factors, &mut sums);
         } else {
-            let mut wide: [Wide<I>; SIDE] = core::array::from_fn(|_| Wide::default());
+            let mut wide = [Wide::<I>::default(), Wide::default(), Wide::default(), Wide::default()];
             for (block, lines) in self.lines.chunks(FLUSH).enumerate() {
                 let mut sums = [I::splat(0.0); SIDE];
                 add::<I, FACTORS>(lines, block * FLUSH, group, shifts, factors, &mut sums);
-                wide.iter_mut().zip(sums).for_each(|(wide, sum)| wide.add(sum));
+                for side in 0..SIDE {
+                    wide[side].add(sums[side]);
+                }
             }
-            sums = wide.map(|wide| wide.total());
+            for side in 0..SIDE {
+                sums[side] = wide[side].total();
+            }
         }
         let moments = &mut I::chunks_mut(self.moment)[SIDE * group..];
-        moments.iter_mut().zip(sums).for_each(|(moment, sum)| I::store(moment, sum));
+        for side in 0..SIDE {
+            I::store(&mut moments[side], sums[side]);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Line, Tile, ZERO};
 use crate::Element;
 use crate::math::{Exp, FLOOR, Ln};
 use crate::objective::{Objective, RowResult};
-use crate::simd::Isa;
+use crate::simd::{Isa, inlined};
 
 /// What is wanted of the rows of a tile beside their losses.
 #[derive(Debug, Clone, Copy)]
@@ -78,11 +78,16 @@ impl PlainRows {
     /// Per row the largest magnitude of what its gradient is made of: 0 where it is all 0, NaN where it is NaN.
     pub(crate) fn largest<I: Isa>(&self) -> Line {
         let mut largest = ZERO;
-        for line in [&self.scale, &self.target, &self.bias] {
-            for (largest, x) in I::chunks_mut(&mut largest).iter_mut().zip(I::chunks(line)) {
-                I::store(largest, I::max_bits(I::load(largest), I::abs(I::load(x))));
-            }
-        }
+        I::enter(
+            #[inline(always)]
+            || {
+                for line in [&self.scale, &self.target, &self.bias] {
+                    for (largest, x) in I::chunks_mut(&mut largest).iter_mut().zip(I::chunks(line)) {
+                        I::store(largest, I::max_bits(I::load(largest), I::abs(I::load(x))));
+                    }
+                }
+            },
+        );
         largest
     }
 
@@ -201,12 +206,29 @@ impl<I: Isa> Share<I> {
 impl Tile<'_> {
     /// The plain objective: weights and logit scale, no other option. Always the losses, and the rest as far as it is wanted.
     pub(crate) fn plain_rows<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
+        I::enter(
+            #[inline(always)]
+            || self.plain::<I>(scale, wanted, rows),
+        );
+        if !self.all_sound {
+            (0..self.rows()).filter(|row| !self.is_sound(*row)).for_each(|row| rows.set_nan(row));
+        }
+    }
+
+    #[inline(always)]
+    fn plain<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
         let (scale, zero, one) = (I::splat(scale), I::splat(0.0), I::splat(1.0));
         let functions = (Exp::<I>::new(), Ln::<I>::new());
         for lane in 0..self.rows() / I::LANES {
-            let at = |line: &[f32]| I::load(&I::chunks(line)[lane]);
+            let at = inlined(
+                #[inline(always)]
+                |line: &[f32]| I::load(&I::chunks(line)[lane]),
+            );
             let share = Share::<I>::new(&functions, scale, at(self.shift), at(self.label), at(self.rest));
-            let put = |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[lane], v);
+            let put = inlined(
+                #[inline(always)]
+                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[lane], v),
+            );
             // A sum with +0 turns the -0 of a negative weight times an exact 0 into +0.
             let loss = I::add(I::mul(at(&rows.weight), share.nll), zero);
             put(&mut rows.loss, loss);
@@ -221,21 +243,29 @@ impl Tile<'_> {
                 put(&mut rows.target, I::sub(zero, I::mul(step, I::mul(share.others, share.inverse))));
             }
         }
-        if !self.all_sound {
-            (0..self.rows()).filter(|row| !self.is_sound(*row)).for_each(|row| rows.set_nan(row));
-        }
     }
 
     /// The objective with more terms. Returns whether some rows are left to the caller, which [`PlainRows::is_settled`] names.
     // Not inlined: once for all element types and layouts.
     #[inline(never)]
     pub(crate) fn rows_with<I: Isa>(&self, scale: f32, terms: &Terms, rows: &mut PlainRows) -> bool {
+        I::enter(
+            #[inline(always)]
+            || self.with_terms::<I>(scale, terms, rows),
+        )
+    }
+
+    #[inline(always)]
+    fn with_terms<I: Isa>(&self, scale: f32, terms: &Terms, rows: &mut PlainRows) -> bool {
         let (scale, zero, one) = (I::splat(scale), I::splat(0.0), I::splat(1.0));
         let (infinite, half) = (I::splat(f32::INFINITY), I::splat(0.5));
         let functions = (Exp::<I>::new(), Ln::<I>::new());
         let mut all = I::eq(zero, zero);
         for lane in 0..self.rows() / I::LANES {
-            let at = |line: &[f32]| I::load(&I::chunks(line)[lane]);
+            let at = inlined(
+                #[inline(always)]
+                |line: &[f32]| I::load(&I::chunks(line)[lane]),
+            );
             let share = Share::<I>::new(&functions, scale, at(self.shift), at(self.label), at(self.rest));
             let (weight, step) = (at(&rows.weight), at(&rows.step));
             let (value, slope) = modulated(&functions, &share, terms);
@@ -279,12 +309,18 @@ impl Tile<'_> {
                 I::sub(closed, I::mul(a, miss)),
             );
             let results = [loss, share.nll, share.log_sum_exp, scale, target, bias];
-            let magnitude = results.into_iter().fold(zero, |most, v| I::max_bits(most, I::abs(v)));
+            let mut magnitude = zero;
+            for v in results {
+                magnitude = I::max_bits(magnitude, I::abs(v));
+            }
             // Bits above infinity's are a NaN, which is not less or equal as a number.
             let settled = I::and_not(I::le(magnitude, infinite), I::eq(magnitude, infinite));
             let settled = I::and(settled, at(self.sound));
             all = I::and(all, settled);
-            let put = |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[lane], v);
+            let put = inlined(
+                #[inline(always)]
+                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[lane], v),
+            );
             put(&mut rows.log_prob, I::sub(zero, share.nll));
             // A sum with +0 turns the -0 of a negative weight times an exact 0 into +0.
             put(&mut rows.loss, I::add(loss, zero));

@@ -11,20 +11,25 @@ impl Tile<'_> {
     pub(super) fn predict<I: Isa>(&self, labels: &[i32; WIDTH], predictions: &mut [i32; WIDTH]) {
         let classes = u32::try_from(self.lines.len()).unwrap_or(NOWHERE);
         let mut firsts = ZERO;
-        for (lane, (first, shift)) in
-            I::chunks_mut(&mut firsts).iter_mut().zip(I::chunks(self.shift)).enumerate()
-        {
-            let shift = I::load(shift);
-            let mut found = I::splat(f32::from_bits(NOWHERE));
-            // From the last to the first, whose place remains.
-            let mut class = classes;
-            for line in self.lines.iter().rev() {
-                class -= 1;
-                let x = I::load(&I::chunks(line)[lane]);
-                found = I::select(I::eq(x, shift), I::splat(f32::from_bits(class)), found);
-            }
-            I::store(first, found);
-        }
+        I::enter(
+            #[inline(always)]
+            || {
+                for (lane, (first, shift)) in
+                    I::chunks_mut(&mut firsts).iter_mut().zip(I::chunks(self.shift)).enumerate()
+                {
+                    let shift = I::load(shift);
+                    let mut found = I::splat(f32::from_bits(NOWHERE));
+                    // From the last to the first, whose place remains.
+                    let mut class = classes;
+                    for line in self.lines.iter().rev() {
+                        class -= 1;
+                        let x = I::load(&I::chunks(line)[lane]);
+                        found = I::select(I::eq(x, shift), I::splat(f32::from_bits(class)), found);
+                    }
+                    I::store(first, found);
+                }
+            },
+        );
         for (row, (prediction, label)) in predictions.iter_mut().zip(labels).enumerate().take(self.rows()) {
             let (own, largest) = (self.label[row], self.shift[row]);
             let other = firsts[row].to_bits().cast_signed();

@@ -23,15 +23,15 @@ impl<I: Isa> Wide<I> {
             self.first = Some(sum);
         } else {
             if let (1, Some(first)) = (self.blocks, self.first) {
-                self.widen(first);
+                self.widen(&I::lanes(first));
             }
-            self.widen(sum);
+            self.widen(&I::lanes(sum));
         }
         self.blocks += 1;
     }
 
-    fn widen(&mut self, sum: I::V) {
-        for (total, lane) in self.totals.iter_mut().zip(I::lanes(sum).as_ref()) {
+    fn widen(&mut self, sum: &I::Chunk) {
+        for (total, lane) in self.totals.iter_mut().zip(sum.as_ref()) {
             *total += f64::from(*lane);
         }
     }

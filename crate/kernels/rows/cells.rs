@@ -1,0 +1,78 @@
+//! Where a row is read, and where its exponentials and then its gradient go.
+
+use crate::simd::Isa;
+use core::ops::Range;
+
+/// Where a row's logits are read and its exponentials kept.
+pub(crate) trait Cells<I: Isa> {
+    /// The logits: those of the row and no more, but padded to `LANES`.
+    fn logits(&self) -> &[f32];
+    /// Maps each of the vectors in `range`, with its number, and keeps the results.
+    fn sweep(&mut self, range: Range<usize>, f: impl FnMut(usize, I::V) -> I::V);
+    /// Keeps the last vector.
+    fn keep_last(&mut self, e: I::V);
+}
+
+/// Loss only: the exponentials are dropped.
+#[derive(Debug)]
+pub(crate) struct ReadOnly<'a>(pub(crate) &'a [f32]);
+
+/// The gradient has its own memory, where the exponentials are kept meanwhile.
+#[derive(Debug)]
+pub(crate) struct Apart<'a>(pub(crate) &'a [f32], pub(crate) &'a mut [f32]);
+
+/// The gradient replaces the logits.
+#[derive(Debug)]
+pub(crate) struct InPlace<'a>(pub(crate) &'a mut [f32]);
+
+impl<I: Isa> Cells<I> for ReadOnly<'_> {
+    #[inline(always)]
+    fn logits(&self) -> &[f32] {
+        self.0
+    }
+    #[inline(always)]
+    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(usize, I::V) -> I::V) {
+        for (index, x) in range.clone().zip(&I::chunks(self.0)[range]) {
+            f(index, I::load(x));
+        }
+    }
+    #[inline(always)]
+    fn keep_last(&mut self, _: I::V) {}
+}
+
+impl<I: Isa> Cells<I> for Apart<'_> {
+    #[inline(always)]
+    fn logits(&self) -> &[f32] {
+        self.0
+    }
+    #[inline(always)]
+    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(usize, I::V) -> I::V) {
+        let x = &I::chunks(self.0)[range.clone()];
+        let e = &mut I::chunks_mut(self.1)[range.clone()];
+        for (index, (x, e)) in range.zip(x.iter().zip(e)) {
+            I::store(e, f(index, I::load(x)));
+        }
+    }
+    #[inline(always)]
+    fn keep_last(&mut self, e: I::V) {
+        I::store(I::last_mut(self.1), e);
+    }
+}
+
+impl<I: Isa> Cells<I> for InPlace<'_> {
+    #[inline(always)]
+    fn logits(&self) -> &[f32] {
+        self.0
+    }
+    #[inline(always)]
+    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(usize, I::V) -> I::V) {
+        for (index, x) in range.clone().zip(&mut I::chunks_mut(self.0)[range]) {
+            let e = f(index, I::load(x));
+            I::store(x, e);
+        }
+    }
+    #[inline(always)]
+    fn keep_last(&mut self, e: I::V) {
+        I::store(I::last_mut(self.0), e);
+    }
+}

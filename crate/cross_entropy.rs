@@ -14,6 +14,7 @@ mod pairs;
 mod plan;
 mod rows;
 mod scan;
+mod single;
 mod strided;
 mod tile;
 mod totals;
@@ -372,6 +373,7 @@ impl Call<'_> {
         access: Access<'_, E, G>,
         mut results: Results<'_, E::PerRow>,
     ) -> Result<Summary, Error> {
+        let room = self.room(&results)?;
         if self.plan.shape.rows() > 0 {
             let shape = self.plan.shape;
             if shape.inner() > 1 {
@@ -382,6 +384,6 @@ impl Call<'_> {
                 self.rows::<I, E, G>(access, &mut results)?;
             }
         }
-        self.totals(results)
+        self.totals(results, room)
     }
 }

@@ -136,11 +136,13 @@ macro_rules! half_element {
             fn from_f64(value: f64) -> Self {
                 $type::from_bits($narrowed(to_odd(value)))
             }
+            #[inline(never)]
             fn widen(from: &[$type], to: &mut [f32]) {
                 for (to, from) in to.iter_mut().zip(from) {
                     *to = $widened(from.to_bits());
                 }
             }
+            #[inline(never)]
             fn narrow(from: &[f32], to: &mut [$type]) {
                 for (to, from) in to.iter_mut().zip(from) {
                     *to = $type::from_bits($narrowed(*from));

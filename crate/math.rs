@@ -49,6 +49,7 @@ struct Table {
     ln2_lo: f32,
     c: [f32; 5],
     one: f32,
+    all_but_sign: f32,
 }
 
 static TABLE: Table = Table {
@@ -66,6 +67,7 @@ static TABLE: Table = Table {
         f32::from_bits(0x3c07_d410), // 0x1.0fa820p-7
     ],
     one: 1.0,
+    all_but_sign: f32::from_bits(0x7fff_ffff),
 };
 
 /// The constants of `exp`, each in a vector.
@@ -81,6 +83,7 @@ pub(crate) struct Exp<I: Isa> {
     minus_ln2_lo: I::V,
     c: [I::V; 5],
     one: I::V,
+    all_but_sign: I::V,
 }
 
 impl<I: Isa> Exp<I> {
@@ -101,13 +104,25 @@ impl<I: Isa> Exp<I> {
                 I::splat(table.c[4]),
             ],
             one: I::splat(table.one),
+            all_but_sign: I::splat(table.all_but_sign),
         }
+    }
+
+    /// `|x|`, by a constant that stays in its register.
+    #[inline(always)]
+    pub(crate) fn magnitude(&self, x: I::V) -> I::V {
+        I::and(x, self.all_but_sign)
     }
 
     /// `exp(d)` for `d` up to 0. For a NaN it may be any number: who calls knows whether there is one.
     #[inline(always)]
     pub(crate) fn exp(&self, d: I::V) -> I::V {
-        let d = I::pmax(d, self.cut);
+        self.exp_small(I::pmax(d, self.cut))
+    }
+
+    /// `exp(d)` for `d` from `CUT` to 87; outside it may be any number.
+    #[inline(always)]
+    pub(crate) fn exp_small(&self, d: I::V) -> I::V {
         let n = I::mul_add(d, self.log2e, self.magic);
         let f = I::sub(n, self.magic);
         let mut t = I::mul_add(f, self.minus_ln2, d);

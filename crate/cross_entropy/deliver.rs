@@ -53,6 +53,7 @@ impl<L: Element> Results<'_, L> {
 }
 
 /// Copies the kept classes of a row to scratch of the compute type.
+#[inline(never)]
 pub(super) fn gather<E: Element, S: Element>(row: &[E], kept: Option<&Kept>, scratch: &mut [S]) {
     match kept {
         None => match S::as_f32_mut(&mut scratch[..row.len()]) {
@@ -72,6 +73,7 @@ pub(super) fn gather<E: Element, S: Element>(row: &[E], kept: Option<&Kept>, scr
 }
 
 /// Writes, or adds, a row's gradient over the kept classes to where it belongs; classes that are not kept get 0.
+#[inline(never)]
 pub(super) fn scatter<S: Element, G: Element>(
     gradient: &[S],
     kept: Option<&Kept>,
@@ -106,6 +108,24 @@ impl<E: Element, G: GradElement<E>> Access<'_, E, G> {
         }
     }
 
+    /// The access to some of the elements.
+    pub(super) fn part(&mut self, cells: Range<usize>) -> Access<'_, E, G> {
+        match self {
+            Access::Loss(x) => Access::Loss(&x[cells]),
+            Access::Apart(x, grad) => Access::Apart(&x[cells.clone()], &mut grad[cells]),
+            Access::InPlace(x) => Access::InPlace(&mut x[cells]),
+        }
+    }
+
+    /// The gradient, where it is in single precision.
+    pub(super) fn single(&mut self) -> Option<&mut [f32]> {
+        match self {
+            Access::Loss(_) => None,
+            Access::Apart(_, grad) => G::as_f32_mut(grad),
+            Access::InPlace(x) => E::as_f32_mut(x),
+        }
+    }
+
     /// Sets the gradient of a row that has none; under `accumulate` there is nothing to add.
     pub(super) fn set_zero(&mut self, accumulate: bool) {
         match self {
@@ -135,6 +155,7 @@ impl<E: Element, G: GradElement<E>> Access<'_, E, G> {
     }
 }
 
+#[inline(never)]
 fn set_nan<T: Element>(grad: &mut [T], kept: Option<&Kept>, accumulate: bool) {
     let nan = T::from_f64(f64::NAN);
     match kept {

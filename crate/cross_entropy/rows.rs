@@ -3,12 +3,12 @@
 use super::deliver::gather;
 use super::plan::{Fate, PADDING, Plan, RowPlan};
 use super::scan::{UNIT, Upstream};
+use super::single::BlockRow;
 use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{Element, GradElement};
 use crate::kernels::planes::PlainRows;
-use crate::kernels::rows::{Apart, Cells, InPlace, ReadOnly, Row};
-use crate::kernels::{MomentOf, double, rows};
+use crate::kernels::{double, rows};
 use crate::objective::RowResult;
 use crate::options::Wanted;
 use crate::parallel::PerWorker;
@@ -106,10 +106,14 @@ pub(super) struct Rules<'a> {
     pub(super) scale: f32,
 }
 
-/// Scratch of one thread: a row in each compute type. Empty where the kernels never need it.
+/// Scratch of one thread, as long as [`Rules::scratch_lengths`] says.
 pub(super) struct Scratch<'a> {
+    /// A block of logits in single precision, and behind it a row of exponentials.
     pub(super) single: &'a mut [f32],
+    /// A row in double precision.
     pub(super) double: &'a mut [f64],
+    /// What is known of a row's blocks.
+    pub(super) blocks: &'a mut [BlockRow],
 }
 
 impl<'a> Rules<'a> {
@@ -137,10 +141,17 @@ impl<'a> Rules<'a> {
         !E::DOUBLE && self.plan.reads_logits()
     }
 
-    /// Floats of scratch for one row in single and in double precision.
-    pub(super) fn scratch_lengths<E: Element>(&self) -> (usize, usize) {
+    /// How long each scratch of a thread is.
+    pub(super) fn scratch_lengths<E: Element, G: GradElement<E>>(
+        &self,
+        access: &Access<'_, E, G>,
+    ) -> (usize, usize, usize) {
         let padded = self.plan.classes().next_multiple_of(PADDING);
-        if self.in_single::<E>() { (padded, 0) } else { (0, padded) }
+        if !self.in_single::<E>() {
+            return (0, padded, 0);
+        }
+        let row = if self.keeps(access) { 0 } else { padded };
+        (self.block_length::<E>() + row, 0, rows::blocks(self.plan.classes()))
     }
 
     /// One row: its gradient goes to `access`, everything else is returned.
@@ -200,88 +211,11 @@ impl<'a> Rules<'a> {
         access: Access<'_, E, G>,
         scratch: &mut Scratch<'_>,
     ) -> RowValues {
-        if !self.in_single::<E>() {
-            return self.compute_double(row, upstream, access, scratch.double);
+        if self.in_single::<E>() {
+            self.compute_single::<I, E, G>(row, upstream, access, scratch)
+        } else {
+            self.compute_double(row, upstream, access, scratch.double)
         }
-        let classes = self.plan.classes();
-        if self.plan.kept.is_none() && classes >= I::LANES && !self.accumulate {
-            match access {
-                Access::Loss(x) => {
-                    if let Some(x) = E::as_f32(x) {
-                        return self.sweep::<I, _>(row, upstream, ReadOnly(x), |_| None);
-                    }
-                }
-                Access::Apart(x, grad) => {
-                    if let (Some(from), Some(to)) = (E::as_f32(x), G::as_f32_mut(grad)) {
-                        return self.sweep::<I, _>(row, upstream, Apart(from, to), |cells| Some(cells.1));
-                    }
-                    return self.through_scratch::<I, E, G>(
-                        row,
-                        upstream,
-                        Access::Apart(x, grad),
-                        scratch.single,
-                    );
-                }
-                Access::InPlace(x) => {
-                    if let Some(x) = E::as_f32_mut(x) {
-                        return self.sweep::<I, _>(row, upstream, InPlace(x), |cells| Some(cells.0));
-                    }
-                    return self.through_scratch::<I, E, G>(
-                        row,
-                        upstream,
-                        Access::InPlace(x),
-                        scratch.single,
-                    );
-                }
-            }
-        }
-        self.through_scratch::<I, E, G>(row, upstream, access, scratch.single)
-    }
-
-    /// A row that the kernel cannot take as it lies: another dtype, shorter than a vector, masked, or accumulated.
-    fn through_scratch<I: Isa, E: Element, G: GradElement<E>>(
-        &self,
-        row: &RowPlan,
-        upstream: f64,
-        mut access: Access<'_, E, G>,
-        scratch: &mut [f32],
-    ) -> RowValues {
-        // The last vector of the row must be the last of the slice.
-        let cells = &mut scratch[..self.plan.classes().max(I::LANES)];
-        gather(access.logits(), self.plan.kept.as_ref(), cells);
-        let values = self.sweep::<I, _>(row, upstream, InPlace(&mut *cells), |cells| Some(cells.0));
-        access.put(&cells[..self.plan.classes()], self.plan.kept.as_ref(), self.accumulate);
-        values
-    }
-
-    #[inline(always)]
-    fn sweep<'c, I: Isa, C: Cells<I> + 'c>(
-        &self,
-        row: &RowPlan,
-        upstream: f64,
-        mut cells: C,
-        gradient: impl FnOnce(C) -> Option<&'c mut [f32]>,
-    ) -> RowValues {
-        let classes = self.plan.classes();
-        let prediction = self.wants.predictions.then(|| rows::argmax::<I>(cells.logits(), classes)).flatten();
-        let moment = if row.weights.sample == 0.0 { MomentOf::Nothing } else { self.plan.moment(row.class) };
-        let shape = Row { classes, label: row.label, scale: self.scale, moment };
-        let stats = rows::stats::<I, C>(&mut cells, &shape);
-        let result = match &stats {
-            Some(stats) => self.plan.objective.row(stats, &row.weights, upstream),
-            None => RowResult::NAN,
-        };
-        if let Some(e) = gradient(cells) {
-            let scale = f32::from_f64(result.gradient.scale);
-            // One canonical NaN, whatever makes the row NaN: which NaN a product is depends on the engine.
-            if !scale.is_nan() {
-                let target = result.gradient.target.map(|target| (row.label, f32::from_f64(target)));
-                rows::write_grad::<I>(e, classes, scale, self.plan.bias(&result.gradient, row.class), target);
-            } else {
-                e[..classes].fill(f32::NAN);
-            }
-        }
-        RowValues::new(&result, prediction.map(|prediction| self.plan.class_at(prediction)))
     }
 
     fn compute_double<E: Element, G: GradElement<E>>(
@@ -332,17 +266,22 @@ impl Call<'_> {
         let per_unit = (UNIT_ELEMENTS / classes).clamp(1, UNIT);
         let units = rows.div_ceil(per_unit);
         let workers = self.executor.workers(units);
-        let (single, double) = rules.scratch_lengths::<E>();
+        let (single, double, blocks) = rules.scratch_lengths(&access);
         let (mut singles, mut doubles) = (zeros(single * workers)?, zeros(double * workers)?);
+        let mut all_blocks = zeros(blocks * workers)?;
         let (logits, gradient) = access.by_rows(classes, per_unit);
-        let scratch = (PerWorker::new(&mut singles, single), PerWorker::new(&mut doubles, double));
+        let scratch = (
+            PerWorker::new(&mut singles, single),
+            PerWorker::new(&mut doubles, double),
+            PerWorker::new(&mut all_blocks, blocks),
+        );
         let outputs = (gradient, results.by_rows(per_unit), scratch);
         self.executor.run(
             units,
             self.cancel,
             outputs,
-            |_, unit, (mut gradient, columns, (single, double))| {
-                let mut scratch = Scratch { single, double };
+            |_, unit, (mut gradient, columns, (single, double, blocks))| {
+                let mut scratch = Scratch { single, double, blocks };
                 let mut columns = Columns::new(columns);
                 for offset in 0..columns.losses.len() {
                     let row = unit * per_unit + offset;

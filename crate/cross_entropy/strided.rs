@@ -148,9 +148,10 @@ impl Call<'_> {
         let workers = self.executor.workers(units);
         let by_tile = self.plan.fits_tiles::<E>();
         let column = if by_tile { 0 } else { classes };
-        let (single, double) = rules.scratch_lengths::<E>();
+        let (single, double, blocks) = rules.scratch_lengths(&access);
         let single = if by_tile { planes::scratch_length(self.plan.classes()) } else { single };
         let (mut singles, mut doubles) = (zeros(single * workers)?, zeros(double * workers)?);
+        let mut all_blocks = zeros(blocks * workers)?;
         let (mut from, mut to) = (zeros::<E>(column * workers)?, zeros::<G>(column * workers)?);
         let (logits, grad, in_place) = match access {
             Access::Loss(x) => (x, None, None),
@@ -164,11 +165,20 @@ impl Call<'_> {
             results.target_log_prob.as_deref_mut().map(|slice| Strided::new(slice, 1, inner, span)),
             results.predictions.as_deref_mut().map(|slice| Strided::new(slice, 1, inner, span)),
             (PerWorker::new(&mut singles, single), PerWorker::new(&mut doubles, double)),
+            PerWorker::new(&mut all_blocks, blocks),
             (PerWorker::new(&mut from, column), PerWorker::new(&mut to, column)),
         );
         self.executor.run(units, self.cancel, outputs, |_, unit, parts| {
-            let ((grad, in_place), mut losses, log_sum_exp, log_probs, predictions, scratch, (from, to)) =
-                parts;
+            let (
+                (grad, in_place),
+                mut losses,
+                log_sum_exp,
+                log_probs,
+                predictions,
+                scratch,
+                blocks,
+                (from, to),
+            ) = parts;
             let (mut log_sum_exp, mut log_probs, mut predictions) = (log_sum_exp, log_probs, predictions);
             let (outer, start) = (unit / spans, unit % spans * span);
             let first = outer * classes * inner + start;
@@ -181,7 +191,7 @@ impl Call<'_> {
             let end = columns.losses.len();
             let mut site = PlaneSite { logits, first, inner, classes, rows: 0..0, grad, in_place };
             let mut state = TileRows::new();
-            let mut scratch = Scratch { single: scratch.0, double: scratch.1 };
+            let mut scratch = Scratch { single: scratch.0, double: scratch.1, blocks };
             for tile in (0..end).step_by(WIDTH) {
                 let rows = tile..end.min(tile + WIDTH);
                 site.rows = rows.clone();

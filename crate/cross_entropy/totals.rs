@@ -33,10 +33,27 @@ fn block_sums<L: Element>(losses: &[L]) -> [f64; SIDE] {
     sums
 }
 
+/// The memory that [`Call::totals`] needs: asked for before anything is written, since a call that fails writes nothing.
+pub(super) struct Room {
+    partials: Vec<Partial>,
+    /// One class's sums over a block, per class; and the classes of a block. Empty unless there are sums per class.
+    block: Vec<[f64; 4]>,
+    touched: Vec<usize>,
+}
+
 impl Call<'_> {
-    pub(super) fn totals<L: Element>(&self, results: Results<'_, L>) -> Result<Summary, Error> {
-        let units = self.scan.classes.len().div_ceil(UNIT);
-        let mut partials = zeros::<Partial>(units)?;
+    pub(super) fn room<L>(&self, results: &Results<'_, L>) -> Result<Room, Error> {
+        let by_class = results.per_class.is_some();
+        Ok(Room {
+            partials: zeros(self.scan.classes.len().div_ceil(UNIT))?,
+            block: zeros(if by_class { self.plan.shape.classes() } else { 0 })?,
+            touched: zeros(if by_class { BLOCK } else { 0 })?,
+        })
+    }
+
+    pub(super) fn totals<L: Element>(&self, results: Results<'_, L>, room: Room) -> Result<Summary, Error> {
+        let Room { mut partials, block, touched } = room;
+        let units = partials.len();
         let (losses, predictions) = (&*results.losses, results.predictions.as_deref());
         let outputs = Rows::new(&mut partials, 1, 1);
         self.executor.run(units, self.cancel, outputs, |_, unit, partial| {
@@ -71,7 +88,7 @@ impl Call<'_> {
         }
         summary.loss = self.scan.reduce(self.plan, summary.loss_sum);
         if let Some(per_class) = results.per_class {
-            self.per_class(losses, predictions, per_class)?;
+            self.per_class(losses, predictions, per_class, (block, touched));
         }
         Ok(summary)
     }
@@ -83,11 +100,10 @@ impl Call<'_> {
         losses: &[L],
         predictions: Option<&[i32]>,
         into: &mut [f64],
-    ) -> Result<(), Error> {
+        (mut block, mut touched): (Vec<[f64; 4]>, Vec<usize>),
+    ) {
         let classes = self.plan.shape.classes();
         into.fill(0.0);
-        let mut block = zeros::<[f64; 4]>(classes)?;
-        let mut touched = zeros::<usize>(BLOCK)?;
         for start in (0..losses.len()).step_by(BLOCK) {
             let mut count = 0;
             for row in start..losses.len().min(start + BLOCK) {
@@ -110,6 +126,5 @@ impl Call<'_> {
                 }
             }
         }
-        Ok(())
     }
 }

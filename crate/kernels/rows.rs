@@ -12,36 +12,68 @@
 //! ```
 //!
 //! What we do instead, and why:
-//!  1. One vector per turn and one accumulator: the wasm compiler unrolls the loop itself and keeps the constants in
+//!  1. A row is cut into blocks of [`BLOCK`] logits, whatever the number of threads. Each block has a shift of its own, and
+//!     [`combine`] adds up the blocks' sums in f64 and in order: any number of threads may share a row, and no bit changes.
+//!  2. A block whose logits are all within [`SMALL`] of 0 needs no shift, hence no maximum: its exponentials neither
+//!     overflow nor vanish. That is guessed, and checked as the sweep goes; where the guess was wrong the block, still in the
+//!     first cache, is done again with its maximum. In place there is nothing to go back to, so there the block is looked
+//!     at first. `exp(x)` also has fewer roundings than `exp(x - m)`.
+//!  3. One vector per turn and one accumulator: the wasm compiler unrolls the loop itself and keeps the constants in
 //!     registers; a loop unrolled by hand spills them.
-//!  2. The exponentials are stored in the first sweep (over the gradient, or over the logits in place) and scaled in
+//!  4. The exponentials are stored in the first sweep (over the gradient, or over the logits in place) and scaled in
 //!     the second.
-//!  3. The label's exponential is left out of `rest`, never subtracted from it: `(1 + rest) - 1` loses small rests. The
+//!  5. The label's exponential is left out of `rest`, never subtracted from it: `(1 + rest) - 1` loses small rests. The
 //!     sweep is cut at the label's vector, so that the loop has no comparison.
-//!  4. The last vector is the row's last `LANES` floats, overlapping the one before; a mask counts each class once. It
+//!  6. The last vector is the row's last `LANES` floats, overlapping the one before; a mask counts each class once. It
 //!     is loaded before the sweep, which in place overwrites part of it, and stored after it.
-//!  5. Sums move to f64 every `FLUSH` vectors. Their order is a function of `K` alone.
-//!  6. A NaN is looked for on the way to the maximum, where the processor waits for memory, and not among the exponentials:
-//!     by the largest magnitude as bits, which shows one of either sign and any payload.
+//!  7. Sums move to f64 every `FLUSH` vectors. Their order is a function of `K` alone.
+//!  8. A NaN is looked for among the logits and not among the exponentials: by the largest magnitude as bits, which shows
+//!     one of either sign and any payload.
 //!
-//! What this costs: rows shorter than a vector go through a padded copy, and a row is one thread's work.
+//! What it brings (AMD EPYC Genoa VM, Node 24, 32,000 classes; before, a sweep looked for the maximum): loss 0.50 to 0.37 ns a
+//! logit in the relaxed build, 0.85 to 0.67 in the other; gradient 0.59 to 0.49 and 0.92 to 0.75.
+//!
+//! What this costs: rows shorter than a vector go through a padded copy; the first block that is not small is swept twice.
 mod cells;
+mod combine;
 
 pub(crate) use cells::{Apart, Cells, InPlace, ReadOnly};
+pub(crate) use combine::{BlockStats, combine};
 
 use super::{Bias, MomentOf, zero_threshold};
+use crate::element::Element;
 use crate::math::{Exp, GUARD_BITS};
-use crate::objective::RowStats;
 use crate::simd::{Isa, inlined};
+use core::ops::Range;
 
-/// Vectors added in single precision before the sum moves to f64.
-const FLUSH: usize = 256;
+/// Logits of a block; the last of a row has those that are left over too.
+pub(crate) const BLOCK: usize = 2048;
 
-/// A row for [`stats`]: `classes` logits (the rest of a slice padded to `LANES` is not looked at), and what to do.
+/// Magnitude up to which exponentials are taken of the logits as they are: a row's sum stays below `K e^40`, and a
+/// gradient's common factor above `e^-40 / K`, far from where single precision ends.
+const SMALL: f32 = 40.0;
+
+/// Vectors added in single precision before the sum moves to f64: of equal terms, whose roundings all go one way, the sum is off
+/// by up to 8.1e-7 of itself (with 256 it would be 3.7e-6).
+const FLUSH: usize = 64;
+
+/// How many blocks a row has.
+pub(crate) fn blocks(classes: usize) -> usize {
+    (classes / BLOCK).max(1)
+}
+
+/// The classes of a block.
+pub(crate) fn block(classes: usize, index: usize) -> Range<usize> {
+    let start = index * BLOCK;
+    start..if index + 1 == blocks(classes) { classes } else { start + BLOCK }
+}
+
+/// A block for [`stats`]: `classes` logits (the rest of a slice padded to `LANES` is not looked at), the label's place
+/// where it is among them, and what to do. The moment's weights begin with the block.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Row<'a> {
+pub(crate) struct Block<'a> {
     pub(crate) classes: usize,
-    pub(crate) label: usize,
+    pub(crate) label: Option<usize>,
     pub(crate) scale: f32,
     pub(crate) moment: MomentOf<'a>,
 }
@@ -84,34 +116,31 @@ fn look_at<I: Isa>(x: &[f32], label: Option<usize>) -> (f32, u32) {
     let (mut most, mut magnitude) = ([least; 4], [I::splat(0.0); 4]);
     let mut look = inlined(
         #[inline(always)]
-        |side: usize, x: I::V| {
-            most[side] = I::pmax(most[side], x);
-            magnitude[side] = I::max_bits(magnitude[side], I::abs(x));
+        |side: usize, x: I::V, label: Option<usize>| {
+            let (others, size) = match label {
+                Some(lane) => (I::select(I::only(lane), least, x), I::and_not(x, I::only(lane))),
+                None => (x, x),
+            };
+            most[side] = I::pmax(most[side], others);
+            magnitude[side] = I::max_bits(magnitude[side], I::abs(size));
         },
-    );
-    let without = inlined(
-        #[inline(always)]
-        |x: I::V, lane: usize| I::select(I::only(lane), least, x),
     );
     let chunks = I::chunks(x);
     let cut = label.map_or(chunks.len(), |label| chunks.len().min(label / I::LANES));
     for part in [&chunks[..cut], &chunks[chunks.len().min(cut + 1)..]] {
         let mut groups = part.chunks_exact(4);
         for group in &mut groups {
-            (0..4).for_each(|side| look(side, I::load(&group[side])));
+            (0..4).for_each(|side| look(side, I::load(&group[side]), None));
         }
-        groups.remainder().iter().for_each(|chunk| look(0, I::load(chunk)));
+        groups.remainder().iter().for_each(|chunk| look(0, I::load(chunk), None));
     }
     if let (Some(chunk), Some(label)) = (chunks.get(cut), label) {
-        look(1, without(I::load(chunk), label % I::LANES));
+        look(1, I::load(chunk), Some(label % I::LANES));
     }
     if !x.len().is_multiple_of(I::LANES) {
         let start = x.len() - I::LANES;
         let last = I::load(I::last(x));
-        match label.and_then(|label| label.checked_sub(start)) {
-            Some(lane) => look(2, without(last, lane)),
-            None => look(2, last),
-        }
+        look(2, last, label.and_then(|label| label.checked_sub(start)));
     }
     let most = I::max(I::pmax(I::pmax(most[0], most[1]), I::pmax(most[2], most[3])));
     let magnitude =
@@ -119,12 +148,14 @@ fn look_at<I: Isa>(x: &[f32], label: Option<usize>) -> (f32, u32) {
     (most, I::largest_bits(magnitude))
 }
 
-/// The first of the largest logits; `None` where a logit is NaN.
-pub(crate) fn argmax<I: Isa>(x: &[f32], classes: usize) -> Option<usize> {
-    let x = &x[..classes];
+/// The largest logit of a block, or NaN, and the first place where it is, looked for only where the logit is above `best`.
+pub(crate) fn largest<I: Isa>(x: &[f32], best: f32) -> (f32, usize) {
     let (largest, magnitude) = observe::<I>(x, None);
     if magnitude > GUARD_BITS {
-        return None;
+        return (f32::NAN, 0);
+    }
+    if largest <= best {
+        return (largest, 0);
     }
     let chunk = I::enter(
         #[inline(always)]
@@ -137,98 +168,103 @@ pub(crate) fn argmax<I: Isa>(x: &[f32], classes: usize) -> Option<usize> {
             I::chunks(x).iter().position(is_there)
         },
     );
-    let from = chunk.map_or(classes - classes % I::LANES, |chunk| chunk * I::LANES);
-    Some(from + x[from..].iter().position(|x| *x == largest).unwrap_or(0))
+    let from = chunk.map_or(x.len() - x.len() % I::LANES, |chunk| chunk * I::LANES);
+    (largest, from + x[from..].iter().position(|x| *x == largest).unwrap_or(0))
 }
 
-/// The statistics of a row, with its exponentials kept in `cells`; `None` for a row whose loss is NaN: one with a NaN
-/// or +inf logit, or with -inf alone.
-#[inline(always)]
-pub(crate) fn stats<I: Isa, C: Cells<I>>(cells: &mut C, row: &Row<'_>) -> Option<RowStats> {
-    let label = cells.logits()[row.label];
-    let (most, magnitude) = observe::<I>(&cells.logits()[..row.classes], Some(row.label));
-    let alone = most == f32::NEG_INFINITY;
-    let nothing = alone && label == f32::NEG_INFINITY;
-    if magnitude > GUARD_BITS || most == f32::INFINITY || label.is_nan() || label == f32::INFINITY || nothing
-    {
-        return None;
+/// The statistics of a block, with its exponentials kept in `cells`. `wary` goes from block to block: whether to look at the
+/// logits before the sweep. It changes no result.
+#[inline(never)]
+pub(crate) fn stats<I: Isa, C: Cells<I>>(cells: &mut C, block: &Block<'_>, wary: &mut bool) -> BlockStats {
+    let plain = block.scale == 1.0 && matches!(block.moment, MomentOf::Nothing);
+    if C::LASTING && plain && !*wary {
+        let sums = sweep::<I, C, true, 0>(cells, block, 0.0, &[]);
+        if sums.magnitude <= SMALL.to_bits() {
+            return BlockStats { rest: sums.rest, ..BlockStats::default() };
+        }
+        *wary = true;
     }
-    let shift = if alone { label } else { most };
-    let sums = sums(cells, row, shift);
-    Some(RowStats {
-        shift: f64::from(shift),
-        label: f64::from(label),
-        // Where no other class is above -inf, what the clamp of `exp` left is nothing.
-        rest: if alone { 0.0 } else { sums.rest },
-        moment: sums.moment,
-    })
+    let (most, magnitude) = observe::<I>(&cells.logits()[..block.classes], block.label);
+    if plain && magnitude <= SMALL.to_bits() {
+        *wary = false;
+        let sums = sweep::<I, C, true, 0>(cells, block, 0.0, &[]);
+        return BlockStats { rest: sums.rest, ..BlockStats::default() };
+    }
+    if magnitude > GUARD_BITS || most == f32::INFINITY {
+        return BlockStats { shift: f32::NAN, ..BlockStats::default() };
+    }
+    let alone = most == f32::NEG_INFINITY;
+    let shift = if alone { 0.0 } else { most };
+    let Sums { rest, moment, weight, .. } = match block.moment {
+        MomentOf::Nothing => sweep::<I, C, false, 0>(cells, block, shift, &[]),
+        MomentOf::Ones => sweep::<I, C, false, 1>(cells, block, shift, &[]),
+        MomentOf::Weights(weights) => sweep::<I, C, false, 2>(cells, block, shift, weights),
+    };
+    // Where no other class is above -inf, what the clamp of `exp` left is nothing.
+    BlockStats { shift, rest: if alone { 0.0 } else { rest }, moment, weight }
 }
 
 struct Sums {
     rest: f64,
     moment: f64,
+    weight: f64,
+    /// The largest magnitude's bits, where `AS_IT_IS` and the logits last.
+    magnitude: u32,
 }
 
-/// The sweep, in the instance that does no more than this row asks for.
-#[inline(always)]
-fn sums<I: Isa, C: Cells<I>>(cells: &mut C, row: &Row<'_>, shift: f32) -> Sums {
-    match row.moment {
-        MomentOf::Nothing if row.scale == 1.0 => sweep::<I, C, false, 0>(cells, row, shift, &[]),
-        MomentOf::Nothing => sweep::<I, C, true, 0>(cells, row, shift, &[]),
-        MomentOf::Ones => sweep::<I, C, true, 1>(cells, row, shift, &[]),
-        MomentOf::Weights(weights) => sweep::<I, C, true, 2>(cells, row, shift, weights),
-    }
-}
-
-/// `MOMENT`: 0 none, 1 of ones, 2 of `weights` (padded to `LANES`).
+/// `AS_IT_IS`: of the logits and not of `scale * (x - shift)`. `MOMENT`: 0 none, 1 of ones, 2 of `weights` (padded to `LANES`).
 #[inline(never)]
-fn sweep<I: Isa, C: Cells<I>, const SCALED: bool, const MOMENT: u8>(
+fn sweep<I: Isa, C: Cells<I>, const AS_IT_IS: bool, const MOMENT: u8>(
     cells: &mut C,
-    row: &Row<'_>,
+    block: &Block<'_>,
     shift: f32,
     weights: &[f32],
 ) -> Sums {
     I::enter(
         #[inline(always)]
-        || sweep_over::<I, C, SCALED, MOMENT>(cells, row, shift, weights),
+        || sweep_over::<I, C, AS_IT_IS, MOMENT>(cells, block, shift, weights),
     )
 }
 
 #[inline(always)]
-fn sweep_over<I: Isa, C: Cells<I>, const SCALED: bool, const MOMENT: u8>(
+fn sweep_over<I: Isa, C: Cells<I>, const AS_IT_IS: bool, const MOMENT: u8>(
     cells: &mut C,
-    row: &Row<'_>,
+    block: &Block<'_>,
     shift: f32,
     weights: &[f32],
 ) -> Sums {
     let exp = Exp::<I>::new();
-    let (classes, label) = (row.classes, row.label);
-    let (shift, scale, zero) = (I::splat(shift), I::splat(row.scale), I::splat(0.0));
+    let classes = block.classes;
+    let (shift, scale, zero) = (I::splat(shift), I::splat(block.scale), I::splat(0.0));
     let difference = inlined(
         #[inline(always)]
         |x: I::V| {
-            let d = I::sub(x, shift);
-            if SCALED { I::mul(d, scale) } else { d }
+            if AS_IT_IS { x } else { I::mul(I::sub(x, shift), scale) }
+        },
+    );
+    let power = inlined(
+        #[inline(always)]
+        |d: I::V| {
+            if AS_IT_IS { exp.exp_small(d) } else { exp.exp(d) }
         },
     );
     let weighted = inlined(
         #[inline(always)]
-        |chunk: &I::Chunk, d: I::V| {
-            let t = I::load(chunk);
-            I::and_not(I::mul(t, d), I::eq(t, zero))
-        },
+        |t: I::V, d: I::V| I::and_not(I::mul(t, d), I::eq(t, zero)),
     );
     let whole = classes / I::LANES;
     let weight_chunks = I::chunks(weights);
     let tail =
         (!classes.is_multiple_of(I::LANES)).then(|| I::load(I::last(padded::<I>(cells.logits(), classes))));
-    let label_chunk = if label < whole * I::LANES { label / I::LANES } else { usize::MAX };
-    let label_lane = I::only(label % I::LANES);
-    let (mut rest, mut moment) = (0.0, 0.0);
+    let label_chunk =
+        block.label.filter(|label| *label < whole * I::LANES).map_or(usize::MAX, |label| label / I::LANES);
+    let label_lane = I::only(block.label.unwrap_or_default() % I::LANES);
+    let (mut rest, mut moment, mut weight) = (0.0, 0.0, 0.0);
+    let mut magnitude = zero;
     let mut start = 0;
     while start < whole {
         let end = whole.min(start + FLUSH);
-        let (mut sum, mut first_moment) = (zero, zero);
+        let (mut sum, mut first_moment, mut first_weight) = (zero, zero, zero);
         let mut step = inlined(
             #[inline(always)]
             |index: usize, x: I::V, label: Option<I::V>| {
@@ -239,43 +275,61 @@ fn sweep_over<I: Isa, C: Cells<I>, const SCALED: bool, const MOMENT: u8>(
                         None => v,
                     },
                 );
+                if AS_IT_IS && C::LASTING {
+                    magnitude = I::max_bits(magnitude, others(exp.magnitude(x)));
+                }
                 let d = difference(x);
                 match MOMENT {
                     0 => {}
                     1 => first_moment = I::add(first_moment, others(d)),
-                    _ => first_moment = I::add(first_moment, others(weighted(&weight_chunks[index], d))),
+                    _ => {
+                        let t = I::load(&weight_chunks[index]);
+                        first_moment = I::add(first_moment, others(weighted(t, d)));
+                        first_weight = I::add(first_weight, others(t));
+                    }
                 }
-                let e = exp.exp(d);
+                let e = power(d);
                 sum = I::add(sum, others(e));
                 e
             },
         );
-        let cut = if (start..end).contains(&label_chunk) { label_chunk } else { end };
-        cells.sweep(start..cut, |index, x| step(index, x, None));
-        if cut < end {
-            cells.sweep(cut..cut + 1, |index, x| step(index, x, Some(label_lane)));
-            cells.sweep(cut + 1..end, |index, x| step(index, x, None));
+        let mut parts = [start..end, end..end];
+        if (start..end).contains(&label_chunk) {
+            cells.sweep(label_chunk..label_chunk + 1, |index, x| step(index, x, Some(label_lane)));
+            parts = [start..label_chunk, label_chunk + 1..end];
+        }
+        for part in parts {
+            cells.sweep(part, |index, x| step(index, x, None));
         }
         rest += I::sum(sum);
         moment += if MOMENT == 0 { 0.0 } else { I::sum(first_moment) };
+        weight += if MOMENT == 2 { I::sum(first_weight) } else { 0.0 };
         start = end;
     }
     if let Some(x) = tail {
         let mut counts = tail_mask::<I>(classes);
-        if label_chunk == usize::MAX {
-            counts = I::and_not(counts, I::only(label - tail_start::<I>(classes)));
+        if let Some(lane) = block.label.and_then(|label| label.checked_sub(tail_start::<I>(classes))) {
+            counts = I::and_not(counts, I::only(lane));
         }
         let d = difference(x);
-        let e = exp.exp(d);
+        let e = power(d);
         cells.keep_last(e);
+        magnitude = I::max_bits(magnitude, I::and(exp.magnitude(x), counts));
         rest += I::sum(I::and(e, counts));
-        moment += match MOMENT {
-            0 => 0.0,
-            1 => I::sum(I::and(d, counts)),
-            _ => I::sum(I::and(weighted(I::last(padded::<I>(weights, classes)), d), counts)),
-        };
+        match MOMENT {
+            0 => {}
+            1 => moment += I::sum(I::and(d, counts)),
+            _ => {
+                let t = I::load(I::last(padded::<I>(weights, classes)));
+                moment += I::sum(I::and(weighted(t, d), counts));
+                weight += I::sum(I::and(t, counts));
+            }
+        }
     }
-    Sums { rest, moment }
+    if MOMENT == 1 {
+        weight = (classes - usize::from(block.label.is_some())) as f64;
+    }
+    Sums { rest, moment, weight, magnitude: I::largest_bits(magnitude) }
 }
 
 /// The slice whose last `LANES` floats are the last vector of a row.
@@ -284,22 +338,20 @@ fn padded<I: Isa>(x: &[f32], classes: usize) -> &[f32] {
     &x[..classes.max(I::LANES)]
 }
 
-/// Turns the exponentials that [`stats`] kept into the gradient: `scale * e + bias`, and `target` at the label.
-#[inline(always)]
-pub(crate) fn write_grad<I: Isa>(
-    e: &mut [f32],
-    classes: usize,
-    scale: f32,
-    bias: Bias<'_>,
-    target: Option<(usize, f32)>,
-) {
+/// Turns the exponentials that [`stats`] kept into the gradient, `scale * e + bias`, but for the label's element.
+#[inline(never)]
+pub(crate) fn write_grad<I: Isa>(e: &mut [f32], classes: usize, mut scale: f64, bias: Bias<'_>) {
+    const STEP: f32 = 1.0 / (1_u64 << 63) as f32;
+    if scale != 0.0 && scale.abs() < f64::from(STEP) {
+        // With exponentials that were not shifted a factor may be too small for single precision where no product is.
+        affine::<I, 0>(e, classes, STEP, 0.0, &[]);
+        scale /= f64::from(STEP);
+    }
+    let scale = f32::from_f64(scale);
     match bias {
         Bias::None => affine::<I, 0>(e, classes, scale, 0.0, &[]),
         Bias::Uniform(bias) => affine::<I, 1>(e, classes, scale, bias, &[]),
         Bias::PerClass(bias, weights) => affine::<I, 2>(e, classes, scale, bias, weights),
-    }
-    if let Some((label, value)) = target {
-        e[label] = value;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::bound::{Precision, compare};
 use crate::edge::{Edge, INF, LN_2, LN_3, edge};
-use crate::support::{Case, How, Settings, Upstream, bits, kernels, raw, run, run_in_place, widened};
+use crate::support::{Case, How, Settings, Upstream, bits, kernels, run, run_in_place, widened};
 use sparse_xent::{Element, Kernel, bf16, f16};
 
 /// The gradient of three equal logits.
@@ -62,9 +62,10 @@ fn equal_logits<E: Element>(classes: usize, inner: usize, loss: f64) {
         for got in &got.out.losses {
             assert!((got.to_f64() / loss - 1.0).abs() < 1e-6, "{name}: loss {got:?}");
         }
-        let share = E::from_f64(1.0 / classes as f64);
+        let share = 1.0 / classes as f64;
         let (others, targets) = got.grad.split_at((classes - 1) * inner);
-        assert!(others.iter().all(|grad| raw(*grad) == raw(share)), "{name}: 1/C");
+        // An exponential that is not shifted is not exactly 1, and the roundings of a sum of equal terms add up.
+        assert!(others.iter().all(|grad| (grad.to_f64() / share - 1.0).abs() < 1e-6), "{name}: 1/C");
         let target = E::from_f64(1.0 / classes as f64 - 1.0).to_f64();
         assert!(targets.iter().all(|grad| (grad.to_f64() - target).abs() < 1e-6), "{name}: 1/C - 1");
         let over = run_in_place::<E>(&case, How::with(kernel)).expect(&name);

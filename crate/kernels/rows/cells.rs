@@ -1,11 +1,13 @@
-//! Where a row is read, and where its exponentials and then its gradient go.
+//! Where the sweeps read logits and keep exponentials.
 
 use crate::simd::Isa;
 use core::ops::Range;
 
 /// Where a row's logits are read and its exponentials kept.
 pub(crate) trait Cells<I: Isa> {
-    /// The logits: those of the row and no more, but padded to `LANES`.
+    /// Whether the logits are still there after a sweep.
+    const LASTING: bool;
+    /// The logits: those of the block and no more, but padded to `LANES`.
     fn logits(&self) -> &[f32];
     /// Maps each of the vectors in `range`, with its number, and keeps the results.
     fn sweep(&mut self, range: Range<usize>, f: impl FnMut(usize, I::V) -> I::V);
@@ -26,6 +28,7 @@ pub(crate) struct Apart<'a>(pub(crate) &'a [f32], pub(crate) &'a mut [f32]);
 pub(crate) struct InPlace<'a>(pub(crate) &'a mut [f32]);
 
 impl<I: Isa> Cells<I> for ReadOnly<'_> {
+    const LASTING: bool = true;
     #[inline(always)]
     fn logits(&self) -> &[f32] {
         self.0
@@ -41,6 +44,7 @@ impl<I: Isa> Cells<I> for ReadOnly<'_> {
 }
 
 impl<I: Isa> Cells<I> for Apart<'_> {
+    const LASTING: bool = true;
     #[inline(always)]
     fn logits(&self) -> &[f32] {
         self.0
@@ -60,6 +64,7 @@ impl<I: Isa> Cells<I> for Apart<'_> {
 }
 
 impl<I: Isa> Cells<I> for InPlace<'_> {
+    const LASTING: bool = false;
     #[inline(always)]
     fn logits(&self) -> &[f32] {
         self.0

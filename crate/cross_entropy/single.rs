@@ -1,0 +1,244 @@
+//! One row in single precision, block by block: which cells a block reads and writes, and what its row comes to.
+
+use super::Access;
+use super::plan::{PADDING, RowPlan};
+use super::rows::{RowValues, Rules, Scratch};
+use crate::element::{Element, GradElement};
+use crate::kernels::rows::{Apart, BLOCK, Block, BlockStats, InPlace, ReadOnly};
+use crate::kernels::{Bias, MomentOf, rows};
+use crate::objective::{Coefficients, RowResult, RowStats};
+use crate::simd::Isa;
+use core::ops::Range;
+
+/// What the first sweep finds in a block.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct BlockRow {
+    stats: BlockStats,
+    /// Where predictions are wanted: the largest logit, or NaN, and its place in the row; the place is known where no block
+    /// before, as far as one thread went through them, has as large a logit.
+    largest: (f32, usize),
+}
+
+/// What one block may tell the next; no result depends on it.
+#[derive(Debug, Clone, Copy)]
+struct Hints {
+    /// Whether to look at the logits before the sweep.
+    wary: bool,
+    /// The largest logit so far.
+    best: f32,
+}
+
+impl Hints {
+    const NONE: Self = Self { wary: false, best: f32::NEG_INFINITY };
+}
+
+/// What a row comes to once all of its blocks are known.
+struct Concluded {
+    stats: Option<RowStats>,
+    gradient: Coefficients,
+    /// The label's own element.
+    target: f32,
+    values: RowValues,
+}
+
+/// A block's part of a row of scratch, padded to a vector.
+#[inline(always)]
+fn whole<'a, I: Isa>(row: &'a mut [f32], range: &Range<usize>) -> &'a mut [f32] {
+    &mut row[range.start..][..range.len().max(I::LANES)]
+}
+
+impl Rules<'_> {
+    /// Whether the kernel takes logits of this type as they lie.
+    fn takes<E: Element>(&self) -> bool {
+        self.plan.kept.is_none() && self.plan.classes() >= PADDING && E::as_f32(&[]).is_some()
+    }
+
+    /// Whether it may keep its exponentials where the gradient goes.
+    pub(super) fn keeps<E: Element, G: GradElement<E>>(&self, access: &Access<'_, E, G>) -> bool {
+        match access {
+            Access::Loss(_) => true,
+            Access::Apart(_, _) => self.takes::<G>() && !self.accumulate,
+            Access::InPlace(_) => self.takes::<E>(),
+        }
+    }
+
+    /// Floats of scratch for a block of logits.
+    pub(super) fn block_length<E: Element>(&self) -> usize {
+        if self.takes::<E>() { 0 } else { self.plan.classes().next_multiple_of(PADDING).min(2 * BLOCK) }
+    }
+
+    #[inline(never)]
+    pub(super) fn compute_single<I: Isa, E: Element, G: GradElement<E>>(
+        &self,
+        row: &RowPlan,
+        upstream: f64,
+        mut access: Access<'_, E, G>,
+        scratch: &mut Scratch<'_>,
+    ) -> RowValues {
+        let classes = self.plan.classes();
+        let label = self.label_logit(row, access.logits());
+        let (logits, exponentials) = scratch.single.split_at_mut(self.block_length::<E>());
+        let blocks = &mut scratch.blocks[..rows::blocks(classes)];
+        let mut hints = Hints::NONE;
+        for (index, block) in blocks.iter_mut().enumerate() {
+            let range = rows::block(classes, index);
+            let cells = self.cells_of(&range);
+            *block =
+                self.sweep::<I, E, G>(row, &range, access.part(cells), (logits, exponentials), &mut hints);
+        }
+        let concluded = self.conclude(row, upstream, blocks, label);
+        if !matches!(access, Access::Loss(_)) {
+            for (index, block) in blocks.iter().enumerate() {
+                let range = rows::block(classes, index);
+                let cells = self.cells_of(&range);
+                self.write_block::<I, E, G>(row, &concluded, block, &range, access.part(cells), exponentials);
+            }
+            if self.plan.kept.is_some() {
+                access.put(&exponentials[..classes], self.plan.kept.as_ref(), self.accumulate);
+            }
+        }
+        concluded.values
+    }
+
+    /// The label's logit, which a sweep in place overwrites.
+    fn label_logit<E: Element>(&self, row: &RowPlan, logits: &[E]) -> f32 {
+        let class = self.plan.kept.as_ref().map_or(row.label, |kept| kept.classes[row.label] as usize);
+        f32::from_f64(logits[class].to_f64())
+    }
+
+    /// Where a block of the kept classes lies among all of the row: anywhere, under a class mask.
+    fn cells_of(&self, range: &Range<usize>) -> Range<usize> {
+        if self.plan.kept.is_none() { range.clone() } else { 0..self.plan.shape.classes() }
+    }
+
+    /// The first sweep over a block: its exponentials go to where the gradient will be, or to scratch.
+    fn sweep<I: Isa, E: Element, G: GradElement<E>>(
+        &self,
+        row: &RowPlan,
+        range: &Range<usize>,
+        access: Access<'_, E, G>,
+        (logits, exponentials): (&mut [f32], &mut [f32]),
+        hints: &mut Hints,
+    ) -> BlockRow {
+        let moment = match self.plan.moment(row.class) {
+            _ if row.weights.sample == 0.0 => MomentOf::Nothing,
+            MomentOf::Weights(weights) => MomentOf::Weights(&weights[range.start..]),
+            other => other,
+        };
+        let label = row.label.checked_sub(range.start).filter(|label| *label < range.len());
+        let block = Block { classes: range.len(), label, scale: self.scale, moment };
+        let (keeps, takes) = (self.keeps(&access), self.takes::<E>());
+        let is_loss = matches!(access, Access::Loss(_));
+        let (x, grad) = match access {
+            Access::InPlace(x) if takes => {
+                let x = E::as_f32_mut(x).unwrap_or_default();
+                let largest = self.largest::<I>(x, range.start, hints);
+                return BlockRow {
+                    stats: rows::stats::<I, _>(&mut InPlace(x), &block, &mut hints.wary),
+                    largest,
+                };
+            }
+            Access::InPlace(x) => (&*x, None),
+            Access::Apart(x, grad) => (x, G::as_f32_mut(grad).filter(|_| keeps)),
+            Access::Loss(x) => (x, None),
+        };
+        let x = match E::as_f32(x) {
+            Some(x) if takes => x,
+            _ => {
+                match &self.plan.kept {
+                    None => E::widen(x, &mut logits[..range.len()]),
+                    Some(kept) => {
+                        for (slot, class) in logits.iter_mut().zip(&kept.classes[range.clone()]) {
+                            *slot = f32::from_f64(x[*class as usize].to_f64());
+                        }
+                    }
+                }
+                &logits[..range.len().max(I::LANES)]
+            }
+        };
+        let largest = self.largest::<I>(&x[..range.len()], range.start, hints);
+        let wary = &mut hints.wary;
+        let stats = if is_loss {
+            rows::stats::<I, _>(&mut ReadOnly(x), &block, wary)
+        } else {
+            let e = grad.unwrap_or_else(|| whole::<I>(exponentials, range));
+            rows::stats::<I, _>(&mut Apart(x, e), &block, wary)
+        };
+        BlockRow { stats, largest }
+    }
+
+    /// The largest logit of a block, where predictions are wanted.
+    fn largest<I: Isa>(&self, x: &[f32], start: usize, hints: &mut Hints) -> (f32, usize) {
+        if !self.wants.predictions {
+            return (0.0, 0);
+        }
+        let (largest, place) = rows::largest::<I>(x, hints.best);
+        hints.best = hints.best.max(largest);
+        (largest, start + place)
+    }
+
+    /// What the row comes to, from all of its blocks.
+    #[inline(never)]
+    fn conclude(&self, row: &RowPlan, upstream: f64, blocks: &[BlockRow], label: f32) -> Concluded {
+        let (scale, objective) = (f64::from(self.scale), &self.plan.objective);
+        let stats = rows::combine(blocks.iter().map(|block| &block.stats), label, scale);
+        let result = stats.map_or(RowResult::NAN, |stats| objective.row(&stats, &row.weights, upstream));
+        let own = || {
+            let e = stats.map_or(f64::NAN, |stats| libm::exp(scale * (stats.label - stats.shift)));
+            let bias = match self.plan.bias(&result.gradient, row.class) {
+                Bias::None => 0.0,
+                Bias::Uniform(bias) => bias,
+                Bias::PerClass(bias, weights) => bias * weights[row.label],
+            };
+            result.gradient.scale * e + f64::from(bias)
+        };
+        let target = f32::from_f64(result.gradient.target.unwrap_or_else(own));
+        let (mut best, mut prediction) = (f32::NEG_INFINITY, Some(0));
+        for (largest, place) in blocks.iter().map(|block| block.largest) {
+            if largest.is_nan() {
+                prediction = None;
+                break;
+            }
+            if largest > best {
+                (best, prediction) = (largest, Some(place));
+            }
+        }
+        let prediction = prediction.filter(|_| self.wants.predictions);
+        let values = RowValues::new(&result, prediction.map(|prediction| self.plan.class_at(prediction)));
+        Concluded { stats, gradient: result.gradient, target, values }
+    }
+
+    /// The second sweep over a block: its exponentials become its gradient, which goes to where it belongs unless a class
+    /// mask scatters it.
+    fn write_block<I: Isa, E: Element, G: GradElement<E>>(
+        &self,
+        row: &RowPlan,
+        concluded: &Concluded,
+        block: &BlockRow,
+        range: &Range<usize>,
+        mut access: Access<'_, E, G>,
+        exponentials: &mut [f32],
+    ) {
+        let keeps = self.keeps(&access);
+        let there = if keeps { access.single() } else { None };
+        let e = there.unwrap_or_else(|| whole::<I>(exponentials, range));
+        match &concluded.stats {
+            Some(stats) if !concluded.gradient.scale.is_nan() => {
+                let scale = concluded.gradient.scale * block.stats.factor(stats, f64::from(self.scale));
+                let bias = match self.plan.bias(&concluded.gradient, row.class) {
+                    Bias::PerClass(bias, weights) => Bias::PerClass(bias, &weights[range.start..]),
+                    other => other,
+                };
+                rows::write_grad::<I>(e, range.len(), scale, bias);
+                if range.contains(&row.label) {
+                    e[row.label - range.start] = concluded.target;
+                }
+            }
+            // One canonical NaN, whatever makes the row NaN: which NaN a product is depends on the engine.
+            _ => e[..range.len()].fill(f32::NAN),
+        }
+        if !keeps && self.plan.kept.is_none() {
+            access.put(&exponentials[range.clone()], None, self.accumulate);
+        }
+    }
+}

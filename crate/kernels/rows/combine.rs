@@ -1,0 +1,62 @@
+//! From the blocks of a row to the row: in f64 and in order, whoever swept them.
+
+use crate::objective::RowStats;
+
+/// What a sweep gathers from a block, over the classes other than the label.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct BlockStats {
+    /// What was subtracted from each logit; NaN where there is a NaN or +inf.
+    pub(super) shift: f32,
+    /// The sum of the exponentials; 0 where there is nothing above -inf.
+    pub(super) rest: f64,
+    /// As [`RowStats::moment`], by this block's shift; and the sum of its weights.
+    pub(super) moment: f64,
+    pub(super) weight: f64,
+}
+
+impl BlockStats {
+    /// What this block's exponentials are multiplied by to be those of the row's shift.
+    pub(crate) fn factor(&self, row: &RowStats, scale: f64) -> f64 {
+        power(scale * (f64::from(self.shift) - row.shift))
+    }
+}
+
+fn power(x: f64) -> f64 {
+    if x == 0.0 { 1.0 } else { libm::exp(x) }
+}
+
+/// The statistics of a row from those of its blocks; `None` for a row whose loss is NaN: one with a NaN or +inf logit, or with
+/// -inf alone.
+#[inline(never)]
+pub(crate) fn combine<'a>(
+    blocks: impl Iterator<Item = &'a BlockStats> + Clone,
+    label: f32,
+    scale: f64,
+) -> Option<RowStats> {
+    if label.is_nan() || label == f32::INFINITY || blocks.clone().any(|block| block.shift.is_nan()) {
+        return None;
+    }
+    let counted = blocks.clone().filter(|block| block.rest > 0.0);
+    let most = counted.fold(f32::NEG_INFINITY, |most, block| most.max(block.shift));
+    let alone = most == f32::NEG_INFINITY;
+    let label = f64::from(label);
+    if alone && label == f64::NEG_INFINITY {
+        return None;
+    }
+    let mut shift = if alone { label } else { f64::from(most) };
+    let (mut rest, mut moment) = (0.0, 0.0);
+    for block in blocks {
+        let above = scale * (f64::from(block.shift) - shift);
+        if block.rest > 0.0 {
+            rest += block.rest * power(above);
+        }
+        moment += block.moment + block.weight * above;
+    }
+    if !alone && rest < 1.0 {
+        // Of small logits, all below 0. The objective adds the label's part to the rest, which must not vanish in it.
+        let exponent = (rest.to_bits() >> 52).cast_signed() - 1023;
+        shift += exponent as f64 * core::f64::consts::LN_2;
+        rest = f64::from_bits((rest.to_bits() & (u64::MAX >> 12)) | 1.0_f64.to_bits());
+    }
+    Some(RowStats { shift, label, rest, moment })
+}

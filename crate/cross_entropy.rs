@@ -15,6 +15,7 @@ mod plan;
 mod rows;
 mod scan;
 mod single;
+mod split;
 mod strided;
 mod tile;
 mod totals;

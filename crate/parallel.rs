@@ -34,7 +34,7 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use parts::{Parts, PerWorker, Planes, Rows, Strided};
+pub(crate) use parts::{Parts, PerWorker, Pieces, Planes, Rows, Strided};
 #[cfg(all(feature = "js", target_arch = "wasm32"))]
 pub(crate) use pool::POISON;
 

@@ -5,7 +5,7 @@ mod support;
 
 use draw::{Cases, planes};
 use sparse_xent::{Element, Kernel, Reduction, bf16};
-use support::{Case, How, bits, kernels, run, run_in_place};
+use support::{Case, How, Settings, bits, kernels, run, run_in_place};
 
 /// Large enough for eight threads: each needs 131,072 logits.
 const SHAPES: [[usize; 3]; 4] = [[33_000, 33, 1], [1100, 1000, 1], [2, 33, 16_641], [350_001, 3, 1]];
@@ -62,5 +62,39 @@ fn same_bits_any_threads_for_two_classes() {
         assert_eq!(bits(&[got.out.loss]), bits(&[want.out.loss]), "{threads} threads: loss");
         let over = run_in_place::<f32>(&case, how.on(threads)).expect(&case.name);
         assert_eq!(bits(&over.grad), bits(&want.grad), "{threads} threads: grad in place");
+    }
+}
+
+#[test]
+fn same_bits_where_threads_share_a_row() {
+    let mut cases = Cases::new(63);
+    for shape in [[1, 1_100_001, 1], [3, 140_003, 1]] {
+        same_bits::<f32>(&cases.reduced(shape).rounded::<f32>());
+    }
+}
+
+/// What only one block of a shared row has: its label, a logit that is no number, large ones, none above -inf.
+#[test]
+fn same_bits_where_one_block_differs() {
+    const CLASSES: usize = 270_001;
+    let mut cases = Cases::new(64);
+    for label in [16_384, CLASSES - 1] {
+        let plain = cases.case([1, CLASSES, 1]).rounded::<f32>();
+        for (what, from, count, value) in [
+            ("nothing", 0, 0, 0.0),
+            ("NaN", 70_000, 1, f64::NAN),
+            ("inf", CLASSES - 1, 1, f64::INFINITY),
+            ("-inf", 20_000, 10_000, f64::NEG_INFINITY),
+            ("-inf first", 0, 2048, f64::NEG_INFINITY),
+            ("one 500 above", 16_384, 1, 500.0),
+            ("one 500 below", 16_385, 1, -500.0),
+            ("all 30 below", 0, CLASSES, -30.0),
+        ] {
+            let mut logits = plain.logits.clone();
+            logits[from..from + count].fill(value);
+            let name = format!("{what}, label {label}");
+            let labels = [i64::try_from(label).expect("a class")];
+            same_bits::<f32>(&Case::new(&name, [1, CLASSES, 1], &logits, &labels, Settings::none()));
+        }
     }
 }

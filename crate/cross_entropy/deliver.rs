@@ -3,11 +3,14 @@
 use super::plan::Kept;
 use super::{Access, Results};
 use crate::element::{Element, GradElement};
-use crate::parallel::Rows;
+use crate::parallel::{Pieces, Rows};
 use core::ops::Range;
 
 /// The buffers that a call's gradient may go to, cut by units: one of its own, or the logits.
 pub(crate) type GradientRows<'a, E, G> = (Option<Rows<'a, G>>, Option<Rows<'a, E>>);
+
+/// As [`GradientRows`], cut by pieces of rows.
+type GradientPieces<'a, E, G> = (Option<Pieces<'a, G>>, Option<Pieces<'a, E>>);
 
 /// What one unit has of [`GradientRows`].
 pub(super) type GradientPart<'a, E, G> = (Option<&'a mut [G]>, Option<&'a mut [E]>);
@@ -22,6 +25,20 @@ impl<'a, E: Element, G: GradElement<E>> Access<'a, E, G> {
             Access::Loss(x) => (x, (None, None)),
             Access::Apart(x, grad) => (x, (Some(Rows::new(grad, width, per_unit)), None)),
             Access::InPlace(x) => (&[], (None, Some(Rows::new(x, width, per_unit)))),
+        }
+    }
+
+    /// As [`Access::by_rows`] for rows of `width` elements cut into `pieces` of `length` each; the last takes what is left.
+    pub(super) fn by_pieces(
+        self,
+        width: usize,
+        length: usize,
+        pieces: usize,
+    ) -> (&'a [E], GradientPieces<'a, E, G>) {
+        match self {
+            Access::Loss(x) => (x, (None, None)),
+            Access::Apart(x, grad) => (x, (Some(Pieces::new(grad, width, length, pieces)), None)),
+            Access::InPlace(x) => (&[], (None, Some(Pieces::new(x, width, length, pieces)))),
         }
     }
 

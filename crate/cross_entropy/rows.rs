@@ -258,10 +258,14 @@ impl<'a> Rules<'a> {
 impl Call<'_> {
     pub(super) fn rows<I: Isa, E: Element, G: GradElement<E>>(
         &self,
-        access: Access<'_, E, G>,
+        mut access: Access<'_, E, G>,
         results: &mut Results<'_, E::PerRow>,
     ) -> Result<(), Error> {
         let rules = Rules::new(self, results);
+        // The type alone says so for others, which then need no such code.
+        if E::as_f32(&[]).is_some() && self.split::<I, E, G>(&rules, &mut access, results)? {
+            return Ok(());
+        }
         let (rows, classes) = (self.plan.shape.rows(), self.plan.shape.classes());
         let per_unit = (UNIT_ELEMENTS / classes).clamp(1, UNIT);
         let units = rows.div_ceil(per_unit);

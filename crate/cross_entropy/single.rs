@@ -21,7 +21,7 @@ pub(super) struct BlockRow {
 
 /// What one block may tell the next; no result depends on it.
 #[derive(Debug, Clone, Copy)]
-struct Hints {
+pub(super) struct Hints {
     /// Whether to look at the logits before the sweep.
     wary: bool,
     /// The largest logit so far.
@@ -29,16 +29,16 @@ struct Hints {
 }
 
 impl Hints {
-    const NONE: Self = Self { wary: false, best: f32::NEG_INFINITY };
+    pub(super) const NONE: Self = Self { wary: false, best: f32::NEG_INFINITY };
 }
 
 /// What a row comes to once all of its blocks are known.
-struct Concluded {
+pub(super) struct Concluded {
     stats: Option<RowStats>,
     gradient: Coefficients,
     /// The label's own element.
     target: f32,
-    values: RowValues,
+    pub(super) values: RowValues,
 }
 
 /// A block's part of a row of scratch, padded to a vector.
@@ -60,6 +60,11 @@ impl Rules<'_> {
             Access::Apart(_, _) => self.takes::<G>() && !self.accumulate,
             Access::InPlace(_) => self.takes::<E>(),
         }
+    }
+
+    /// Whether the blocks of a row need no memory but the call's, so that threads may share them.
+    pub(super) fn shares<E: Element, G: GradElement<E>>(&self, access: &Access<'_, E, G>) -> bool {
+        self.in_single::<E>() && self.takes::<E>() && self.keeps(access)
     }
 
     /// Floats of scratch for a block of logits.
@@ -101,7 +106,8 @@ impl Rules<'_> {
     }
 
     /// The label's logit, which a sweep in place overwrites.
-    fn label_logit<E: Element>(&self, row: &RowPlan, logits: &[E]) -> f32 {
+    #[inline(never)]
+    pub(super) fn label_logit<E: Element>(&self, row: &RowPlan, logits: &[E]) -> f32 {
         let class = self.plan.kept.as_ref().map_or(row.label, |kept| kept.classes[row.label] as usize);
         f32::from_f64(logits[class].to_f64())
     }
@@ -112,7 +118,8 @@ impl Rules<'_> {
     }
 
     /// The first sweep over a block: its exponentials go to where the gradient will be, or to scratch.
-    fn sweep<I: Isa, E: Element, G: GradElement<E>>(
+    #[inline(never)]
+    pub(super) fn sweep<I: Isa, E: Element, G: GradElement<E>>(
         &self,
         row: &RowPlan,
         range: &Range<usize>,
@@ -179,7 +186,13 @@ impl Rules<'_> {
 
     /// What the row comes to, from all of its blocks.
     #[inline(never)]
-    fn conclude(&self, row: &RowPlan, upstream: f64, blocks: &[BlockRow], label: f32) -> Concluded {
+    pub(super) fn conclude(
+        &self,
+        row: &RowPlan,
+        upstream: f64,
+        blocks: &[BlockRow],
+        label: f32,
+    ) -> Concluded {
         let (scale, objective) = (f64::from(self.scale), &self.plan.objective);
         let stats = rows::combine(blocks.iter().map(|block| &block.stats), label, scale);
         let result = stats.map_or(RowResult::NAN, |stats| objective.row(&stats, &row.weights, upstream));
@@ -210,7 +223,8 @@ impl Rules<'_> {
 
     /// The second sweep over a block: its exponentials become its gradient, which goes to where it belongs unless a class
     /// mask scatters it.
-    fn write_block<I: Isa, E: Element, G: GradElement<E>>(
+    #[inline(never)]
+    pub(super) fn write_block<I: Isa, E: Element, G: GradElement<E>>(
         &self,
         row: &RowPlan,
         concluded: &Concluded,

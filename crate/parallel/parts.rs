@@ -82,6 +82,42 @@ unsafe impl<T: Send + 'static> Parts for Rows<'_, T> {
     }
 }
 
+/// A buffer of rows side by side, `width` elements each, every one of them cut into `pieces` of `length` elements; the last
+/// piece of a row takes what is left, less or more. Unit `i` is piece `i % pieces` of row `i / pieces`.
+pub(crate) struct Pieces<'b, T> {
+    span: Span<'b, T>,
+    width: usize,
+    length: usize,
+    pieces: usize,
+}
+
+impl<'b, T> Pieces<'b, T> {
+    /// Panics when there are no pieces, a row has no element for the last of them, or the buffer is not a whole number of rows.
+    pub(crate) fn new(buffer: &'b mut [T], width: usize, length: usize, pieces: usize) -> Self {
+        assert!(pieces > 0 && (pieces - 1).saturating_mul(length) < width, "a piece needs elements");
+        assert!(buffer.len().is_multiple_of(width), "the buffer holds whole rows");
+        Pieces { span: Span::new(buffer), width, length, pieces }
+    }
+}
+
+// SAFETY: the pieces of a row begin at multiples of `length` below `width` and end where the next begins or the row does.
+unsafe impl<T: Send + 'static> Parts for Pieces<'_, T> {
+    type Part<'a> = &'a mut [T];
+
+    fn check(&self, units: usize, _workers: usize) {
+        let held = self.span.length / self.width * self.pieces;
+        assert!(units <= held, "every unit needs a piece to write");
+    }
+
+    unsafe fn part<'a>(&self, _worker: usize, unit: usize) -> &'a mut [T] {
+        let (row, piece) = (unit / self.pieces, unit % self.pieces);
+        let from = row * self.width + piece * self.length;
+        let to = if piece + 1 == self.pieces { (row + 1) * self.width } else { from + self.length };
+        // SAFETY: `check` made sure that the row lies inside; only this unit has this piece of it.
+        unsafe { self.span.cut(from, to) }
+    }
+}
+
 /// Scratch: `width` elements for each worker, kept from unit to unit. Give it a width of whole cache lines (64 bytes),
 /// or the workers slow each other down.
 pub(crate) struct PerWorker<'b, T> {

@@ -1,4 +1,4 @@
-use super::{Executor, PerWorker, Rows, Stopped, Strided};
+use super::{Executor, PerWorker, Pieces, Rows, Stopped, Strided};
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 /// Serial, and rayon with more threads than most machines that run this have.
@@ -46,6 +46,22 @@ fn rows_cover_the_buffer_and_the_last_unit_is_short() {
             assert_eq!(result, Ok(()));
             for (at, &unit) in buffer.iter().enumerate() {
                 assert_eq!(unit, at / width / per_unit, "{executor:?} element {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn pieces_cover_the_rows_and_the_last_of_a_row_has_what_is_left() {
+    for executor in executors() {
+        for (rows, width, length, pieces) in [(1, 1, 1, 1), (3, 10, 3, 3), (3, 10, 3, 4), (2, 7, 100, 1)] {
+            let mut buffer = vec![usize::MAX; rows * width];
+            let outputs = Pieces::new(&mut buffer, width, length, pieces);
+            let result = executor.run(rows * pieces, None, outputs, |_, unit, part| part.fill(unit));
+            assert_eq!(result, Ok(()));
+            for (at, &unit) in buffer.iter().enumerate() {
+                let piece = (at % width / length).min(pieces - 1);
+                assert_eq!(unit, at / width * pieces + piece, "{executor:?} element {at}");
             }
         }
     }

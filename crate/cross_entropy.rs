@@ -31,10 +31,6 @@ use crate::{Error, Shape};
 use core::sync::atomic::AtomicI32;
 use plan::Plan;
 
-/// Below this many logits a call stays on the calling thread, and each further thread needs as many again.
-#[cfg(feature = "threads")]
-const ELEMENTS_PER_THREAD: usize = 131_072;
-
 /// Logits to read, with their [`Shape`]: row-major and without gaps, of any [`Element`] type, borrowed and not copied.
 #[derive(Debug, Clone, Copy)]
 pub struct Logits<'a, E> {
@@ -309,8 +305,8 @@ impl CrossEntropy<'_> {
     ) -> Result<Summary, Error> {
         #[cfg(not(target_arch = "wasm32"))]
         let kernel = self.kernel.choose()?;
-        let executor = self.executor.for_elements(shape.elements());
-        let (plan, scan) = self.judge(shape, &labels, executor, cancel)?;
+        let (plan, scan) = self.judge(shape, &labels, self.executor, cancel)?;
+        let executor = self.executor.for_work(plan.work::<E>(!matches!(access, Access::Loss(_))));
         let call = Call { plan: &plan, scan: &scan, executor, cancel };
         // The twins would triple the size of a wasm file, which has no use for them.
         #[cfg(target_arch = "wasm32")]
@@ -330,24 +326,6 @@ impl CrossEntropy<'_> {
         let plan = Plan::new(self, shape, labels)?;
         let scan = scan::scan(&plan, labels, executor, cancel)?;
         Ok((plan, scan))
-    }
-}
-
-impl Executor {
-    /// The executor for a call of this size: threads only where each has enough to do.
-    #[cfg_attr(
-        not(feature = "threads"),
-        expect(unused_variables, reason = "a serial call is serial at any size")
-    )]
-    pub(crate) fn for_elements(self, elements: usize) -> Self {
-        match self {
-            Executor::Serial => Executor::Serial,
-            #[cfg(feature = "threads")]
-            Executor::Rayon { threads } => match threads.min(elements / ELEMENTS_PER_THREAD) {
-                0 | 1 => Executor::Serial,
-                threads => Executor::Rayon { threads },
-            },
-        }
     }
 }
 

@@ -109,7 +109,8 @@ pub enum Error {
     },
     /// A thread of the pool died or stalled for two seconds; the outputs hold no meaning.
     EngineLost,
-    /// The call was cancelled; the gradient may be partly written.
+    /// The call was cancelled; the gradient may be partly written, with numbers that are not its own yet. In place the logits are
+    /// then lost.
     Aborted,
 }
 

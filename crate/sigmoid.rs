@@ -12,6 +12,8 @@ use core::sync::atomic::AtomicI32;
 const BLOCK: usize = 256;
 /// Elements of a unit of work: whole blocks, a fraction of a millisecond.
 const UNIT: usize = 16 * BLOCK;
+/// What an element takes one thread, in either wasm file: whether a call is worth a second thread.
+const NANOSECONDS: f64 = 27.0;
 
 /// Element-wise sigmoid cross-entropy with a weight on the positive term, as TensorFlow's
 /// `weighted_cross_entropy_with_logits`:
@@ -224,7 +226,7 @@ impl<'a> WeightedSigmoid<'a> {
         let mut partials = zeros::<Partial>(units)?;
         let (logits, gradient) = access.by_rows(1, UNIT);
         let outputs = (gradient, Rows::new(losses, 1, UNIT), Rows::new(&mut partials, 1, 1));
-        let executor = self.executor.for_elements(elements);
+        let executor = self.executor.for_work(elements as f64 * NANOSECONDS);
         executor.run(units, cancel, outputs, |_, unit, ((mut grad, mut in_place), losses, partial)| {
             for (offset, loss) in losses.iter_mut().enumerate() {
                 let element = unit * UNIT + offset;

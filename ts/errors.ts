@@ -55,7 +55,8 @@ export interface ErrorParts {
  * | `OUT_OF_MEMORY`, `ABORTED` | an allocation was refused (the engine stays usable); the signal fired |
  * | `ENGINE_LOST`, `LOAD_FAILED` | a worker died or stalled, the engine is over; the wasm or a worker could not be started |
  *
- * Whatever the code, no output byte has been written; only an aborted call may leave a given `grad` partly written.
+ * Whatever the code, no output byte has been written; only an aborted call may leave a given `grad` partly written,
+ * and where that is the logits, they are lost.
  *
  * @example
  * ```ts

@@ -126,7 +126,10 @@ export interface CrossEntropyOptions {
 
 /** The options of {@link Engine.crossEntropyAsync}. */
 export interface CrossEntropyAsyncOptions extends CrossEntropyOptions {
-  /** Ends the call with the error `ABORTED` when it fires. A given `grad` may then be partly written. */
+  /**
+   * Ends the call with the error `ABORTED` when it fires. A given `grad` may then be partly written, in part with numbers on the
+   * way to the gradient: where `grad` is the logits, they are lost.
+   */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -1,5 +1,11 @@
 //! Few rows of many classes: threads share the blocks of a row. One run sweeps the blocks, the caller concludes the rows,
 //! and the same run again writes the gradient. The blocks are those of a row on one thread, and so are the bits.
+//!
+//! What is shared: f32 logits whose gradient, if any, is f32 and holds the exponentials between the two runs. Rows of 16-bit
+//! or double precision, with masked classes, or whose gradient is accumulated need a row of scratch, which one thread has: they
+//! are not split, and neither are the rows of a call that ignores one of them.
+//!
+//! A call that is cancelled between the runs leaves exponentials where its gradient was to be, in place of the logits too.
 
 use super::plan::{Fate, RowPlan};
 use super::rows::{Columns, Rules};
@@ -110,5 +116,75 @@ impl Call<'_> {
             planned.push((plan, upstream, label));
         }
         Ok(Some(planned))
+    }
+}
+
+#[cfg(all(test, feature = "threads", not(miri)))]
+mod tests {
+    use super::super::{Access, Logits, Results};
+    use crate::parallel::Executor;
+    use crate::{CrossEntropy, Error, Shape};
+    use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+    use core::time::Duration;
+
+    const CLASSES: usize = 4_000_001;
+
+    fn logits() -> Vec<f32> {
+        (0..CLASSES).map(|class| (class * 7 % 251) as f32 / 16.0).collect()
+    }
+
+    /// A call in place on two threads that is cancelled after this time, and what the logits are then.
+    fn cancelled_after(delay: Duration) -> (Result<f64, Error>, Vec<f32>) {
+        let (mut x, mut losses) = (logits(), [0.0]);
+        let (flag, begun) = (AtomicI32::new(0), AtomicBool::new(false));
+        let op = CrossEntropy::new().executor(Executor::Rayon { threads: 2 });
+        let shape = Shape::new(&[1, CLASSES], -1).expect("a shape");
+        let result = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !begun.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+                std::thread::sleep(delay);
+                flag.store(1, Ordering::Relaxed);
+            });
+            let results = Results {
+                losses: &mut losses,
+                log_sum_exp: None,
+                target_log_prob: None,
+                predictions: None,
+                per_class: None,
+            };
+            begun.store(true, Ordering::Relaxed);
+            op.execute(Access::<f32, f32>::InPlace(&mut x), shape, (&[7_u32]).into(), results, Some(&flag))
+        });
+        (result.map(|summary| summary.loss), x)
+    }
+
+    #[test]
+    fn a_cancelled_call_in_place_leaves_what_it_had_come_to_and_says_so() {
+        let plain = logits();
+        let shape = Shape::new(&[1, CLASSES], -1).expect("a shape");
+        let mut grad = vec![0.0; CLASSES];
+        let input = Logits::new(&plain, shape).expect("as many");
+        let want = CrossEntropy::new().forward_backward(&input, &[7_u32], &mut grad).expect("a loss");
+        // Other delays until one ends between the first block and the last.
+        let mut partly = 0;
+        for attempt in 0..400 {
+            let (result, left) = cancelled_after(Duration::from_micros(25 * attempt % 4000));
+            let is = |what: &[f32]| left.iter().zip(what).all(|(x, what)| x.to_bits() == what.to_bits());
+            match result {
+                // The flag came too late: all is as without it.
+                Ok(loss) => assert!(is(&grad) && loss.to_bits() == want.loss.to_bits(), "whole"),
+                Err(error) => {
+                    assert_eq!(error, Error::Aborted, "the one error of a cancelled call");
+                    assert!(left.iter().all(|x| x.is_finite()), "logits, exponentials and gradient");
+                    partly += usize::from(!is(&plain));
+                }
+            }
+            if partly == 3 {
+                return;
+            }
+        }
+        panic!("no call was cancelled in its middle");
     }
 }

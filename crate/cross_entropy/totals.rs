@@ -1,6 +1,6 @@
 //! Sums over rows, in blocks of fixed size, so that they have the same bits whoever computed the rows.
 
-use super::scan::{BLOCK, UNIT};
+use super::scan::{BLOCK, ROW, UNIT};
 use super::{Call, Results, Summary, zeros};
 use crate::parallel::Rows;
 use crate::{Element, Error};
@@ -56,7 +56,8 @@ impl Call<'_> {
         let units = partials.len();
         let (losses, predictions) = (&*results.losses, results.predictions.as_deref());
         let outputs = Rows::new(&mut partials, 1, 1);
-        self.executor.run(units, self.cancel, outputs, |_, unit, partial| {
+        let executor = self.plan.options.executor.for_work(losses.len() as f64 * ROW);
+        executor.run(units, self.cancel, outputs, |_, unit, partial| {
             let partial = &mut partial[0];
             let rows = unit * UNIT..losses.len().min((unit + 1) * UNIT);
             for (block, losses) in losses[rows.clone()].chunks(SIDE * BLOCK).enumerate() {

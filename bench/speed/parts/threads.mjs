@@ -7,8 +7,12 @@ import { figure, textTable, times } from "../table.mjs";
 export const about = "1 to all threads at every shape, and small calls with and without threads";
 
 const what = /** @type {const} */ (["loss", "loss+grad"]);
-// From one row to sizes at which threads begin to help on most machines.
-const small = [rowsOf(1, 10), rowsOf(64, 10), rowsOf(16, 1000), rowsOf(64, 1000), rowsOf(4096, 33), rowsOf(256, 1000), rowsOf(16, 32_000)];
+// From one row to sizes at which threads begin to help on most machines, and single rows, which threads share from some length on.
+const small = [
+  ...[rowsOf(1, 10), rowsOf(64, 10), rowsOf(1024, 10), rowsOf(16_384, 10), rowsOf(65_536, 2), rowsOf(4096, 33), rowsOf(8192, 33)],
+  ...[rowsOf(16, 1000), rowsOf(64, 1000), rowsOf(256, 1000), rowsOf(512, 1000), rowsOf(16, 32_000), rowsOf(4, 128_256)],
+  ...[rowsOf(1, 1000), rowsOf(1, 128_256), rowsOf(1, 1_048_576)],
+];
 const leastMs = 2;
 // What the median of a quiet machine's rounds still wanders by.
 const slack = 1.1;
@@ -34,6 +38,13 @@ async function atShape(shape, threads, { builds, rounds, told }) {
     return { shape: shape.name, what: job, build, threads: count ?? 1, best: mine.best, median: mine.median, faster: one.best / mine.best, fasterMedian: pairedRatio(mine, one) };
   });
 }
+
+/**
+ * Which of the small calls fares worst for having more than one thread.
+ * @template {{ threads: number, fasterMedian: number }} Measured
+ * @param {readonly Measured[]} measured
+ */
+export const worstOf = (measured) => measured.filter(({ threads }) => threads > 1).reduce((least, each) => (each.fasterMedian < least.fasterMedian ? each : least));
 
 /** @param {import("../contest.mjs").Context} context */
 export async function run(context) {
@@ -66,6 +77,10 @@ export async function run(context) {
       const verdict = fasterMedian * slack < 1 ? "SLOWER" : fasterMedian > slack ? "faster" : "equal";
       return [`${shape} ${job}`, figure((best * faster) * 1000), figure(best * 1000), times(fasterMedian), verdict];
     });
-  if (rows.length > 0) context.print(`\nsmall calls in microseconds, with t1 and t${all}\n${textTable(["", "t1", `t${all}`, "in the median", ""], rows)}`);
+  if (rows.length > 0) {
+    const worst = worstOf(smallResults);
+    const note = `the worst: ${worst.shape} ${worst.what}, ${times(worst.fasterMedian)}`;
+    context.print(`\nsmall calls in microseconds, with t1 and t${all}\n${textTable(["", "t1", `t${all}`, "in the median", ""], rows)}\n${note}`);
+  }
   return [...results, ...smallResults.map((each) => ({ ...each, small: true }))];
 }

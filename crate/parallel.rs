@@ -83,8 +83,9 @@ pub(crate) enum Stopped {
 ///
 /// Waking a helper takes the caller about 10 µs, and the helper's first unit begins some 30 µs after the run. On two cores of
 /// an AMD EPYC (Genoa, virtual) with Node 24, medians, two threads were 0.7 to 1.5 times as fast as one where one takes 80 to
-/// 150 µs, 1.2 to 1.6 times at 200 to 260 µs, and 1.7 to 1.8 times from 300 µs on (bench part `threads`). Where another program
-/// has the other core, the waking is what is lost.
+/// 150 µs. At 200 to 260 µs they are 1.15 to 1.6 times as fast in calls back to back and 1.0 to 1.25 times where each follows a
+/// pause of 1 ms, and from 300 µs on 1.7 to 1.8 times back to back (bench part `threads`). Where another program has the other
+/// core, the waking is what is lost.
 #[cfg(feature = "threads")]
 const SHARE: f64 = 100_000.0;
 

@@ -8,7 +8,7 @@ use crate::simd::Isa;
 /// The gradient of a tile, vector by vector: `scale e + bias`, but for the label's element.
 #[derive(Debug)]
 pub(crate) struct Grad<'t, I: Isa> {
-    lines: &'t [Line],
+    pub(crate) lines: &'t [Line],
     scales: &'t Line,
     /// Exponentials up to here count as 0; see [`zero_threshold`](crate::kernels::zero_threshold).
     thresholds: &'t Line,
@@ -67,7 +67,13 @@ impl<I: Isa> GradRows<'_, I> {
     /// The gradient of one class; `BIASED` as [`Grad::is_biased`] says.
     #[inline(always)]
     pub(crate) fn at<const BIASED: bool>(&self, class: usize) -> I::V {
-        let p = self.scaled(I::load(&I::chunks(&self.lines[class])[self.lane]));
+        self.of::<BIASED>(&self.lines[class], class)
+    }
+
+    /// The gradient of the class whose line this is.
+    #[inline(always)]
+    pub(crate) fn of<const BIASED: bool>(&self, line: &Line, class: usize) -> I::V {
+        let p = self.scaled(I::load(&I::chunks(line)[self.lane]));
         if BIASED { I::add(p, self.bias_of(class)) } else { p }
     }
 

@@ -9,6 +9,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 mod by_kernel;
 mod deliver;
+mod group;
 mod narrow;
 mod pairs;
 mod plan;

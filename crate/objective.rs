@@ -83,6 +83,18 @@ pub(crate) struct Coefficients {
     pub(crate) target: Option<f64>,
 }
 
+/// What the plain objective needs to know of a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outcome {
+    /// `-ln softmax(z)[label]`.
+    pub(crate) nll: f64,
+    pub(crate) log_sum_exp: f64,
+    /// The probability of the other classes.
+    pub(crate) miss: f64,
+    /// What the exponentials are multiplied by to be probabilities.
+    pub(crate) factor: f64,
+}
+
 impl Objective {
     /// Whether nothing but weights and the logit scale shapes the loss.
     pub(crate) fn is_plain(&self) -> bool {
@@ -93,6 +105,22 @@ impl Objective {
     /// Whether a sweep must gather [`RowStats::moment`].
     pub(crate) fn needs_moment(&self) -> bool {
         self.smoothing > 0.0 || self.matrix
+    }
+
+    /// As [`Objective::row`], where the objective is plain; `weight` is the row weight.
+    #[inline(always)]
+    pub(crate) fn plain_row(&self, outcome: &Outcome, weight: f64, upstream: f64) -> RowResult {
+        let step = upstream * self.scale * weight;
+        RowResult {
+            loss: if weight == 0.0 { 0.0 } else { weight * outcome.nll + 0.0 },
+            log_prob: -outcome.nll,
+            log_sum_exp: outcome.log_sum_exp,
+            gradient: Coefficients {
+                scale: step * outcome.factor + 0.0,
+                bias: 0.0,
+                target: Some(-step * outcome.miss + 0.0),
+            },
+        }
     }
 
     /// The row's loss and the coefficients of `upstream` times its gradient.

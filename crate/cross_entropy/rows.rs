@@ -273,6 +273,7 @@ impl Call<'_> {
         let (single, double, blocks) = rules.scratch_lengths(&access);
         let (mut singles, mut doubles) = (zeros(single * workers)?, zeros(double * workers)?);
         let mut all_blocks = zeros(blocks * workers)?;
+        let alike = if E::as_f32(&[]).is_some() { rules.alike(&access) } else { None };
         let (logits, gradient) = access.by_rows(classes, per_unit);
         let scratch = (
             PerWorker::new(&mut singles, single),
@@ -287,12 +288,28 @@ impl Call<'_> {
             |_, unit, (mut gradient, columns, (single, double, blocks))| {
                 let mut scratch = Scratch { single, double, blocks };
                 let mut columns = Columns::new(columns);
-                for offset in 0..columns.losses.len() {
+                let labels = &self.scan.classes[unit * per_unit..][..columns.losses.len()];
+                let mut offset = 0;
+                while offset < labels.len() {
                     let row = unit * per_unit + offset;
+                    // The type alone says so for others, as above.
+                    if E::as_f32(&[]).is_some()
+                        && let Some(alike) = &alike
+                    {
+                        let rows = offset..labels.len().min(offset + alike.rows);
+                        if labels[rows.clone()].iter().all(|label| *label >= 0) {
+                            let cells = rows.start * classes..rows.end * classes;
+                            let access = Access::in_unit(logits, &mut gradient, row * classes, cells);
+                            offset = rows.end;
+                            let labels = &labels[rows.clone()];
+                            rules.group::<I, E, G>(alike, labels, access, &mut columns.rows(rows));
+                            continue;
+                        }
+                    }
                     let cells = offset * classes..(offset + 1) * classes;
                     let access = Access::in_unit(logits, &mut gradient, row * classes, cells);
-                    let values = rules.row::<I, E, G>(row, self.scan.classes[row], access, &mut scratch);
-                    columns.put(offset, &values);
+                    columns.put(offset, &rules.row::<I, E, G>(row, labels[offset], access, &mut scratch));
+                    offset += 1;
                 }
             },
         )?;

@@ -4,9 +4,9 @@ use super::Access;
 use super::plan::{PADDING, RowPlan};
 use super::rows::{RowValues, Rules, Scratch};
 use crate::element::{Element, GradElement};
-use crate::kernels::rows::{Apart, BLOCK, Block, BlockStats, InPlace, ReadOnly};
+use crate::kernels::rows::{Apart, BLOCK, Block, BlockStats, InPlace, LoneRows, ReadOnly};
 use crate::kernels::{Bias, MomentOf, rows};
-use crate::objective::{Coefficients, RowResult, RowStats};
+use crate::objective::{Coefficients, RowResult};
 use crate::simd::Isa;
 use core::ops::Range;
 
@@ -34,7 +34,8 @@ impl Hints {
 
 /// What a row comes to once all of its blocks are known.
 pub(super) struct Concluded {
-    stats: Option<RowStats>,
+    /// What the gradient's factor is relative to, where that is not the shift of the row's one block.
+    shift: Option<f64>,
     gradient: Coefficients,
     /// The label's own element.
     target: f32,
@@ -91,7 +92,7 @@ impl Rules<'_> {
             *block =
                 self.sweep::<I, E, G>(row, &range, access.part(cells), (logits, exponentials), &mut hints);
         }
-        let concluded = self.conclude(row, upstream, blocks, label);
+        let concluded = self.conclude::<I>(row, upstream, blocks, label);
         if !matches!(access, Access::Loss(_)) {
             for (index, block) in blocks.iter().enumerate() {
                 let range = rows::block(classes, index);
@@ -186,26 +187,15 @@ impl Rules<'_> {
 
     /// What the row comes to, from all of its blocks.
     #[inline(never)]
-    pub(super) fn conclude(
+    pub(super) fn conclude<I: Isa>(
         &self,
         row: &RowPlan,
         upstream: f64,
         blocks: &[BlockRow],
         label: f32,
     ) -> Concluded {
-        let (scale, objective) = (f64::from(self.scale), &self.plan.objective);
-        let stats = rows::combine(blocks.iter().map(|block| &block.stats), label, scale);
-        let result = stats.map_or(RowResult::NAN, |stats| objective.row(&stats, &row.weights, upstream));
-        let own = || {
-            let e = stats.map_or(f64::NAN, |stats| libm::exp(scale * (stats.label - stats.shift)));
-            let bias = match self.plan.bias(&result.gradient, row.class) {
-                Bias::None => 0.0,
-                Bias::Uniform(bias) => bias,
-                Bias::PerClass(bias, weights) => bias * weights[row.label],
-            };
-            result.gradient.scale * e + f64::from(bias)
-        };
-        let target = f32::from_f64(result.gradient.target.unwrap_or_else(own));
+        let (result, shift) = self.result::<I>(row, upstream, blocks, label);
+        let target = f32::from_f64(result.gradient.target.unwrap_or(f64::NAN));
         let (mut best, mut prediction) = (f32::NEG_INFINITY, Some(0));
         for (largest, place) in blocks.iter().map(|block| block.largest) {
             if largest.is_nan() {
@@ -218,7 +208,39 @@ impl Rules<'_> {
         }
         let prediction = prediction.filter(|_| self.wants.predictions);
         let values = RowValues::new(&result, prediction.map(|prediction| self.plan.class_at(prediction)));
-        Concluded { stats, gradient: result.gradient, target, values }
+        Concluded { shift, gradient: result.gradient, target, values }
+    }
+
+    /// The row's result, with the label's element, and what [`Concluded::shift`] is.
+    fn result<I: Isa>(
+        &self,
+        row: &RowPlan,
+        upstream: f64,
+        blocks: &[BlockRow],
+        label: f32,
+    ) -> (RowResult, Option<f64>) {
+        let (scale, objective) = (f64::from(self.scale), &self.plan.objective);
+        if let ([block], true) = (blocks, objective.is_plain()) {
+            let mut rows = LoneRows::new();
+            rows.put(0, &block.stats, label, scale);
+            rows.conclude::<I>(1);
+            return (rows.result(0, objective, row.weights.row, upstream), None);
+        }
+        let Some(stats) = rows::combine(blocks.iter().map(|block| &block.stats), label, scale) else {
+            return (RowResult::NAN, None);
+        };
+        let mut result = objective.row(&stats, &row.weights, upstream);
+        let own = || {
+            let e = libm::exp(scale * (stats.label - stats.shift));
+            let bias = match self.plan.bias(&result.gradient, row.class) {
+                Bias::None => 0.0,
+                Bias::Uniform(bias) => bias,
+                Bias::PerClass(bias, weights) => bias * weights[row.label],
+            };
+            result.gradient.scale * e + f64::from(bias)
+        };
+        result.gradient.target = Some(result.gradient.target.unwrap_or_else(own));
+        (result, Some(stats.shift))
     }
 
     /// The second sweep over a block: its exponentials become its gradient, which goes to where it belongs unless a class
@@ -236,20 +258,21 @@ impl Rules<'_> {
         let keeps = self.keeps(&access);
         let there = if keeps { access.single() } else { None };
         let e = there.unwrap_or_else(|| whole::<I>(exponentials, range));
-        match &concluded.stats {
-            Some(stats) if !concluded.gradient.scale.is_nan() => {
-                let scale = concluded.gradient.scale * block.stats.factor(stats, f64::from(self.scale));
-                let bias = match self.plan.bias(&concluded.gradient, row.class) {
-                    Bias::PerClass(bias, weights) => Bias::PerClass(bias, &weights[range.start..]),
-                    other => other,
-                };
-                rows::write_grad::<I>(e, range.len(), scale, bias);
-                if range.contains(&row.label) {
-                    e[row.label - range.start] = concluded.target;
-                }
-            }
+        if concluded.gradient.scale.is_nan() {
             // One canonical NaN, whatever makes the row NaN: which NaN a product is depends on the engine.
-            _ => e[..range.len()].fill(f32::NAN),
+            e[..range.len()].fill(f32::NAN);
+        } else {
+            let factor =
+                concluded.shift.map_or(1.0, |shift| block.stats.factor(shift, f64::from(self.scale)));
+            let scale = concluded.gradient.scale * factor;
+            let bias = match self.plan.bias(&concluded.gradient, row.class) {
+                Bias::PerClass(bias, weights) => Bias::PerClass(bias, &weights[range.start..]),
+                other => other,
+            };
+            rows::write_grad::<I>(e, range.len(), scale, bias);
+            if range.contains(&row.label) {
+                e[row.label - range.start] = concluded.target;
+            }
         }
         if !keeps && self.plan.kept.is_none() {
             access.put(&exponentials[range.clone()], None, self.accumulate);

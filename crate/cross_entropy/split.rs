@@ -87,7 +87,7 @@ impl Call<'_> {
             };
             for (row, (plan, upstream, label)) in planned.iter().enumerate() {
                 let found = &found[row * pieces * SHARE..][..blocks];
-                let row_concluded = rules.conclude(plan, *upstream, found, *label);
+                let row_concluded = rules.conclude::<I>(plan, *upstream, found, *label);
                 columns.put(row, &row_concluded.values);
                 concluded.push(row_concluded);
             }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod double;
+mod odds;
 pub(crate) mod pairs;
 pub(crate) mod planes;
 pub(crate) mod rows;

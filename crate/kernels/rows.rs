@@ -36,9 +36,11 @@
 //! What this costs: rows shorter than a vector go through a padded copy; the first block that is not small is swept twice.
 mod cells;
 mod combine;
+mod lone;
 
 pub(crate) use cells::{Apart, Cells, InPlace, ReadOnly};
 pub(crate) use combine::{BlockStats, combine};
+pub(crate) use lone::{GROUP, LoneRows};
 
 use super::{Bias, MomentOf, zero_threshold};
 use crate::element::Element;

@@ -7,6 +7,7 @@
 
 use super::{Line, Tile, ZERO};
 use crate::Element;
+use crate::kernels::odds::{Functions, Odds};
 use crate::math::{Exp, FLOOR, Ln};
 use crate::objective::{Objective, RowResult};
 use crate::simd::{Isa, inlined};
@@ -152,53 +153,33 @@ impl Terms {
     }
 }
 
-/// The exponential and the logarithm, with their constants.
-type Functions<I> = (Exp<I>, Ln<I>);
-
 /// The label's part in the softmax of a vector of rows.
 struct Share<I: Isa> {
-    /// Where the label is not above the largest other class.
-    trails: I::V,
-    /// `exp(-|lead|)`.
-    near: I::V,
+    /// Against the largest other class.
+    odds: Odds<I>,
     /// `-ln softmax(z)[label]`.
     nll: I::V,
     /// The logarithm of the sum of all exponentials: relative to the shift, and as it is.
     ln_total: I::V,
     log_sum_exp: I::V,
-    /// Of the other classes' exponentials, relative to the larger of the label's and the largest other one.
-    others: I::V,
-    /// One over the sum of all of them.
-    inverse: I::V,
 }
 
 impl<I: Isa> Share<I> {
     #[inline(always)]
-    fn new((exp, ln): &Functions<I>, scale: I::V, shift: I::V, label: I::V, rest: I::V) -> Self {
-        let (zero, one) = (I::splat(0.0), I::splat(1.0));
-        let (floor, most) = (I::splat(FLOOR), I::splat(f32::MAX));
+    fn new(functions: &Functions<I>, scale: I::V, shift: I::V, label: I::V, rest: I::V) -> Self {
         // What rounding takes from the difference would be the largest error of a confident row.
         let difference = I::sub(label, shift);
         let part = I::sub(difference, label);
         let lost = I::sub(I::sub(label, I::sub(difference, part)), I::add(shift, part));
         let lead = I::mul(difference, scale);
-        let trails = I::and_not(I::le(lead, zero), I::eq(rest, zero));
-        // Of the label relative to the largest other class where it trails, else the other way round.
-        let near = exp.exp(I::sub(zero, I::abs(lead)));
-        let lost = I::mul(I::and(lost, I::le(I::abs(lead), most)), scale);
-        let near = I::mul_add(near, I::select(trails, lost, I::sub(zero, lost)), near);
-        let near = I::and_not(near, I::le(near, floor));
-
-        let others = I::mul(rest, near);
-        let logarithm = ln.ln_1p(I::select(trails, I::add(I::sub(rest, one), near), others));
+        let lost = I::mul(I::and(lost, I::le(I::abs(lead), I::splat(f32::MAX))), scale);
+        let odds = Odds::new(functions, lead, lost, rest);
+        let trails = odds.trails;
         Self {
-            trails,
-            near,
-            nll: I::sub(logarithm, I::and(lead, trails)),
-            ln_total: I::add(logarithm, I::and_not(lead, trails)),
-            log_sum_exp: I::add(I::mul(I::select(trails, shift, label), scale), logarithm),
-            others: I::select(trails, rest, others),
-            inverse: I::div(one, I::select(trails, I::add(rest, near), I::add(one, others))),
+            nll: I::sub(odds.logarithm, I::and(lead, trails)),
+            ln_total: I::add(odds.logarithm, I::and_not(lead, trails)),
+            log_sum_exp: I::add(I::mul(I::select(trails, shift, label), scale), odds.logarithm),
+            odds,
         }
     }
 }
@@ -217,7 +198,7 @@ impl Tile<'_> {
 
     #[inline(always)]
     fn plain<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
-        let (scale, zero, one) = (I::splat(scale), I::splat(0.0), I::splat(1.0));
+        let (scale, zero) = (I::splat(scale), I::splat(0.0));
         let functions = (Exp::<I>::new(), Ln::<I>::new());
         for lane in 0..self.rows() / I::LANES {
             let at = inlined(
@@ -238,9 +219,8 @@ impl Tile<'_> {
             }
             if wanted.gradient {
                 let step = at(&rows.step);
-                let factor = I::mul(I::select(share.trails, one, share.near), share.inverse);
-                put(&mut rows.scale, I::mul(step, factor));
-                put(&mut rows.target, I::sub(zero, I::mul(step, I::mul(share.others, share.inverse))));
+                put(&mut rows.scale, I::mul(step, share.odds.factor()));
+                put(&mut rows.target, I::sub(zero, I::mul(step, share.odds.miss())));
             }
         }
     }
@@ -299,10 +279,9 @@ impl Tile<'_> {
                 a = I::add(a, tilt);
                 closed = I::add(closed, tilt);
             }
-            let miss = I::mul(share.others, share.inverse);
-            let factor = I::mul(I::select(share.trails, one, share.near), share.inverse);
-            let hit = I::mul(I::select(share.trails, share.near, one), share.inverse);
-            let scale = I::mul(a, factor);
+            let miss = share.odds.miss();
+            let hit = I::mul(I::select(share.odds.trails, share.odds.near, one), share.odds.inverse);
+            let scale = I::mul(a, share.odds.factor());
             let target = I::select(
                 I::le(half, miss),
                 I::add(I::mul(a, hit), at_label),
@@ -343,14 +322,15 @@ fn modulated<I: Isa>((exp, ln): &Functions<I>, share: &Share<I>, terms: &Terms) 
         return (share.nll, one);
     }
     let (gamma, poly) = (I::splat(terms.focal_gamma), I::splat(terms.poly1_epsilon));
-    let own = I::select(share.trails, share.near, one);
-    let (miss, hit) = (I::mul(share.others, share.inverse), I::mul(own, share.inverse));
+    let odds = &share.odds;
+    let own = I::select(odds.trails, odds.near, one);
+    let (miss, hit) = (odds.miss(), I::mul(own, odds.inverse));
     let never = I::eq(miss, zero);
     let mut value = I::add(share.nll, I::mul(poly, miss));
     let mut slope = I::add(one, I::mul(poly, hit));
     if terms.focal_gamma != 0.0 {
         // 1 / miss = 1 + hit / miss, which keeps the digits of a miss near 1.
-        let surprise = ln.ln_1p(I::div(own, share.others));
+        let surprise = ln.ln_1p(I::div(own, odds.others));
         let power = exp.exp(I::sub(zero, I::mul(gamma, surprise)));
         let power = I::and_not(I::and_not(power, I::le(power, I::splat(FLOOR))), never);
         let ratio = I::select(never, one, I::div(share.nll, miss));

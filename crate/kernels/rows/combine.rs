@@ -15,9 +15,9 @@ pub(crate) struct BlockStats {
 }
 
 impl BlockStats {
-    /// What this block's exponentials are multiplied by to be those of the row's shift.
-    pub(crate) fn factor(&self, row: &RowStats, scale: f64) -> f64 {
-        power(scale * (f64::from(self.shift) - row.shift))
+    /// What this block's exponentials are multiplied by to be those of the row, which has this shift.
+    pub(crate) fn factor(&self, shift: f64, scale: f64) -> f64 {
+        power(scale * (f64::from(self.shift) - shift))
     }
 }
 

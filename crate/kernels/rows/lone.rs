@@ -1,0 +1,122 @@
+//! From a block to its row, where a row has no other: a vector of rows at a time, in single precision.
+//!
+//! A row's sum of exponentials is `m 2^k` with `m` in [1, 2), so its shift is taken to be `k ln 2` above the block's: the
+//! loss is then a sum of two terms that are not negative, whatever the block's shift. The label's lead over the shift is
+//! taken in f64, and its logarithm and divisions from [`Odds`].
+
+use super::BlockStats;
+use crate::Element;
+use crate::kernels::odds::Odds;
+use crate::math::{Exp, Ln};
+use crate::objective::{Objective, Outcome, RowResult};
+use crate::simd::{Isa, MOST_LANES};
+
+/// Rows that are concluded at once, at most.
+pub(crate) const GROUP: usize = MOST_LANES;
+
+type Line = [f32; GROUP];
+
+/// A row's shift, times the logit scale; the label's lead over it; and what its exponentials are in those of the block.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    shift: f64,
+    lead: f64,
+    unit: f64,
+}
+
+/// Rows of one block each.
+#[derive(Debug)]
+pub(crate) struct LoneRows {
+    places: [Place; GROUP],
+    lead: Line,
+    lost: Line,
+    rest: Line,
+    logarithm: Line,
+    factor: Line,
+    miss: Line,
+}
+
+impl LoneRows {
+    pub(crate) const fn new() -> Self {
+        const ZERO: Line = [0.0; GROUP];
+        Self {
+            places: [Place { shift: 0.0, lead: 0.0, unit: 0.0 }; GROUP],
+            lead: ZERO,
+            lost: ZERO,
+            rest: ZERO,
+            logarithm: ZERO,
+            factor: ZERO,
+            miss: ZERO,
+        }
+    }
+
+    /// Puts a row: its block and its label's logit. The row's loss is NaN if it has a NaN or +inf logit, or -inf alone.
+    #[inline(never)] // as `result`: once for all that conclude rows
+    pub(crate) fn put(&mut self, row: usize, block: &BlockStats, label: f32, scale: f64) {
+        let alone = block.rest == 0.0;
+        let is_nan = label.is_nan()
+            || label == f32::INFINITY
+            || block.shift.is_nan()
+            || (alone && label == f32::NEG_INFINITY);
+        let (label, shift) = (f64::from(label), f64::from(block.shift));
+        let (place, rest) = if is_nan {
+            (Place { shift: f64::NAN, lead: f64::NAN, unit: f64::NAN }, 0.0)
+        } else if alone {
+            (Place { shift: scale * label, lead: 0.0, unit: 0.0 }, 0.0)
+        } else {
+            let bits = block.rest.to_bits();
+            let exponent = (bits >> 52).cast_signed() - 1023;
+            let above = exponent as f64 * core::f64::consts::LN_2;
+            let unit = f64::from_bits((1023 - exponent).cast_unsigned() << 52);
+            let mantissa = f64::from_bits((bits & (u64::MAX >> 12)) | 1.0_f64.to_bits());
+            let lead = scale * (label - shift) - above;
+            (Place { shift: scale * shift + above, lead, unit }, f32::from_f64(mantissa))
+        };
+        let lead = f32::from_f64(place.lead);
+        self.places[row] = place;
+        self.lead[row] = lead;
+        self.lost[row] = if lead.is_finite() { f32::from_f64(place.lead - f64::from(lead)) } else { 0.0 };
+        self.rest[row] = rest;
+    }
+
+    /// Concludes the first rows.
+    #[inline(never)]
+    pub(crate) fn conclude<I: Isa>(&mut self, rows: usize) {
+        I::enter(
+            #[inline(always)]
+            || {
+                let functions = (Exp::<I>::new(), Ln::<I>::new());
+                for lane in 0..rows.min(GROUP).div_ceil(I::LANES) {
+                    let (lead, lost, rest) = (
+                        I::load(&I::chunks(&self.lead)[lane]),
+                        I::load(&I::chunks(&self.lost)[lane]),
+                        I::load(&I::chunks(&self.rest)[lane]),
+                    );
+                    let odds = Odds::<I>::new(&functions, lead, lost, rest);
+                    I::store(&mut I::chunks_mut(&mut self.logarithm)[lane], odds.logarithm);
+                    I::store(&mut I::chunks_mut(&mut self.factor)[lane], odds.factor());
+                    I::store(&mut I::chunks_mut(&mut self.miss)[lane], odds.miss());
+                }
+            },
+        );
+    }
+
+    /// What a row has come to under the plain objective, its gradient relative to the block's exponentials.
+    #[inline(never)]
+    pub(crate) fn result(&self, row: usize, objective: &Objective, weight: f64, upstream: f64) -> RowResult {
+        let Place { shift, lead, unit } = self.places[row];
+        if lead.is_nan() {
+            return RowResult::NAN;
+        }
+        let trails = self.lead[row] <= 0.0 && self.rest[row] != 0.0;
+        let logarithm = f64::from(self.logarithm[row]);
+        let (below, above) = if trails { (lead, 0.0) } else { (0.0, lead) };
+        let outcome = Outcome {
+            nll: logarithm - below,
+            log_sum_exp: shift + (above + logarithm),
+            miss: f64::from(self.miss[row]),
+            factor: f64::from(self.factor[row]) * unit,
+        };
+        objective.plain_row(&outcome, weight, upstream)
+    }
+}

@@ -36,14 +36,15 @@
 //! What this costs: rows shorter than a vector go through a padded copy; the first block that is not small is swept twice.
 mod cells;
 mod combine;
+mod grad;
 mod lone;
 
 pub(crate) use cells::{Apart, Cells, InPlace, ReadOnly};
 pub(crate) use combine::{BlockStats, combine};
+pub(crate) use grad::write_grad;
 pub(crate) use lone::{GROUP, LoneRows};
 
-use super::{Bias, MomentOf, zero_threshold};
-use crate::element::Element;
+use super::MomentOf;
 use crate::math::{Exp, GUARD_BITS};
 use crate::simd::{Isa, inlined};
 use core::ops::Range;
@@ -338,65 +339,4 @@ fn sweep_over<I: Isa, C: Cells<I>, const AS_IT_IS: bool, const MOMENT: u8>(
 #[inline(always)]
 fn padded<I: Isa>(x: &[f32], classes: usize) -> &[f32] {
     &x[..classes.max(I::LANES)]
-}
-
-/// Turns the exponentials that [`stats`] kept into the gradient, `scale * e + bias`, but for the label's element.
-#[inline(never)]
-pub(crate) fn write_grad<I: Isa>(e: &mut [f32], classes: usize, mut scale: f64, bias: Bias<'_>) {
-    const STEP: f32 = 1.0 / (1_u64 << 63) as f32;
-    if scale != 0.0 && scale.abs() < f64::from(STEP) {
-        // With exponentials that were not shifted a factor may be too small for single precision where no product is.
-        affine::<I, 0>(e, classes, STEP, 0.0, &[]);
-        scale /= f64::from(STEP);
-    }
-    let scale = f32::from_f64(scale);
-    match bias {
-        Bias::None => affine::<I, 0>(e, classes, scale, 0.0, &[]),
-        Bias::Uniform(bias) => affine::<I, 1>(e, classes, scale, bias, &[]),
-        Bias::PerClass(bias, weights) => affine::<I, 2>(e, classes, scale, bias, weights),
-    }
-}
-
-/// `BIAS`: 0 none, 1 the same for all, 2 times `weights` (padded to `LANES`).
-#[inline(never)]
-fn affine<I: Isa, const BIAS: u8>(e: &mut [f32], classes: usize, scale: f32, bias: f32, weights: &[f32]) {
-    I::enter(
-        #[inline(always)]
-        || map_affine::<I, BIAS>(e, classes, scale, bias, weights),
-    );
-}
-
-#[inline(always)]
-fn map_affine<I: Isa, const BIAS: u8>(e: &mut [f32], classes: usize, scale: f32, bias: f32, weights: &[f32]) {
-    let threshold = I::splat(zero_threshold(scale));
-    let (scale, bias) = (I::splat(scale), I::splat(bias));
-    // `and_not` by `le` lets a NaN through, where `and` by `gt` would hide it.
-    let map = inlined(
-        #[inline(always)]
-        |e: I::V, weights: Option<&I::Chunk>| {
-            let p = I::mul(I::and_not(e, I::le(e, threshold)), scale);
-            match (BIAS, weights) {
-                (0, _) => p,
-                (2, Some(weights)) => I::add(p, I::mul(I::load(weights), bias)),
-                _ => I::add(p, bias),
-            }
-        },
-    );
-    let e = &mut e[..classes.max(I::LANES)];
-    let whole = classes / I::LANES;
-    let tail = (!classes.is_multiple_of(I::LANES)).then(|| I::load(I::last(e)));
-    let chunks = &mut I::chunks_mut(e)[..whole];
-    if BIAS == 2 {
-        for (chunk, weights) in chunks.iter_mut().zip(I::chunks(weights)) {
-            I::store(chunk, map(I::load(chunk), Some(weights)));
-        }
-    } else {
-        for chunk in chunks {
-            I::store(chunk, map(I::load(chunk), None));
-        }
-    }
-    if let Some(tail) = tail {
-        let weights = (BIAS == 2).then(|| I::last(padded::<I>(weights, classes)));
-        I::store(I::last_mut(e), map(tail, weights));
-    }
 }

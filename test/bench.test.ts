@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { readReadme, replaced } from "../bench/markers.mjs";
 import { ordinary, rowsOf } from "../bench/speed/cases.mjs";
 import { contest } from "../bench/speed/contest.mjs";
@@ -82,6 +82,18 @@ test("targets are met or missed by what was reached", () => {
   expect(reached(target.must * 0.999)?.verdict).toBe("missed");
   expect(reached(target.must)?.verdict).toBe("met");
   expect(judged([])[0]?.verdict).toBe("not measured");
+
+  test("a clock that shows no time for a call makes it repeat more often, and not for ever", () => {
+    let calls = 0;
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => Math.floor(calls / 8));
+    try {
+      const [times] = takeTurns([{ run: () => (calls += 1) }], { rounds: 1, leastMs: 5 });
+      expect(times?.best).toBeGreaterThan(0);
+      expect(calls).toBeLessThan(200);
+    } finally {
+      clock.mockRestore();
+    }
+  });
 });
 
 describe("the README", () => {

@@ -31,6 +31,15 @@ function once({ run, before }, repeat) {
 }
 
 /**
+ * How often to run so that it takes `leastMs`, when one of `repeat` runs took `ms`; a coarse clock may show that it took no time at all.
+ * @param {number} leastMs @param {number} ms @param {number} repeat
+ */
+function repeatsFor(leastMs, ms, repeat) {
+  if (leastMs === 0) return 1;
+  return ms === 0 ? 10 * repeat : Math.ceil(leastMs / ms);
+}
+
+/**
  * @param {readonly Pick<Candidate, "run" | "before">[]} candidates
  * @param {object} how
  * @param {number} how.rounds
@@ -49,9 +58,10 @@ export function takeTurns(candidates, { rounds, leastMs = 0, told = () => {} }) 
     for (const index of order) {
       const candidate = candidates[index];
       if (candidate === undefined) continue;
-      const ms = once(candidate, repeats[index] ?? 1);
+      const repeat = repeats[index] ?? 1;
+      const ms = once(candidate, repeat);
       if (round >= 0) times[index]?.push(ms);
-      else if (candidate.before === undefined) repeats[index] = Math.max(1, Math.ceil(leastMs / ms));
+      else if (candidate.before === undefined) repeats[index] = repeatsFor(leastMs, ms, repeat);
     }
     if (round >= 0) told(round + 1);
   }

@@ -21,7 +21,7 @@
   }, 20);
 
   const get = (id) => document.getElementById(id);
-  const limitMs = 300_000;
+  const limitMs = 100_000;
   /** Waits until it is so, and gives what it is. */
   async function until(what, isSo) {
     for (const start = performance.now(); performance.now() - start < limitMs; await new Promise((resolve) => setTimeout(resolve, 50))) {

@@ -7,7 +7,7 @@ import { startBrowser, webkitFlags, within, type Driver } from "./drivers.ts";
 import { Site } from "./site.ts";
 
 const browser = inject("host").browser ?? "chromium";
-const limitMs = 400_000;
+const limitMs = 200_000;
 const folder = fileURLToPath(new URL("../../target/page/", import.meta.url));
 const isBuilt = existsSync(`${folder}index.html`);
 const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };

@@ -175,12 +175,17 @@ pub(crate) struct Summary {
     pub(crate) correct: usize,
 }
 
+/// An empty vector with room for so many, or the error that memory was refused.
+fn empty<T>(length: usize) -> Result<Vec<T>, Error> {
+    let mut vector = Vec::new();
+    let bytes = length.saturating_mul(size_of::<T>());
+    vector.try_reserve_exact(length).map_err(|_| Error::OutOfMemory { bytes })?;
+    Ok(vector)
+}
+
 /// A vector of zeros, or the error that memory was refused.
 pub(crate) fn zeros<T: Copy + Default>(length: usize) -> Result<Vec<T>, Error> {
-    let mut vector = Vec::new();
-    vector
-        .try_reserve_exact(length)
-        .map_err(|_| Error::OutOfMemory { bytes: length.saturating_mul(size_of::<T>()) })?;
+    let mut vector = empty(length)?;
     vector.resize(length, T::default());
     Ok(vector)
 }

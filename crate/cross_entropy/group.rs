@@ -6,8 +6,8 @@
 use super::Access;
 use super::rows::{Columns, RowValues, Rules};
 use crate::element::{Element, GradElement};
+use crate::kernels::MomentOf;
 use crate::kernels::rows::{self, Apart, Block, GROUP, InPlace, LoneRows, ReadOnly};
-use crate::kernels::{Bias, MomentOf};
 use crate::simd::Isa;
 
 /// Logits of a group, at most: 16 KiB of them, and as much of gradient.
@@ -71,14 +71,10 @@ impl Rules<'_> {
             let mut part = access.part(row * classes..(row + 1) * classes);
             if let Some(e) = part.single() {
                 let gradient = result.gradient;
-                if gradient.scale.is_nan() {
-                    e.fill(f32::NAN);
-                    continue;
-                }
-                let bias = if gradient.scale < 0.0 { Bias::Uniform(0.0) } else { Bias::None };
-                rows::write_grad::<I>(e, classes, gradient.scale, bias);
-                e[usize::try_from(*label).unwrap_or_default()] =
-                    f32::from_f64(gradient.target.unwrap_or(f64::NAN));
+                let class = usize::try_from(*label).unwrap_or_default();
+                let target = f32::from_f64(gradient.target.unwrap_or(f64::NAN));
+                let bias = self.plan.bias(&gradient, class);
+                rows::write_grad::<I>(e, classes, gradient.scale, bias, Some((class, target)));
             }
         }
     }

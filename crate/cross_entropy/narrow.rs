@@ -81,17 +81,6 @@ struct Block<'a, E, G> {
     classes: usize,
 }
 
-impl<E: Element, G: GradElement<E>> Block<'_, E, G> {
-    /// The gradient, where it is in single precision.
-    fn single(&mut self) -> Option<&mut [f32]> {
-        match &mut self.access {
-            Access::Loss(_) => None,
-            Access::Apart(_, grad) => G::as_f32_mut(grad),
-            Access::InPlace(x) => E::as_f32_mut(x),
-        }
-    }
-}
-
 impl<E: Element, G: GradElement<E>> Site<E, G> for Block<'_, E, G> {
     fn wants_gradient(&self) -> bool {
         !matches!(self.access, Access::Loss(_))
@@ -118,7 +107,7 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for Block<'_, E, G> {
 
     fn write<I: Isa, const BIASED: bool>(&mut self, grad: &Grad<'_, I>) -> bool {
         let classes = self.classes;
-        match self.single() {
+        match self.access.single() {
             Some(g) if g.len() == WIDTH * classes => {
                 fetch(g);
                 transpose_out::<I, BIASED>(grad, classes, g);
@@ -130,7 +119,7 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for Block<'_, E, G> {
 
     fn set(&mut self, row: usize, class: usize, value: f32) {
         let at = row * self.classes + class;
-        if let Some(g) = self.single() {
+        if let Some(g) = self.access.single() {
             g[at] = value;
         }
     }

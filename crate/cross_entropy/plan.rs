@@ -166,10 +166,10 @@ impl<'a> Plan<'a> {
     /// 2 to 32,000 classes (`relaxed`, Node 24, AMD EPYC Genoa), loss alone and without options: options cost more, so no call
     /// is taken for longer than it is. Bits do not depend on it.
     pub(super) fn work<E: Element>(&self, wants_gradient: bool) -> f64 {
-        let in_tiles = self.shape.inner() > 1 || self.shape.classes() <= NARROW;
+        let is_few = self.shape.inner() > 1 || self.shape.classes() <= NARROW;
         let (row, logit) = match (self.options.input, E::DOUBLE) {
             (Input::Logits, true) => (60.0, 9.0),
-            (Input::Logits, false) if in_tiles && self.matrix.is_none() => (2.5, 0.65),
+            _ if is_few && self.fits_tiles::<E>() => (2.5, 0.65),
             (Input::Logits, false) => (100.0, 0.33),
             _ => (25.0, 1.0),
         };

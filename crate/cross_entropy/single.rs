@@ -258,22 +258,13 @@ impl Rules<'_> {
         let keeps = self.keeps(&access);
         let there = if keeps { access.single() } else { None };
         let e = there.unwrap_or_else(|| whole::<I>(exponentials, range));
-        if concluded.gradient.scale.is_nan() {
-            // One canonical NaN, whatever makes the row NaN: which NaN a product is depends on the engine.
-            e[..range.len()].fill(f32::NAN);
-        } else {
-            let factor =
-                concluded.shift.map_or(1.0, |shift| block.stats.factor(shift, f64::from(self.scale)));
-            let scale = concluded.gradient.scale * factor;
-            let bias = match self.plan.bias(&concluded.gradient, row.class) {
-                Bias::PerClass(bias, weights) => Bias::PerClass(bias, &weights[range.start..]),
-                other => other,
-            };
-            rows::write_grad::<I>(e, range.len(), scale, bias);
-            if range.contains(&row.label) {
-                e[row.label - range.start] = concluded.target;
-            }
-        }
+        let factor = concluded.shift.map_or(1.0, |shift| block.stats.factor(shift, f64::from(self.scale)));
+        let bias = match self.plan.bias(&concluded.gradient, row.class) {
+            Bias::PerClass(bias, weights) => Bias::PerClass(bias, &weights[range.start..]),
+            other => other,
+        };
+        let label = range.contains(&row.label).then(|| (row.label - range.start, concluded.target));
+        rows::write_grad::<I>(e, range.len(), concluded.gradient.scale * factor, bias, label);
         if !keeps && self.plan.kept.is_none() {
             access.put(&exponentials[range.clone()], None, self.accumulate);
         }

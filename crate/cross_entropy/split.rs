@@ -10,7 +10,7 @@
 use super::plan::{Fate, RowPlan};
 use super::rows::{Columns, Rules};
 use super::single::{BlockRow, Concluded, Hints};
-use super::{Access, Call, Results, zeros};
+use super::{Access, Call, Results, empty, zeros};
 use crate::Error;
 use crate::element::{Element, GradElement};
 use crate::kernels::rows::{BLOCK, block, blocks};
@@ -25,14 +25,6 @@ const ROWS_PER_WORKER: usize = 4;
 
 /// A row to compute, the factor of its gradient, and its label's logit.
 type Planned = (RowPlan, f64, f32);
-
-/// An empty vector with room, or the error that memory was refused.
-fn room<T>(length: usize) -> Result<Vec<T>, Error> {
-    let mut vector = Vec::new();
-    let bytes = length.saturating_mul(size_of::<T>());
-    vector.try_reserve_exact(length).map_err(|_| Error::OutOfMemory { bytes })?;
-    Ok(vector)
-}
 
 impl Call<'_> {
     /// Computes the call and says so, if its rows are few and of a kind that can be shared.
@@ -52,7 +44,7 @@ impl Call<'_> {
         }
         let Some(planned) = self.planned(rules, access)? else { return Ok(false) };
         let mut found = zeros::<BlockRow>(units * SHARE)?;
-        let mut concluded = room::<Concluded>(rows)?;
+        let mut concluded = empty::<Concluded>(rows)?;
 
         loop {
             let all = 0..access.logits().len();
@@ -103,7 +95,7 @@ impl Call<'_> {
         rules: &Rules<'_>,
         access: &Access<'_, E, G>,
     ) -> Result<Option<Vec<Planned>>, Error> {
-        let mut planned = room(self.scan.classes.len())?;
+        let mut planned = empty(self.scan.classes.len())?;
         for (row, class) in self.scan.classes.iter().enumerate() {
             let sample = self.plan.options.sample_weight.get(row);
             let Fate::Row(plan) = self.plan.fate(*class, sample) else { return Ok(None) };

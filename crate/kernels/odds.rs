@@ -47,6 +47,18 @@ impl<I: Isa> Odds<I> {
         I::mul(I::select(self.trails, I::splat(1.0), self.near), self.inverse)
     }
 
+    /// The label's exponential, relative to the same as the others.
+    #[inline(always)]
+    pub(super) fn own(&self) -> I::V {
+        I::select(self.trails, self.near, I::splat(1.0))
+    }
+
+    /// The probability of the label.
+    #[inline(always)]
+    pub(super) fn hit(&self) -> I::V {
+        I::mul(self.own(), self.inverse)
+    }
+
     /// The probability of the other classes.
     #[inline(always)]
     pub(super) fn miss(&self) -> I::V {

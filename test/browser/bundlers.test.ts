@@ -5,11 +5,10 @@ import type { EngineInfo } from "sparse-xent";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { consumer, type Consumer } from "../package.ts";
 import { startBrowser, webkitFlags, within, type Driver } from "./drivers.ts";
-import { Site } from "./site.ts";
+import { Site, isolation } from "./site.ts";
 
 const browser = inject("host").browser ?? "chromium";
 const limitMs = 60_000;
-const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 interface Report {
   readonly info: EngineInfo;
@@ -154,8 +153,8 @@ async function expectWorks(url: string, report: Promise<unknown>): Promise<void>
 }
 
 const cases = [
-  ...Object.entries(bundlers).map(([name, bundle]) => [name, bundle, headers] as const),
-  ...Object.entries(strictBundlers).map(([name, bundle]) => [`${name}, under a strict policy`, bundle, { ...headers, "Content-Security-Policy": policy }] as const),
+  ...Object.entries(bundlers).map(([name, bundle]) => [name, bundle, isolation] as const),
+  ...Object.entries(strictBundlers).map(([name, bundle]) => [`${name}, under a strict policy`, bundle, { ...isolation, "Content-Security-Policy": policy }] as const),
 ];
 
 test.each(cases)("built by %s", { timeout: 3 * limitMs }, async (name, bundle, headers) => {
@@ -176,7 +175,7 @@ test("served by vite while it is developed", { timeout: 3 * limitMs }, async () 
     root: app,
     logLevel: "warn",
     // A port of its own choice.
-    server: { port: 0, headers },
+    server: { port: 0, headers: isolation },
     plugins: [
       {
         name: "report",

@@ -8,11 +8,10 @@ import type { EngineInfo } from "sparse-xent";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { consumer, type Consumer } from "../package.ts";
 import { startBrowser, webkitFlags, within, type Driver } from "./drivers.ts";
-import { Site } from "./site.ts";
+import { Site, isolation } from "./site.ts";
 
 const browser = inject("host").browser ?? "chromium";
 const limitMs = 30_000;
-const isolated = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 interface Report {
   readonly error?: string;
@@ -32,16 +31,13 @@ interface Report {
 const app = (report: string): string => `
 import { load } from "sparse-xent/inline";
 import { fastestBuild, hasRelaxed } from ${JSON.stringify(new URL("../relaxed.mjs", import.meta.url).pathname)};
+import { use } from ${JSON.stringify(new URL("page.use.js", import.meta.url).pathname)};
 const codeOf = (promise) => promise.then(() => undefined, (error) => error.code ?? String(error));
 async function run() {
+  const { info, losses, isWindow } = await use(load, { threads: 3 });
   const xent = await load({ threads: 3 });
   const logits = xent.tensor("f32", [512, 4096]);
-  const labels = xent.tensor("i32", [512]);
-  const sync = xent.crossEntropy(logits, labels).loss;
-  const { loss, grad } = await xent.crossEntropyAsync(logits, labels, { grad: true });
-  const isWindow = grad.view.buffer === logits.view.buffer;
-  const { info } = xent;
-  const pending = codeOf(xent.crossEntropyAsync(logits, labels, { grad: logits }));
+  const pending = codeOf(xent.crossEntropyAsync(logits, xent.tensor("i32", [512]), { grad: logits }));
   await xent.dispose();
   const builds = {};
   for (const build of hasRelaxed() ? ["simd", "relaxed"] : ["simd"]) {
@@ -53,7 +49,7 @@ async function run() {
   const trap = await codeOf(Promise.resolve(other[Symbol.for("sparse-xent.injectFault")](1, "async")));
   await other.dispose();
   const requests = performance.getEntriesByType("resource").filter(({ name }) => !name.startsWith("blob:")).length;
-  return { info, fastest: fastestBuild(), builds, losses: [sync, loss], isWindow, trap, pending: await pending, requests };
+  return { info, fastest: fastestBuild(), builds, losses, isWindow, trap, pending: await pending, requests };
 }
 run().catch((error) => ({ error: String(error) })).then((found) => fetch(${JSON.stringify(report)}, { method: "POST", mode: "no-cors", body: JSON.stringify(found) }));
 `;
@@ -83,14 +79,14 @@ async function page(report: string): Promise<{ html: string; hash: string }> {
 
 const noIsolation = /not cross-origin isolated/;
 const rows = [
-  { name: "isolated", headers: isolated, threads: 3 },
+  { name: "isolated", headers: isolation, threads: 3 },
   { name: "not-isolated", headers: {}, threads: 1, why: noIsolation },
   { name: "from-the-disk", headers: undefined, threads: 1, why: noIsolation },
-  { name: "isolated-where-a-policy-allows-blobs", headers: isolated, policy: "worker-src blob:", threads: 3 },
-  { name: "isolated-where-a-policy-allows-data", headers: isolated, policy: "worker-src data:", threads: 3 },
+  { name: "isolated-where-a-policy-allows-blobs", headers: isolation, policy: "worker-src blob:", threads: 3 },
+  { name: "isolated-where-a-policy-allows-data", headers: isolation, policy: "worker-src data:", threads: 3 },
   {
     name: "isolated-where-a-policy-allows-no-worker",
-    headers: isolated,
+    headers: isolation,
     policy: "worker-src 'none'",
     threads: 1,
     why: /^a coordinator worker could not be started: .*policy refuses workers from blob: and data: addresses/,

@@ -4,13 +4,12 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { startBrowser, webkitFlags, within, type Driver } from "./drivers.ts";
-import { Site } from "./site.ts";
+import { Site, isolation } from "./site.ts";
 
 const browser = inject("host").browser ?? "chromium";
 const limitMs = 200_000;
 const folder = fileURLToPath(new URL("../../target/page/", import.meta.url));
 const isBuilt = existsSync(`${folder}index.html`);
-const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 interface Scored {
   readonly losses: readonly number[];

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import type { EngineInfo, LoadOptions } from "sparse-xent";
 import { startBrowser, webkitFlags, within, type Driver } from "./drivers.ts";
-import { Site, type Answer } from "./site.ts";
+import { Site, isolation as isolated, type Answer } from "./site.ts";
 
 const browser = inject("host").browser ?? "chromium";
 const limitMs = 20_000;
@@ -41,7 +41,6 @@ interface Row {
 }
 
 const opener = { "Cross-Origin-Opener-Policy": "same-origin" };
-const isolated = { ...opener, "Cross-Origin-Embedder-Policy": "require-corp" };
 const policy = (text: string) => ({ "Content-Security-Policy": `default-src 'none'; connect-src 'self'; img-src data:; ${text}` });
 const strict = policy("script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'");
 const threads = 3;

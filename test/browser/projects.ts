@@ -6,11 +6,11 @@ import { playwright } from "@vitest/browser-playwright";
 import type { TestProjectInlineConfiguration } from "vitest/config";
 import { browserNames, findBrowser, type BrowserName } from "../../ts/build/browsers.mjs";
 import { chromiumArgs, startBrowser, webkitFlags, type Driver } from "./drivers.ts";
+import { isolation } from "./site.ts";
 
 const file = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 /** Tests that open pages from outside. */
 const inNode = ["test/browser/{pages,bundlers,inline,live}.test.ts"];
-const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 /** Drives a browser that vitest has no provider for. */
 function driven(name: BrowserName, flags: Readonly<Record<string, string>>) {

@@ -22,6 +22,9 @@ export interface Place {
   readonly folder?: string;
 }
 
+/** The headers of an isolated page. */
+export const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+
 const types: Readonly<Record<string, string>> = {
   html: "text/html",
   js: "text/javascript",

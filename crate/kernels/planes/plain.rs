@@ -237,7 +237,7 @@ impl Tile<'_> {
 
     #[inline(always)]
     fn with_terms<I: Isa>(&self, scale: f32, terms: &Terms, rows: &mut PlainRows) -> bool {
-        let (scale, zero, one) = (I::splat(scale), I::splat(0.0), I::splat(1.0));
+        let (scale, zero) = (I::splat(scale), I::splat(0.0));
         let (infinite, half) = (I::splat(f32::INFINITY), I::splat(0.5));
         let functions = (Exp::<I>::new(), Ln::<I>::new());
         let mut all = I::eq(zero, zero);
@@ -279,8 +279,7 @@ impl Tile<'_> {
                 a = I::add(a, tilt);
                 closed = I::add(closed, tilt);
             }
-            let miss = share.odds.miss();
-            let hit = I::mul(I::select(share.odds.trails, share.odds.near, one), share.odds.inverse);
+            let (miss, hit) = (share.odds.miss(), share.odds.hit());
             let scale = I::mul(a, share.odds.factor());
             let target = I::select(
                 I::le(half, miss),
@@ -323,14 +322,13 @@ fn modulated<I: Isa>((exp, ln): &Functions<I>, share: &Share<I>, terms: &Terms) 
     }
     let (gamma, poly) = (I::splat(terms.focal_gamma), I::splat(terms.poly1_epsilon));
     let odds = &share.odds;
-    let own = I::select(odds.trails, odds.near, one);
-    let (miss, hit) = (odds.miss(), I::mul(own, odds.inverse));
+    let (miss, hit) = (odds.miss(), odds.hit());
     let never = I::eq(miss, zero);
     let mut value = I::add(share.nll, I::mul(poly, miss));
     let mut slope = I::add(one, I::mul(poly, hit));
     if terms.focal_gamma != 0.0 {
         // 1 / miss = 1 + hit / miss, which keeps the digits of a miss near 1.
-        let surprise = ln.ln_1p(I::div(own, odds.others));
+        let surprise = ln.ln_1p(I::div(odds.own(), odds.others));
         let power = exp.exp(I::sub(zero, I::mul(gamma, surprise)));
         let power = I::and_not(I::and_not(power, I::le(power, I::splat(FLOOR))), never);
         let ratio = I::select(never, one, I::div(share.nll, miss));

@@ -21,6 +21,12 @@ impl BlockStats {
     }
 }
 
+/// `m` in [1, 2) and `k` of a sum `m 2^k`.
+pub(super) fn normalized(sum: f64) -> (f64, i64) {
+    let bits = sum.to_bits();
+    (f64::from_bits((bits & (u64::MAX >> 12)) | 1.0_f64.to_bits()), (bits >> 52).cast_signed() - 1023)
+}
+
 fn power(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { libm::exp(x) }
 }
@@ -54,9 +60,9 @@ pub(crate) fn combine<'a>(
     }
     if !alone && rest < 1.0 {
         // Of small logits, all below 0. The objective adds the label's part to the rest, which must not vanish in it.
-        let exponent = (rest.to_bits() >> 52).cast_signed() - 1023;
+        let exponent;
+        (rest, exponent) = normalized(rest);
         shift += exponent as f64 * core::f64::consts::LN_2;
-        rest = f64::from_bits((rest.to_bits() & (u64::MAX >> 12)) | 1.0_f64.to_bits());
     }
     Some(RowStats { shift, label, rest, moment })
 }

@@ -5,9 +5,20 @@ use crate::element::Element;
 use crate::kernels::{Bias, zero_threshold};
 use crate::simd::{Isa, inlined};
 
-/// Turns the exponentials that [`super::stats`] kept into the gradient, `scale * e + bias`, but for the label's element.
+/// Turns the exponentials that [`super::stats`] kept into the gradient, `scale * e + bias`; `label` is the label's place, if it is
+/// in the block, and its own element.
 #[inline(never)]
-pub(crate) fn write_grad<I: Isa>(e: &mut [f32], classes: usize, mut scale: f64, bias: Bias<'_>) {
+pub(crate) fn write_grad<I: Isa>(
+    e: &mut [f32],
+    classes: usize,
+    mut scale: f64,
+    bias: Bias<'_>,
+    label: Option<(usize, f32)>,
+) {
+    if scale.is_nan() {
+        // One canonical NaN, whatever makes the row NaN: which NaN a product is depends on the engine.
+        return e[..classes].fill(f32::NAN);
+    }
     const STEP: f32 = 1.0 / (1_u64 << 63) as f32;
     if scale != 0.0 && scale.abs() < f64::from(STEP) {
         // With exponentials that were not shifted a factor may be too small for single precision where no product is.
@@ -19,6 +30,9 @@ pub(crate) fn write_grad<I: Isa>(e: &mut [f32], classes: usize, mut scale: f64, 
         Bias::None => affine::<I, 0>(e, classes, scale, 0.0, &[]),
         Bias::Uniform(bias) => affine::<I, 1>(e, classes, scale, bias, &[]),
         Bias::PerClass(bias, weights) => affine::<I, 2>(e, classes, scale, bias, weights),
+    }
+    if let Some((label, target)) = label {
+        e[label] = target;
     }
 }
 

@@ -5,6 +5,7 @@
 //! taken in f64, and its logarithm and divisions from [`Odds`].
 
 use super::BlockStats;
+use super::combine::normalized;
 use crate::Element;
 use crate::kernels::odds::Odds;
 use crate::math::{Exp, Ln};
@@ -64,11 +65,9 @@ impl LoneRows {
         } else if alone {
             (Place { shift: scale * label, lead: 0.0, unit: 0.0 }, 0.0)
         } else {
-            let bits = block.rest.to_bits();
-            let exponent = (bits >> 52).cast_signed() - 1023;
+            let (mantissa, exponent) = normalized(block.rest);
             let above = exponent as f64 * core::f64::consts::LN_2;
             let unit = f64::from_bits((1023 - exponent).cast_unsigned() << 52);
-            let mantissa = f64::from_bits((bits & (u64::MAX >> 12)) | 1.0_f64.to_bits());
             let lead = scale * (label - shift) - above;
             (Place { shift: scale * shift + above, lead, unit }, f32::from_f64(mantissa))
         };

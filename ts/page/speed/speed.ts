@@ -33,6 +33,7 @@ export function speed({ alone }: { alone: () => Promise<void> }): void {
       const line = proxy((done: Line) => showLine(body, done));
       figures = await Promise.race([wrap<SpeedWorker>(thread).measure(Number(size.value), rounds, told, line), died]);
       isDone = true;
+      for (const line of figures.lines) showLine(body, line);
       const { engine, tfjs } = figures;
       result.dataset["json"] = JSON.stringify(figures);
       copy.disabled = false;

@@ -21,6 +21,8 @@ ${Object.entries(parts).map(([name, { about }]) => `  ${name.padEnd(12)} ${about
 
 Shapes: ${shapeNames.join(", ")}
 
+Part native runs where it is named, with --native and with --record: it compiles the crate first, in about a minute where the crate has changed.
+
 "naive" is the textbook wasm kernel of bench/naive, of the same build and on one thread; "copy" a wasm copy of the logits; "plain" a JavaScript
 loop. Figures and ratios are of the best round; spread is the distance of the quartiles by the median, large where the machine is not quiet.
 Errors are the largest relative ones of a row's loss and of a gradient element, against the definition in f64.`;
@@ -32,13 +34,14 @@ const program = new Command("npm run bench --")
   .option("--rounds <n>", "rounds of each contest (default 9; 3 with --quick)", count)
   .option("--divide <n>", "divide the rows of every shape by this (default 1; 16 with --quick)", count)
   .option("--quick", "a sixteenth of the rows and three rounds: within two minutes")
+  .option("--native", "part native as well, which a run without options leaves out")
   .addOption(nodeOption())
   .option("--record", "write bench/record/speed.json, and from it the README's section and picture; of a whole run only")
   .option("--readme", "write the README's section and picture from the record, and measure nothing")
   .addHelpText("after", help)
   .parse();
 
-/** @type {{ only?: string[], shapes?: string[], rounds?: number, divide?: number, quick?: true, record?: true, readme?: true }} */
+/** @type {{ only?: string[], shapes?: string[], rounds?: number, divide?: number, quick?: true, native?: true, record?: true, readme?: true }} */
 const wishes = program.opts();
 if (wishes.record && isPartial(wishes)) program.error("error: a record is of a whole run");
 if (wishes.readme) {
@@ -65,7 +68,8 @@ if (isBusy(about)) told.print(busyNotice(about));
 /** @type {Record<string, any>} */
 const results = {};
 for (const [name, part] of Object.entries(parts)) {
-  if (wishes.only !== undefined && !wishes.only.includes(name)) continue;
+  const isExtra = name === "native";
+  if (!(wishes.only?.includes(name) ?? (!isExtra || wishes.record)) && !(isExtra && wishes.native)) continue;
   results[name] = await part.run(context);
 }
 if (results["kernels"] !== undefined) told.print(`\n${targetTable(results["kernels"])}`);

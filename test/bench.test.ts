@@ -12,7 +12,7 @@ import { parts } from "../bench/speed/parts/index.mjs";
 import { caption, pictureFile } from "../bench/speed/publish.mjs";
 import { speedSection } from "../bench/speed/readme.mjs";
 import { readRecord } from "../bench/speed/record.mjs";
-import { takeTurns, timesOf } from "../bench/speed/rounds.mjs";
+import { takeTurns, takeTurnsByClock, timesOf } from "../bench/speed/rounds.mjs";
 import { judged, targets } from "../bench/speed/targets.mjs";
 
 const main = fileURLToPath(new URL("../bench/main.mjs", import.meta.url));
@@ -71,6 +71,17 @@ test("candidates take turns, and each is put back before it runs", () => {
   expect(times.map(({ all }) => all.length)).toEqual([2, 2]);
 });
 
+test("those with clocks of their own take the same turns", async () => {
+  const seen: string[] = [];
+  const clock = (name: string, ms: number) => () => {
+    seen.push(name);
+    return Promise.resolve(ms + seen.length);
+  };
+  const times = await takeTurnsByClock([clock("a", 0), clock("b", 100)], { rounds: 2 });
+  expect(seen.join("")).toBe("abbaabba");
+  expect(times.map(({ all }) => all)).toEqual([[5, 8], [106, 107]]);
+});
+
 test("times: best, median and quartiles", () => {
   expect(timesOf([5, 1, 3, 2, 4])).toMatchObject({ best: 1, median: 3, spread: 2 / 3 });
 });
@@ -105,6 +116,13 @@ describe("the README", () => {
 
   test("shows the picture of the same record", () => {
     expect(readFileSync(pictureFile, "utf8")).toContain(caption(record));
+  });
+
+  test("compares the crate with the wasm where the record does", () => {
+    const cell = (kernel: string, what: string, wasm: number) => ({ shape: "8192x1000", dtype: "f16", kernel, what, wasm });
+    const native = [{ shape: "8192x1000", dtype: "f16", build: "relaxed", what: "loss" }, cell("Lanes8", "loss", 1.5), cell("Lanes8", "in place", 0.75)];
+    const text = speedSection({ ...record, parts: { ...record.parts, native } });
+    expect(text).toContain("| shape | AVX2: loss | loss and gradient | in place |\n|---|--:|--:|--:|\n| 8192x1000, f16 | 1.50x |  | 0.75x |");
   });
 
   test("names what was slower", () => {

@@ -48,7 +48,7 @@ export function compare(got, exact, { relative, absolute }) {
 /**
  * A judge for one shape and its data: all losses and a sample of gradient rows, computed once.
  * @param {Shape} shape @param {Data} data
- * @returns {(candidate: Candidate) => Verdict}
+ * @returns {(candidate: Pick<Candidate, "results" | "tolerance">) => Verdict}
  */
 export function judgeOf(shape, data) {
   const losses = exactLosses(shape, data);

@@ -34,7 +34,7 @@ function commit() {
   const hash = git(["rev-parse", "--short=12", "HEAD"]);
   if (hash === undefined) return undefined;
   // What the record itself and the prose change does not count.
-  const changed = git(["status", "--porcelain", "--", "crate", "ts", "bench/speed", "bench/naive", "bench/peers", "package.json", "Cargo.toml"]);
+  const changed = git(["status", "--porcelain", "--", "crate", "ts", "bench/speed", "bench/naive", "bench/native.rs", "bench/peers", "package.json", "Cargo.toml"]);
   return changed === "" ? hash : `${hash} and changes`;
 }
 

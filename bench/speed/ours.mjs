@@ -10,7 +10,7 @@ import { decoded, encoder } from "../accuracy/formats.mjs";
 /** @typedef {import("sparse-xent").CrossEntropyOptions} Options */
 
 // Terms below e^-86.6 of the largest count as 0, so absolutely a gradient may be off by so much.
-const tolerance = { relative: 1e-5, absolute: 1e-30 };
+export const tolerance = { relative: 1e-5, absolute: 1e-30 };
 
 /** The builds that this Node can run. @returns {Promise<Build[]>} */
 export async function supportedBuilds() {
@@ -45,7 +45,7 @@ export function roundTo(dtype, { logits }) {
 /** @typedef {"loss" | "loss+grad" | "in place" | "accumulate"} Ours */
 
 /** @type {readonly Ours[]} */
-const all = ["loss", "loss+grad", "in place", "accumulate"];
+export const all = ["loss", "loss+grad", "in place", "accumulate"];
 
 /**
  * An engine with the data in tensors.

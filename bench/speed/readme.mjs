@@ -34,6 +34,7 @@ export function speedSection(record) {
     ...introduction(record).map(wrapped),
     kernelTable(record),
     wrapped(slower(parts.kernels)),
+    ...nativeKernels(record),
     picture(record),
     [threads(parts.threads), batch(parts.batch), halves(parts.dtypes), adversarial(parts.adversarial)].map(wrapped).join("\n"),
     options(parts.options),
@@ -95,6 +96,29 @@ function slower(outcomes) {
   if (lost.length === 0) return "On one thread nothing measured here is slower than the textbook kernel of its build, at any shape.";
   const lines = lost.map(({ shape, what, build, naive }) => `${shape} ${what} ${build} (${times(naive)})`);
   return `Slower than the textbook kernel, on one thread: ${lines.join(", ")}. Accumulating reads the gradient as well, which the textbook kernel does not.`;
+}
+
+const kernelNames = /** @type {const} */ ({ Lanes16: "AVX-512", Lanes8: "AVX2", Lanes4: "plain Rust" });
+
+/** The crate's kernels beside the wasm, where the record has them. @param {any} record @returns {string[]} */
+function nativeKernels({ parts }) {
+  /** @type {readonly import("./parts/native.mjs").NativeOutcome[]} */
+  const measured = parts.native ?? [];
+  const kernels = /** @type {const} */ (["Lanes16", "Lanes8", "Lanes4"]).filter((name) => measured.some(({ kernel }) => kernel === name));
+  if (kernels.length === 0) return [];
+  const jobs = /** @type {const} */ (["loss", "loss+grad", "in place"]);
+  const build = measured.find((each) => each.build !== undefined)?.build;
+  const cases = [...new Map(measured.map(({ shape, dtype }) => [`${shape} ${dtype}`, { shape, dtype }])).values()];
+  const lines = cases.map(({ shape, dtype }) => {
+    const cells = kernels.flatMap((kernel) =>
+      jobs.map((job) => times(measured.find((each) => each.shape === shape && each.dtype === dtype && each.kernel === kernel && each.what === job)?.wasm)),
+    );
+    return [`${shape}${dtype === "f32" ? "" : `, ${dtype}`}`, ...cells];
+  });
+  const head = ["shape", ...kernels.flatMap((kernel) => [`${kernelNames[kernel]}: loss`, "loss and gradient", "in place"])];
+  const about = `The crate in a Rust program, on one thread, as many times as fast as the \`${build}\` wasm in the same rounds (two processes in turns; \`npm run bench -- --native\`);
+    plain Rust is what runs where a processor has neither AVX-512 nor AVX2:`;
+  return [`${wrapped(about)}\n\n${markdownTable(head, lines)}`];
 }
 
 /** @param {any} record */

@@ -22,8 +22,8 @@ export function timesOf(all) {
   return { best: sorted[0] ?? Number.NaN, median, spread: (quantileSorted(sorted, 0.75) - quantileSorted(sorted, 0.25)) / median, all };
 }
 
-/** @param {Pick<Candidate, "run" | "before">} candidate @param {number} repeat @returns {number} */
-function once({ run, before }, repeat) {
+/** Milliseconds of one of `repeat` runs. @param {Pick<Candidate, "run" | "before">} candidate @param {number} [repeat] @returns {number} */
+export function once({ run, before }, repeat = 1) {
   before?.();
   const start = performance.now();
   for (let i = 0; i < repeat; i += 1) run();
@@ -40,6 +40,35 @@ function repeatsFor(leastMs, ms, repeat) {
 }
 
 /**
+ * Whose turn it is, in every round; rounds below 0 are warm-ups.
+ * @param {number} count of candidates @param {number} rounds @param {(round: number) => void} told called after every round with its number
+ */
+function* turns(count, rounds, told) {
+  for (let round = -warmUps; round < rounds; round += 1) {
+    const order = Array.from({ length: count }, (_, index) => index);
+    // Every other round runs backwards, so that nobody has the same neighbour before it each time.
+    if (round % 2 !== 0) order.reverse();
+    for (const index of order) yield { round, index };
+    if (round >= 0) told(round + 1);
+  }
+}
+
+/**
+ * Like `takeTurns`, for those that are timed elsewhere or while this thread waits: each gives the milliseconds of a run.
+ * @param {readonly (() => number | Promise<number>)[]} clocks @param {{ rounds: number, told?: (round: number) => void }} how
+ * @returns {Promise<Times[]>} in the order of the clocks
+ */
+export async function takeTurnsByClock(clocks, { rounds, told = () => {} }) {
+  /** @type {number[][]} */
+  const times = clocks.map(() => []);
+  for (const { round, index } of turns(clocks.length, rounds, told)) {
+    const ms = (await clocks[index]?.()) ?? Number.NaN;
+    if (round >= 0) times[index]?.push(ms);
+  }
+  return times.map(timesOf);
+}
+
+/**
  * @param {readonly Pick<Candidate, "run" | "before">[]} candidates
  * @param {object} how
  * @param {number} how.rounds
@@ -51,19 +80,13 @@ export function takeTurns(candidates, { rounds, leastMs = 0, told = () => {} }) 
   const repeats = candidates.map(() => 1);
   /** @type {number[][]} */
   const times = candidates.map(() => []);
-  for (let round = -warmUps; round < rounds; round += 1) {
-    const order = [...candidates.keys()];
-    // Every other round runs backwards, so that nobody has the same neighbour before it each time.
-    if (round % 2 !== 0) order.reverse();
-    for (const index of order) {
-      const candidate = candidates[index];
-      if (candidate === undefined) continue;
-      const repeat = repeats[index] ?? 1;
-      const ms = once(candidate, repeat);
-      if (round >= 0) times[index]?.push(ms);
-      else if (candidate.before === undefined) repeats[index] = repeatsFor(leastMs, ms, repeat);
-    }
-    if (round >= 0) told(round + 1);
+  for (const { round, index } of turns(candidates.length, rounds, told)) {
+    const candidate = candidates[index];
+    if (candidate === undefined) continue;
+    const repeat = repeats[index] ?? 1;
+    const ms = once(candidate, repeat);
+    if (round >= 0) times[index]?.push(ms);
+    else if (candidate.before === undefined) repeats[index] = repeatsFor(leastMs, ms, repeat);
   }
   return times.map(timesOf);
 }

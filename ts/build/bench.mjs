@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { buildNaive } from "./naive.mjs";
+import { buildNative } from "./native.mjs";
 import { installNodes, installPackages } from "./packages.mjs";
 import { installPeers, installPythonPeers } from "./peers.mjs";
 import { paths, root } from "./project.mjs";
@@ -40,6 +41,8 @@ async function measure(script, args) {
 export async function bench(args) {
   await installPackages();
   await buildNaive();
+  // --native, or a list of parts with it; a record is of all parts.
+  if (args.some((arg) => /\bnative\b|^--record$/.test(arg))) await buildNative();
   // What draws the README's picture is large and nobody else's business.
   if (args.some((arg) => arg === "--record" || arg === "--readme")) await installPackages(`${root}/bench/chart`);
   return measure("bench/main.mjs", args);

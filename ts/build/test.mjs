@@ -4,6 +4,7 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import process from "node:process";
 import { browserNames, findBrowser, installBrowsers, lacking } from "./browsers.mjs";
 import { buildNaive } from "./naive.mjs";
+import { buildNative } from "./native.mjs";
 import { installNodes, installRuntimes } from "./packages.mjs";
 import { buildPage, installPage } from "./page.mjs";
 import { paths, root } from "./project.mjs";
@@ -99,6 +100,7 @@ async function versioned(name, program) {
 export async function test(filters) {
   await setUp();
   await buildNaive();
+  if (filters.length === 0 || filters.some((words) => "test/bench.test.ts".includes(words))) await buildNative();
   await installNodes(paths.testNodes);
   await installRuntimes(paths.testRuntimes);
   /** @type {Outcome[]} */

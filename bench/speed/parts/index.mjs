@@ -6,8 +6,9 @@ import * as growth from "./growth.mjs";
 import * as kernels from "./kernels.mjs";
 import * as loading from "./loading.mjs";
 import * as memory from "./memory.mjs";
+import * as native from "./native.mjs";
 import * as options from "./options.mjs";
 import * as overhead from "./overhead.mjs";
 import * as threads from "./threads.mjs";
 
-export const parts = { kernels, batch, dtypes, options, adversarial, overhead, loading, memory, threads, growth };
+export const parts = { kernels, batch, dtypes, options, adversarial, overhead, loading, memory, threads, growth, native };

@@ -1,6 +1,6 @@
 // Part "overhead": what a call costs before it computes anything: one row of ten classes, from tensors and from arrays, at once and by promise.
 import { load } from "sparse-xent";
-import { takeTurns, timesOf } from "../rounds.mjs";
+import { takeTurns, takeTurnsByClock } from "../rounds.mjs";
 import { figure, textTable } from "../table.mjs";
 
 export const about = "microseconds of a call with one row of ten classes, synchronous and asynchronous";
@@ -50,18 +50,11 @@ function casesOf(xent) {
   ];
 }
 
-/** Times promises in turns, as `takeTurns` does with functions. @param {readonly (() => Promise<unknown>)[]} calls @param {number} rounds */
-async function takeTurnsAsync(calls, rounds) {
-  /** @type {number[][]} */
-  const times = calls.map(() => []);
-  for (let round = -2; round < rounds; round += 1) {
-    for (const [index, call] of calls.entries()) {
-      const start = performance.now();
-      for (let i = 0; i < asyncCalls; i += 1) await call();
-      if (round >= 0) times[index]?.push((performance.now() - start) / asyncCalls);
-    }
-  }
-  return times.map(timesOf);
+/** Milliseconds of one of many calls by promise. @param {() => Promise<unknown>} call */
+async function timedAsync(call) {
+  const start = performance.now();
+  for (let i = 0; i < asyncCalls; i += 1) await call();
+  return (performance.now() - start) / asyncCalls;
 }
 
 /** @param {import("../contest.mjs").Context} context */
@@ -75,7 +68,7 @@ export async function run({ rounds, threads, print, told }) {
       for (const loss of [sync(), await async()]) if (!(Math.abs(loss - exactLoss) < 1e-5)) throw new Error(`${name}: the loss is ${loss}`);
     }
     const sync = takeTurns(cases.map((each) => ({ run: each.sync })), { rounds: rounds * 3, leastMs });
-    const later = await takeTurnsAsync(cases.map((each) => each.async), rounds);
+    const later = await takeTurnsByClock(cases.map((each) => () => timedAsync(each.async)), { rounds });
     await xent.dispose();
     const here = cases.map(({ name }, index) => {
       const micro = (/** @type {import("../rounds.mjs").Times | undefined} */ times) => ({ best: (times?.best ?? Number.NaN) * 1000, median: (times?.median ?? Number.NaN) * 1000 });

@@ -1,11 +1,16 @@
 // Starts the browsers of this machine and opens pages in them; what a page finds it reports by itself. Each browser is driven by what it speaks:
-// Chromium by playwright, Firefox by WebDriver BiDi, WebKitGTK by the WebDriver that comes with it. Runs in Node.
+// Chromium by playwright, Firefox by Marionette, WebKitGTK by the WebDriver that comes with it. Runs in Node.
 import { spawn, type ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { findBrowser, lacking, type Browser, type BrowserName } from "../../ts/build/browsers.mjs";
+import { Marionette } from "./marionette.ts";
 
 /** A running browser. */
 export interface Driver {
@@ -47,15 +52,6 @@ async function startChromium({ program }: Browser): Promise<Driver> {
   };
 }
 
-async function startFirefox({ program }: Browser): Promise<Driver> {
-  const { default: puppeteer } = await import("puppeteer-core");
-  const browser = await puppeteer.launch({ browser: "firefox", executablePath: program, headless: true, extraPrefsFirefox: firefoxPrefs });
-  return {
-    open: async (url) => void (await (await browser.newPage()).goto(url, { waitUntil: "domcontentloaded" })),
-    close: () => browser.close(),
-  };
-}
-
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -90,6 +86,42 @@ function spawnGroup(program: string, args: readonly string[], env: NodeJS.Proces
     await exited;
   };
   return { child, end };
+}
+
+async function startFirefox({ program }: Browser): Promise<Driver> {
+  const profile = mkdtempSync(join(tmpdir(), "firefox-"));
+  // It chooses its port and writes it into its profile.
+  const prefs = Object.entries({ ...firefoxPrefs, "marionette.port": 0 });
+  writeFileSync(join(profile, "user.js"), prefs.map(([name, value]) => `user_pref("${name}", ${value});\n`).join(""));
+  const firefox = spawnGroup(program, ["--headless", "--marionette", "--profile", profile], process.env);
+  const end = async (): Promise<void> => {
+    await firefox.end();
+    await rm(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+  };
+  const port = (): number => {
+    try {
+      return Number(readFileSync(join(profile, "MarionetteActivePort"), "utf8"));
+    } catch {
+      return 0;
+    }
+  };
+  try {
+    while (port() === 0) {
+      if (firefox.child.exitCode !== null) throw new Error(`${program} ended with ${firefox.child.exitCode}`);
+      await sleep(50);
+    }
+    const marionette = await Marionette.connect(port());
+    return {
+      open: (url) => marionette.open(url),
+      close: async () => {
+        marionette.close();
+        await end();
+      },
+    };
+  } catch (error) {
+    await end();
+    throw error;
+  }
 }
 
 async function startWebkit({ program, miniBrowser = "", xvfb = "" }: Browser, flags: Readonly<Record<string, string>>): Promise<Driver> {

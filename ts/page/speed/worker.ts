@@ -37,8 +37,7 @@ async function measure(most: number, rounds: number, told: (progress: string) =>
   told("Loading TensorFlow.js…");
   const tfjs = await openTfjs().catch((error: unknown) => String(error));
   told("Starting the engine…");
-  // They live as long as this worker. To end one and start the next, shape by shape, stops Firefox 153 now and then: creating a worker inside a worker
-  // just after ending another may not return there.
+  // One of each serves every shape.
   const whole = await load();
   const engine = whole.info;
   const engines = engine.threads === 1 ? [whole] : [await load({ threads: 1 }), whole];

@@ -22,7 +22,7 @@ export const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-O
 const headersFile = `/*\n${Object.entries(isolation).map(([name, value]) => `  ${name}: ${value}\n`).join("")}`;
 
 const library = ["sparse-xent.simd.wasm", "sparse-xent.relaxed.wasm"].map((name) => `${paths.dist}/${name}`);
-const tfjs = ["tfjs-backend-wasm.wasm", "tfjs-backend-wasm-simd.wasm"]
+const tfjs = ["tfjs-backend-wasm.wasm", "tfjs-backend-wasm-simd.wasm", "tfjs-backend-wasm-threaded-simd.wasm"]
   .map((name) => `${source}/node_modules/@tensorflow/tfjs-backend-wasm/dist/${name}`);
 const data = ["digits.csv.gz", "novels.txt.gz"].map((name) => `${source}/data/${name}`);
 

@@ -5,6 +5,8 @@ import type { Candidate } from "../../../bench/speed/judge.mjs";
 
 export interface Tfjs {
   readonly version: string;
+  /** As many as it gives itself. */
+  readonly threads: number;
   /** Takes the data over; `drop` gives it back. */
   prepare(shape: Shape, data: Data): { readonly candidate: Candidate; drop(): void };
 }
@@ -12,14 +14,13 @@ export interface Tfjs {
 export async function openTfjs(): Promise<Tfjs> {
   // Gradients register themselves when their module is loaded, which a bundler leaves out unless it is asked for by name.
   const gradients = import("@tensorflow/tfjs-core/dist/register_all_gradients");
-  const [tf, { setWasmPaths }] = await Promise.all([import("@tensorflow/tfjs-core"), import("@tensorflow/tfjs-backend-wasm"), gradients]);
-  // Of its two builds the one without threads: in a worker of Firefox 153 the other never becomes ready.
-  tf.env().set("WASM_HAS_MULTITHREAD_SUPPORT", false);
+  const [tf, { setWasmPaths, getThreadsCount }] = await Promise.all([import("@tensorflow/tfjs-core"), import("@tensorflow/tfjs-backend-wasm"), gradients]);
   setWasmPaths(new URL("./", import.meta.url).href);
   if (!(await tf.setBackend("wasm"))) throw new Error("TensorFlow.js has no wasm backend here");
   await tf.ready();
   return {
     version: tf.version_core,
+    threads: getThreadsCount(),
     prepare({ rows, classes }, { logits, labels }) {
       const held = { logits: tf.tensor2d(logits, [rows, classes]), labels: tf.tensor1d(labels, "int32") };
       const lossAndGrad = tf.valueAndGrad((x) => tf.losses.softmaxCrossEntropy<Tensor, Scalar>(tf.oneHot(held.labels, classes), x));

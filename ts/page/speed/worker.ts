@@ -53,7 +53,7 @@ async function measure(most: number, rounds: number, told: (progress: string) =>
     processors: navigator.hardwareConcurrency,
     isolated: crossOriginIsolated,
     engine,
-    tfjs: typeof tfjs === "string" ? tfjs : tfjs.version,
+    tfjs: typeof tfjs === "string" ? tfjs : `${tfjs.version}, ${tfjs.threads} ${tfjs.threads === 1 ? "thread" : "threads"}`,
     rounds,
     lines,
   };

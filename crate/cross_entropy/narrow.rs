@@ -28,7 +28,7 @@ use crate::Error;
 use crate::element::{Element, GradElement};
 use crate::kernels::planes::{self, Grad, Line, Tile, WIDTH};
 use crate::parallel::PerWorker;
-use crate::simd::{Isa, inlined};
+use crate::simd::{Ahead, Isa, inlined};
 
 /// The largest number of classes that goes this way: where it was measured to be no faster than row by row, loss and gradient
 /// together. The lines of a tile then fill the first cache.
@@ -59,6 +59,11 @@ impl Call<'_> {
                 let rows = start..end.min(start + WIDTH);
                 let cells = rows.start * classes..rows.end * classes;
                 let first_row = unit * UNIT + start;
+                let next = || match &gradient {
+                    (_, Some(x)) => x.get(cells.end),
+                    _ => logits.get(first_row * classes + cells.len()),
+                };
+                let next = Ahead::rows(next, classes, I::LANES);
                 let mut access = Access::in_unit(logits, &mut gradient, first_row * classes, cells);
                 let labels = &self.scan.classes[first_row..][..rows.len()];
                 let mut columns = columns.rows(rows);
@@ -67,7 +72,7 @@ impl Call<'_> {
                 {
                     continue;
                 }
-                let mut site = Block { access, classes };
+                let mut site = Block { access, classes, next };
                 rules.tile::<I, E, G, _>(first_row, labels, &mut site, &mut columns, &mut state, scratch);
             }
         })?;
@@ -79,6 +84,8 @@ impl Call<'_> {
 struct Block<'a, E, G> {
     access: Access<'a, E, G>,
     classes: usize,
+    /// The logits of the rows after it.
+    next: Ahead,
 }
 
 impl<E: Element, G: GradElement<E>> Site<E, G> for Block<'_, E, G> {
@@ -88,6 +95,11 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for Block<'_, E, G> {
 
     fn load<I: Isa>(&self, kept: Option<&Kept>, tile: &mut Tile<'_>) {
         let x = self.access.logits();
+        let own = || match &self.access {
+            Access::Apart(_, grad) => grad.first(),
+            Access::Loss(_) | Access::InPlace(_) => None,
+        };
+        tile.ahead = [self.next, Ahead::rows(own, self.classes, I::LANES)];
         match (E::as_f32(x), kept) {
             (Some(x), None) => {
                 fetch(x);

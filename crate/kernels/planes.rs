@@ -39,7 +39,7 @@ pub(crate) use plain::{PlainRows, Terms, WantedRows};
 use super::MomentOf;
 use crate::math::Exp;
 use crate::objective::RowStats;
-use crate::simd::{Isa, inlined};
+use crate::simd::{Ahead, Isa, inlined};
 use wide::Wide;
 
 /// Rows in a tile.
@@ -64,6 +64,8 @@ pub(crate) struct Tile<'a> {
     sound: &'a mut [f32],
     /// Whether that is so of all rows.
     all_sound: bool,
+    /// The next tile's logits and this one's gradient, to be asked for while the exponentials are computed.
+    pub(crate) ahead: [Ahead; 2],
 }
 
 /// Lines of a tile that are not classes.
@@ -88,6 +90,7 @@ impl<'a> Tile<'a> {
         let end = rows.next_multiple_of(SIDE * I::LANES).min(WIDTH);
         match scratch.as_chunks_mut().0 {
             [shift, label, rest, moment, sound, lines @ ..] => Self {
+                ahead: [Ahead::nothing(); 2],
                 lines,
                 shift: &mut shift[..end],
                 label: &mut label[..end],
@@ -196,11 +199,13 @@ impl<'a> Tile<'a> {
     fn exponentials<I: Isa, const SCALED: bool>(&mut self, scale: f32) {
         let scale = I::splat(scale);
         let exp = Exp::<I>::new();
+        let ahead = self.ahead;
         let sweep = inlined(
             #[inline(always)]
             |lines: &mut [Line], lane: usize, shift: I::V| {
                 let mut sum = I::splat(0.0);
-                for line in lines {
+                for (class, line) in lines.iter_mut().enumerate() {
+                    ahead.iter().for_each(|ahead| ahead.ask(class, lane));
                     let x = &mut I::chunks_mut(line)[lane];
                     let d = I::sub(I::load(x), shift);
                     let e = exp.exp(if SCALED { I::mul(d, scale) } else { d });

@@ -65,6 +65,7 @@ macro_rules! chunks_of {
     };
 }
 
+mod ahead;
 mod choice;
 #[cfg(not(target_arch = "wasm32"))]
 mod lanes4;
@@ -73,6 +74,7 @@ mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use ahead::Ahead;
 pub use choice::Kernel;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use choice::Task;

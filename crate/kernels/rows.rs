@@ -17,7 +17,7 @@
 //!  2. A block whose logits are all within [`SMALL`] of 0 needs no shift, hence no maximum: its exponentials neither
 //!     overflow nor vanish. That is guessed, and checked as the sweep goes; where the guess was wrong the block, still in the
 //!     first cache, is done again with its maximum. In place there is nothing to go back to, so there the block is looked
-//!     at first. `exp(x)` also has fewer roundings than `exp(x - m)`.
+//!     at first. `exp(x)` also has fewer roundings than `exp(x - m)`; `exp(scale x)` has as many, hence [`SMALL_SCALED`].
 //!  3. One vector per turn and one accumulator: the wasm compiler unrolls the loop itself and keeps the constants in
 //!     registers; a loop unrolled by hand spills them.
 //!  4. The exponentials are stored in the first sweep (over the gradient, or over the logits in place) and scaled in
@@ -31,18 +31,22 @@
 //!     one of either sign and any payload.
 //!
 //! What it brings (AMD EPYC Genoa VM, Node 24, 32,000 classes; before, a sweep looked for the maximum): loss 0.50 to 0.37 ns a
-//! logit in the relaxed build, 0.85 to 0.67 in the other; gradient 0.59 to 0.49 and 0.92 to 0.75.
+//! logit in the relaxed build, 0.85 to 0.67 in the other; gradient 0.59 to 0.49 and 0.92 to 0.75. A logit scale or smoothing, both
+//! of them too, cost 1.16 to 1.2 times that (with the maximum, 1.5 to 1.9); class weights that smoothing carries cost 1.9
+//! times (2.0 to 2.35), in a sweep of their own: 0.65 ns, where one sweep for all takes 0.73, as its registers spill.
 //!
 //! What this costs: rows shorter than a vector go through a padded copy; the first block that is not small is swept twice.
 mod cells;
 mod combine;
 mod grad;
 mod lone;
+mod moment;
 
 pub(crate) use cells::{Apart, Cells, InPlace, ReadOnly};
 pub(crate) use combine::{BlockStats, combine};
 pub(crate) use grad::write_grad;
 pub(crate) use lone::{GROUP, LoneRows};
+use moment::weighted;
 
 use super::MomentOf;
 use crate::math::{Exp, GUARD_BITS};
@@ -55,6 +59,9 @@ pub(crate) const BLOCK: usize = 2048;
 /// Magnitude up to which exponentials are taken of the logits as they are: a row's sum stays below `K e^40`, and a
 /// gradient's common factor above `e^-40 / K`, far from where single precision ends.
 const SMALL: f32 = 40.0;
+
+/// The same for the product of a logit and a scale, whose rounding is a part of the exponential: at most 8 of its last places.
+const SMALL_SCALED: f32 = 16.0;
 
 /// Vectors added in single precision before the sum moves to f64: of equal terms, whose roundings all go one way, the sum is off
 /// by up to 8.1e-7 of itself (with 256 it would be 3.7e-6).
@@ -179,98 +186,104 @@ pub(crate) fn largest<I: Isa>(x: &[f32], best: f32) -> (f32, usize) {
 /// logits before the sweep. It changes no result.
 #[inline(never)]
 pub(crate) fn stats<I: Isa, C: Cells<I>>(cells: &mut C, block: &Block<'_>, wary: &mut bool) -> BlockStats {
-    let plain = block.scale == 1.0 && matches!(block.moment, MomentOf::Nothing);
-    if C::LASTING && plain && !*wary {
-        let sums = sweep::<I, C, true, 0>(cells, block, 0.0, &[]);
-        if sums.magnitude <= SMALL.to_bits() {
-            return BlockStats { rest: sums.rest, ..BlockStats::default() };
+    let small = if block.scale == 1.0 { SMALL } else { (SMALL_SCALED / block.scale).min(f32::MAX) };
+    let mut observed = None;
+    if !C::LASTING || *wary {
+        let found = observe::<I>(&cells.logits()[..block.classes], block.label);
+        *wary = found.1 > small.to_bits();
+        observed = Some(found);
+    }
+    if !*wary {
+        let weighted = weighted::<I>(cells.logits(), block, 0.0);
+        let sums = if block.scale == 1.0 && matches!(block.moment, MomentOf::Nothing) {
+            sweep::<I, C, AS_IT_IS>(cells, block, 0.0)
+        } else {
+            sweep::<I, C, SCALED>(cells, block, 0.0)
+        };
+        *wary = sums.magnitude > small.to_bits();
+        if !*wary {
+            return sums.block(block, 0.0, weighted);
         }
-        *wary = true;
     }
-    let (most, magnitude) = observe::<I>(&cells.logits()[..block.classes], block.label);
-    if plain && magnitude <= SMALL.to_bits() {
-        *wary = false;
-        let sums = sweep::<I, C, true, 0>(cells, block, 0.0, &[]);
-        return BlockStats { rest: sums.rest, ..BlockStats::default() };
-    }
+    let (most, magnitude) =
+        observed.unwrap_or_else(|| observe::<I>(&cells.logits()[..block.classes], block.label));
     if magnitude > GUARD_BITS || most == f32::INFINITY {
         return BlockStats { shift: f32::NAN, ..BlockStats::default() };
     }
     let alone = most == f32::NEG_INFINITY;
     let shift = if alone { 0.0 } else { most };
-    let Sums { rest, moment, weight, .. } = match block.moment {
-        MomentOf::Nothing => sweep::<I, C, false, 0>(cells, block, shift, &[]),
-        MomentOf::Ones => sweep::<I, C, false, 1>(cells, block, shift, &[]),
-        MomentOf::Weights(weights) => sweep::<I, C, false, 2>(cells, block, shift, weights),
-    };
+    let weighted = weighted::<I>(cells.logits(), block, shift);
+    let stats = sweep::<I, C, SHIFTED>(cells, block, shift).block(block, shift, weighted);
     // Where no other class is above -inf, what the clamp of `exp` left is nothing.
-    BlockStats { shift, rest: if alone { 0.0 } else { rest }, moment, weight }
+    BlockStats { rest: if alone { 0.0 } else { stats.rest }, ..stats }
 }
+
+/// What a sweep takes exponentials of: the logits, `scale` times them, or `scale * (x - shift)`.
+const AS_IT_IS: u8 = 0;
+const SCALED: u8 = 1;
+const SHIFTED: u8 = 2;
 
 struct Sums {
     rest: f64,
+    /// The sum of what the exponentials are taken of, but for `AS_IT_IS`.
     moment: f64,
-    weight: f64,
-    /// The largest magnitude's bits, where `AS_IT_IS` and the logits last.
+    /// The largest magnitude's bits, but for `SHIFTED`, where the logits last.
     magnitude: u32,
 }
 
-/// `AS_IT_IS`: of the logits and not of `scale * (x - shift)`. `MOMENT`: 0 none, 1 of ones, 2 of `weights` (padded to `LANES`).
+impl Sums {
+    /// With the moment and its weight where there are weights.
+    fn block(self, block: &Block<'_>, shift: f32, weighted: Option<(f64, f64)>) -> BlockStats {
+        let (moment, weight) = weighted.unwrap_or_else(|| match block.moment {
+            MomentOf::Nothing => (0.0, 0.0),
+            _ => (self.moment, (block.classes - usize::from(block.label.is_some())) as f64),
+        });
+        BlockStats { shift, rest: self.rest, moment, weight }
+    }
+}
+
 #[inline(never)]
-fn sweep<I: Isa, C: Cells<I>, const AS_IT_IS: bool, const MOMENT: u8>(
-    cells: &mut C,
-    block: &Block<'_>,
-    shift: f32,
-    weights: &[f32],
-) -> Sums {
+fn sweep<I: Isa, C: Cells<I>, const OF: u8>(cells: &mut C, block: &Block<'_>, shift: f32) -> Sums {
     I::enter(
         #[inline(always)]
-        || sweep_over::<I, C, AS_IT_IS, MOMENT>(cells, block, shift, weights),
+        || sweep_over::<I, C, OF>(cells, block, shift),
     )
 }
 
 #[inline(always)]
-fn sweep_over<I: Isa, C: Cells<I>, const AS_IT_IS: bool, const MOMENT: u8>(
-    cells: &mut C,
-    block: &Block<'_>,
-    shift: f32,
-    weights: &[f32],
-) -> Sums {
+fn sweep_over<I: Isa, C: Cells<I>, const OF: u8>(cells: &mut C, block: &Block<'_>, shift: f32) -> Sums {
     let exp = Exp::<I>::new();
     let classes = block.classes;
     let (shift, scale, zero) = (I::splat(shift), I::splat(block.scale), I::splat(0.0));
-    let difference = inlined(
+    let argument = inlined(
         #[inline(always)]
-        |x: I::V| {
-            if AS_IT_IS { x } else { I::mul(I::sub(x, shift), scale) }
+        |x: I::V| match OF {
+            AS_IT_IS => x,
+            SCALED => I::mul(x, scale),
+            _ => I::mul(I::sub(x, shift), scale),
         },
     );
     let power = inlined(
         #[inline(always)]
         |d: I::V| {
-            if AS_IT_IS { exp.exp_small(d) } else { exp.exp(d) }
+            if OF == SHIFTED { exp.exp(d) } else { exp.exp_small(d) }
         },
     );
-    let weighted = inlined(
-        #[inline(always)]
-        |t: I::V, d: I::V| I::and_not(I::mul(t, d), I::eq(t, zero)),
-    );
     let whole = classes / I::LANES;
-    let weight_chunks = I::chunks(weights);
     let tail =
         (!classes.is_multiple_of(I::LANES)).then(|| I::load(I::last(padded::<I>(cells.logits(), classes))));
     let label_chunk =
         block.label.filter(|label| *label < whole * I::LANES).map_or(usize::MAX, |label| label / I::LANES);
     let label_lane = I::only(block.label.unwrap_or_default() % I::LANES);
-    let (mut rest, mut moment, mut weight) = (0.0, 0.0, 0.0);
+    let (mut rest, mut moment) = (0.0, 0.0);
     let mut magnitude = zero;
     let mut start = 0;
     while start < whole {
         let end = whole.min(start + FLUSH);
-        let (mut sum, mut first_moment, mut first_weight) = (zero, zero, zero);
+        let (mut sum, mut arguments) = (zero, zero);
         let mut step = inlined(
             #[inline(always)]
-            |index: usize, x: I::V, label: Option<I::V>| {
+            |x: I::V, label: Option<I::V>| {
                 let others = inlined(
                     #[inline(always)]
                     |v: I::V| match label {
@@ -278,18 +291,12 @@ fn sweep_over<I: Isa, C: Cells<I>, const AS_IT_IS: bool, const MOMENT: u8>(
                         None => v,
                     },
                 );
-                if AS_IT_IS && C::LASTING {
+                if OF != SHIFTED && C::LASTING {
                     magnitude = I::max_bits(magnitude, others(exp.magnitude(x)));
                 }
-                let d = difference(x);
-                match MOMENT {
-                    0 => {}
-                    1 => first_moment = I::add(first_moment, others(d)),
-                    _ => {
-                        let t = I::load(&weight_chunks[index]);
-                        first_moment = I::add(first_moment, others(weighted(t, d)));
-                        first_weight = I::add(first_weight, others(t));
-                    }
+                let d = argument(x);
+                if OF != AS_IT_IS {
+                    arguments = I::add(arguments, others(d));
                 }
                 let e = power(d);
                 sum = I::add(sum, others(e));
@@ -298,15 +305,14 @@ fn sweep_over<I: Isa, C: Cells<I>, const AS_IT_IS: bool, const MOMENT: u8>(
         );
         let mut parts = [start..end, end..end];
         if (start..end).contains(&label_chunk) {
-            cells.sweep(label_chunk..label_chunk + 1, |index, x| step(index, x, Some(label_lane)));
+            cells.sweep(label_chunk..label_chunk + 1, |x| step(x, Some(label_lane)));
             parts = [start..label_chunk, label_chunk + 1..end];
         }
         for part in parts {
-            cells.sweep(part, |index, x| step(index, x, None));
+            cells.sweep(part, |x| step(x, None));
         }
         rest += I::sum(sum);
-        moment += if MOMENT == 0 { 0.0 } else { I::sum(first_moment) };
-        weight += if MOMENT == 2 { I::sum(first_weight) } else { 0.0 };
+        moment += if OF == AS_IT_IS { 0.0 } else { I::sum(arguments) };
         start = end;
     }
     if let Some(x) = tail {
@@ -314,25 +320,14 @@ fn sweep_over<I: Isa, C: Cells<I>, const AS_IT_IS: bool, const MOMENT: u8>(
         if let Some(lane) = block.label.and_then(|label| label.checked_sub(tail_start::<I>(classes))) {
             counts = I::and_not(counts, I::only(lane));
         }
-        let d = difference(x);
+        let d = argument(x);
         let e = power(d);
         cells.keep_last(e);
         magnitude = I::max_bits(magnitude, I::and(exp.magnitude(x), counts));
         rest += I::sum(I::and(e, counts));
-        match MOMENT {
-            0 => {}
-            1 => moment += I::sum(I::and(d, counts)),
-            _ => {
-                let t = I::load(I::last(padded::<I>(weights, classes)));
-                moment += I::sum(I::and(weighted(t, d), counts));
-                weight += I::sum(I::and(t, counts));
-            }
-        }
+        moment += if OF == AS_IT_IS { 0.0 } else { I::sum(I::and(d, counts)) };
     }
-    if MOMENT == 1 {
-        weight = (classes - usize::from(block.label.is_some())) as f64;
-    }
-    Sums { rest, moment, weight, magnitude: I::largest_bits(magnitude) }
+    Sums { rest, moment, magnitude: I::largest_bits(magnitude) }
 }
 
 /// The slice whose last `LANES` floats are the last vector of a row.

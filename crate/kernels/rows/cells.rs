@@ -9,8 +9,8 @@ pub(crate) trait Cells<I: Isa> {
     const LASTING: bool;
     /// The logits: those of the block and no more, but padded to `LANES`.
     fn logits(&self) -> &[f32];
-    /// Maps each of the vectors in `range`, with its number, and keeps the results.
-    fn sweep(&mut self, range: Range<usize>, f: impl FnMut(usize, I::V) -> I::V);
+    /// Maps each of the vectors in `range` and keeps the results.
+    fn sweep(&mut self, range: Range<usize>, f: impl FnMut(I::V) -> I::V);
     /// Keeps the last vector.
     fn keep_last(&mut self, e: I::V);
 }
@@ -34,9 +34,9 @@ impl<I: Isa> Cells<I> for ReadOnly<'_> {
         self.0
     }
     #[inline(always)]
-    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(usize, I::V) -> I::V) {
-        for (index, x) in range.clone().zip(&I::chunks(self.0)[range]) {
-            f(index, I::load(x));
+    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(I::V) -> I::V) {
+        for x in &I::chunks(self.0)[range] {
+            f(I::load(x));
         }
     }
     #[inline(always)]
@@ -50,11 +50,11 @@ impl<I: Isa> Cells<I> for Apart<'_> {
         self.0
     }
     #[inline(always)]
-    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(usize, I::V) -> I::V) {
+    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(I::V) -> I::V) {
         let x = &I::chunks(self.0)[range.clone()];
-        let e = &mut I::chunks_mut(self.1)[range.clone()];
-        for (index, (x, e)) in range.zip(x.iter().zip(e)) {
-            I::store(e, f(index, I::load(x)));
+        let e = &mut I::chunks_mut(self.1)[range];
+        for (x, e) in x.iter().zip(e) {
+            I::store(e, f(I::load(x)));
         }
     }
     #[inline(always)]
@@ -70,9 +70,9 @@ impl<I: Isa> Cells<I> for InPlace<'_> {
         self.0
     }
     #[inline(always)]
-    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(usize, I::V) -> I::V) {
-        for (index, x) in range.clone().zip(&mut I::chunks_mut(self.0)[range]) {
-            let e = f(index, I::load(x));
+    fn sweep(&mut self, range: Range<usize>, mut f: impl FnMut(I::V) -> I::V) {
+        for x in &mut I::chunks_mut(self.0)[range] {
+            let e = f(I::load(x));
             I::store(x, e);
         }
     }

@@ -50,19 +50,22 @@ pub(crate) fn combine<'a>(
         return None;
     }
     let mut shift = if alone { label } else { f64::from(most) };
-    let (mut rest, mut moment) = (0.0, 0.0);
+    let (mut rest, mut moment, mut weight) = (0.0, 0.0, 0.0);
     for block in blocks {
         let above = scale * (f64::from(block.shift) - shift);
         if block.rest > 0.0 {
             rest += block.rest * power(above);
         }
         moment += block.moment + block.weight * above;
+        weight += block.weight;
     }
     if !alone && rest < 1.0 {
         // Of small logits, all below 0. The objective adds the label's part to the rest, which must not vanish in it.
         let exponent;
         (rest, exponent) = normalized(rest);
-        shift += exponent as f64 * core::f64::consts::LN_2;
+        let above = exponent as f64 * core::f64::consts::LN_2;
+        shift += above / scale;
+        moment -= weight * above;
     }
     Some(RowStats { shift, label, rest, moment })
 }

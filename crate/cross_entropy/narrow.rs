@@ -196,6 +196,13 @@ fn transpose_in<I: Isa>(x: &[f32], stride: usize, group: usize, lines: &mut [Lin
     let classes = lines.len();
     let width = classes.max(4);
     let mut row = 0;
+    if I::LANES > 4 && group == 0 && classes >= 4 {
+        I::enter(
+            #[inline(always)]
+            || wide_in::<I>(x, stride, lines),
+        );
+        row = x.len() / (I::LANES * stride) * I::LANES;
+    }
     while let Some(block) = x.get(row * stride..).filter(|block| block.len() >= 3 * stride + width) {
         let at = (group + row / 4) % (WIDTH / 4);
         let piece = |index: usize| &block[index * stride..][..width];
@@ -217,6 +224,25 @@ fn transpose_in<I: Isa>(x: &[f32], stride: usize, group: usize, lines: &mut [Lin
     for (row, x) in x.chunks_exact(stride).enumerate().skip(row) {
         lines.iter_mut().zip(x).for_each(|(line, x)| line[row] = *x);
     }
+}
+
+/// As [`transpose_in`], as many rows as a vector has lanes at a time.
+#[inline(always)]
+fn wide_in<I: Isa>(x: &[f32], stride: usize, lines: &mut [Line]) {
+    for (lane, block) in x.chunks_exact(I::LANES * stride).enumerate() {
+        for first in fours(lines.len()) {
+            let columns = I::load_columns(&block[first..], stride);
+            for (line, column) in lines[first..].iter_mut().zip(columns) {
+                I::store(&mut I::chunks_mut(line)[lane], column);
+            }
+        }
+    }
+}
+
+/// The first of four classes, of all; the last four may overlap those before.
+#[inline(always)]
+fn fours(classes: usize) -> impl Iterator<Item = usize> {
+    (0..classes - 4).step_by(4).chain([classes - 4])
 }
 
 /// Puts four rows' elements into the lines of their classes.
@@ -247,31 +273,41 @@ fn transpose_lines<I: Isa, const BIASED: bool>(grad: &Grad<'_, I>, classes: usiz
             }
             continue;
         }
-        for (part, block) in block.chunks_exact_mut(4 * classes).enumerate() {
-            let values = inlined(
-                #[inline(always)]
-                |first: usize, lines: &[Line; 4]| {
-                    let column = inlined(
-                        #[inline(always)]
-                        |index: usize| I::lanes(rows.of::<BIASED>(&lines[index], first + index)),
-                    );
-                    let columns = [column(0), column(1), column(2), column(3)];
-                    let piece = |index: usize| &columns[index].as_ref().as_chunks::<4>().0[part];
-                    I::transpose([piece(0), piece(1), piece(2), piece(3)])
-                },
-            );
-            let (a, block) = block.split_at_mut(classes);
-            let (b, block) = block.split_at_mut(classes);
-            let (c, d) = block.split_at_mut(classes);
-            let last = if classes.is_multiple_of(4) { 0 } else { classes - 4 };
-            // From the first class on, and the last four once more: one loop, since its body is long.
-            for start in (0..=last).step_by(last.max(1)) {
-                let fours = a[start..].as_chunks_mut().0.iter_mut().zip(b[start..].as_chunks_mut().0);
-                let fours = fours.zip(c[start..].as_chunks_mut().0).zip(d[start..].as_chunks_mut().0);
-                let fours = fours.zip(grad.lines[start..classes].as_chunks::<4>().0);
-                for (index, ((((a, b), c), d), lines)) in fours.enumerate() {
-                    [*a, *b, *c, *d] = values(start + 4 * index, lines);
-                }
+        if I::LANES > 4 {
+            for first in fours(classes) {
+                let lines: &[Line; 4] = grad.lines[first..].first_chunk().expect("four classes");
+                let column = inlined(
+                    #[inline(always)]
+                    |index: usize| rows.of::<BIASED>(&lines[index], first + index),
+                );
+                let columns = [column(0), column(1), column(2), column(3)];
+                I::store_columns(columns, &mut block[first..], classes);
+            }
+            continue;
+        }
+        let values = inlined(
+            #[inline(always)]
+            |first: usize, lines: &[Line; 4]| {
+                let column = inlined(
+                    #[inline(always)]
+                    |index: usize| I::lanes(rows.of::<BIASED>(&lines[index], first + index)),
+                );
+                let columns = [column(0), column(1), column(2), column(3)];
+                let piece = |index: usize| &columns[index].as_ref().as_chunks::<4>().0[0];
+                I::transpose([piece(0), piece(1), piece(2), piece(3)])
+            },
+        );
+        let (a, block) = block.split_at_mut(classes);
+        let (b, block) = block.split_at_mut(classes);
+        let (c, d) = block.split_at_mut(classes);
+        let last = if classes.is_multiple_of(4) { 0 } else { classes - 4 };
+        // From the first class on, and the last four once more: one loop, since its body is long.
+        for start in (0..=last).step_by(last.max(1)) {
+            let fours = a[start..].as_chunks_mut().0.iter_mut().zip(b[start..].as_chunks_mut().0);
+            let fours = fours.zip(c[start..].as_chunks_mut().0).zip(d[start..].as_chunks_mut().0);
+            let fours = fours.zip(grad.lines[start..classes].as_chunks::<4>().0);
+            for (index, ((((a, b), c), d), lines)) in fours.enumerate() {
+                [*a, *b, *c, *d] = values(start + 4 * index, lines);
             }
         }
     }

@@ -13,6 +13,7 @@
 //! | `max_bits` | the larger of the two bit patterns as u32 | `i32x4.max_u` |
 //! | `split(x)` | k and m with `x = m 2^k` | integer `add`, `shr`, `sub`, `f32x4.convert_i32x4` |
 //! | `transpose` | a 4x4 block | `i8x16.shuffle` |
+//! | `load_columns`, `store_columns` | a block of four columns and a row for each lane | the same, by `transpose` |
 //! | `load_pairs`, `store_pairs` | the even and the odd ones of twice as many floats | `v128.load`, `.store`, `i8x16.shuffle` |
 //! | `load_bits`, `sign_of_lowest_bit` | whole numbers as they are; all but their lowest bit dropped, that one as sign | `v128.load`, `i32x4.shl` |
 //! | `scale_by_exponent(p, n)` | bits of `p` plus bits of `n` shifted left by 23 | `i32x4.shl`, `.add` |
@@ -183,6 +184,32 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     fn store_pairs(x: &mut Self::Pairs, first: Self::V, second: Self::V);
     /// The columns of a 4x4 block.
     fn transpose(rows: [&[f32; 4]; 4]) -> [[f32; 4]; 4];
+    /// Columns of a block of `LANES` rows that begin `stride` apart: lane `r` of vector `c` is `rows[r * stride + c]`. Of four rows
+    /// [`Isa::transpose`] does it without looking at every row's end.
+    ///
+    /// # Panics
+    /// If the last row has fewer than four floats.
+    #[inline(always)]
+    fn load_columns(rows: &[f32], stride: usize) -> [Self::V; 4] {
+        let mut columns = [Self::empty(); 4];
+        for lane in 0..Self::LANES {
+            let row = &rows[lane * stride..][..4];
+            columns.iter_mut().zip(row).for_each(|(column, x)| column.as_mut()[lane] = *x);
+        }
+        columns.map(|column| Self::load(&column))
+    }
+    /// The other way round.
+    ///
+    /// # Panics
+    /// If the last row has fewer than four floats.
+    #[inline(always)]
+    fn store_columns(columns: [Self::V; 4], rows: &mut [f32], stride: usize) {
+        let columns = columns.map(Self::lanes);
+        for lane in 0..Self::LANES {
+            let row = &mut rows[lane * stride..][..4];
+            row.iter_mut().zip(&columns).for_each(|(x, column)| *x = column.as_ref()[lane]);
+        }
+    }
     /// `a / b`, IEEE single.
     fn div(a: Self::V, b: Self::V) -> Self::V;
     /// The exponent of each lane as a float, and the lane scaled to it: `x = m 2^k` with `m` in [sqrt 1/2, sqrt 2). For
@@ -218,4 +245,65 @@ pub(crate) fn is_fused() -> bool {
     let c = core::hint::black_box(-(1.0 + 1.0 / 2048.0));
     let probe = Best::mul_add(Best::splat(a), Best::splat(a), Best::splat(c));
     Best::FUSED && Best::max(probe) == 1.0 / 16_777_216.0
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+
+    struct Columns;
+
+    impl Task for Columns {
+        type Output = ();
+
+        fn run<I: Isa>(self) {
+            let [stride, rows] = [7, I::LANES];
+            let x: Vec<f32> = (0..rows * stride - 3).map(|index| index as f32).collect();
+            let read = |rows: &[f32]| {
+                let columns = I::enter(
+                    #[inline(always)]
+                    || I::load_columns(rows, stride).map(I::lanes),
+                );
+                columns.map(|column| column.as_ref().to_vec())
+            };
+            for (class, column) in read(&x).iter().enumerate() {
+                let want: Vec<f32> = (0..rows).map(|row| x[row * stride + class]).collect();
+                assert_eq!(*column, want, "column {class} of {rows} rows");
+            }
+            let mut back = vec![-1.0; x.len()];
+            I::enter(
+                #[inline(always)]
+                || I::store_columns(I::load_columns(&x, stride), &mut back, stride),
+            );
+            for (index, (got, want)) in back.iter().zip(&x).enumerate() {
+                assert_eq!(
+                    *got,
+                    if index % stride < 4 { *want } else { -1.0 },
+                    "float {index} of {rows} rows"
+                );
+            }
+            let short = &x[..x.len() - 1];
+            assert!(
+                std::panic::catch_unwind(|| read(short)).is_err(),
+                "{rows} rows, the last of three floats"
+            );
+            let write = |rows: &mut [f32]| {
+                I::enter(
+                    #[inline(always)]
+                    || I::store_columns([I::splat(0.0); 4], rows, stride),
+                );
+            };
+            assert!(
+                std::panic::catch_unwind(|| write(&mut short.to_vec())).is_err(),
+                "{rows} rows, to write"
+            );
+        }
+    }
+
+    #[test]
+    fn columns_are_those_of_the_rows() {
+        for kernel in Kernel::supported() {
+            kernel.choose().expect("a kernel that is supported").run(Columns);
+        }
+    }
 }

@@ -94,6 +94,27 @@ pub(super) fn prefetch(address: *const u8) {
     unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
 }
 
+/// Panics where the last of eight rows has fewer than four floats. The first comparison is for the product.
+#[inline(always)]
+fn assert_eight_rows(rows: &[f32], stride: usize) {
+    let has_all = stride <= rows.len() && rows.get(7 * stride..).is_some_and(|last| last.len() >= 4);
+    assert!(has_all, "eight rows of four floats");
+}
+
+/// The columns of the 4x4 blocks in the low and in the high halves.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose8([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
+    let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
+    let (ab2, cd2) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
+    [
+        _mm256_shuffle_ps::<0b01_00_01_00>(ab, cd),
+        _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd),
+        _mm256_shuffle_ps::<0b01_00_01_00>(ab2, cd2),
+        _mm256_shuffle_ps::<0b11_10_11_10>(ab2, cd2),
+    ]
+}
+
 /// The sum of four lanes: of neighbours, then of the two sums.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -180,6 +201,26 @@ impl Isa for Lanes8 {
             let (a, b) = (_mm256_unpacklo_ps(first, second), _mm256_unpackhi_ps(first, second));
             Lanes8::store(low, _mm256_permute2f128_ps::<0x20>(a, b));
             Lanes8::store(high, _mm256_permute2f128_ps::<0x31>(a, b));
+        }}
+        fn load_columns(rows: &[f32], stride: usize) -> [__m256; 4] {{
+            assert_eight_rows(rows, stride);
+            let row = |row: usize| {
+                // SAFETY: the row does not begin after the eighth, which has four floats.
+                unsafe { _mm_loadu_ps(rows.as_ptr().wrapping_add(row * stride)) }
+            };
+            let pair = |low: usize| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(row(low)), row(low + 4));
+            transpose8([pair(0), pair(1), pair(2), pair(3)])
+        }}
+        fn store_columns(columns: [__m256; 4], rows: &mut [f32], stride: usize) -> () {{
+            assert_eight_rows(rows, stride);
+            let mut store = |row: usize, x: __m128| {
+                // SAFETY: as above.
+                unsafe { _mm_storeu_ps(rows.as_mut_ptr().wrapping_add(row * stride), x) }
+            };
+            for (low, pair) in transpose8(columns).into_iter().enumerate() {
+                store(low, _mm256_castps256_ps128(pair));
+                store(low + 4, _mm256_extractf128_ps::<1>(pair));
+            }
         }}
         fn split(x: __m256) -> (__m256, __m256) {{
             let bits = _mm256_castps_si256(x);
@@ -289,6 +330,18 @@ impl Isa for Lanes16 {
             let after = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
             Lanes16::store(low, _mm512_permutex2var_ps(first, before, second));
             Lanes16::store(high, _mm512_permutex2var_ps(first, after, second));
+        }}
+        fn load_columns(rows: &[f32], stride: usize) -> [__m512; 4] {{
+            let (low, high) = (Lanes8::load_columns(rows, stride), Lanes8::load_columns(&rows[8 * stride..], stride));
+            let both = |column: usize| _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low[column]), high[column]);
+            [both(0), both(1), both(2), both(3)]
+        }}
+        fn store_columns(columns: [__m512; 4], rows: &mut [f32], stride: usize) -> () {{
+            let [a, b, c, d] = columns;
+            let low = |v: __m512| _mm512_castps512_ps256(v);
+            let high = |v: __m512| _mm512_extractf32x8_ps::<1>(v);
+            Lanes8::store_columns([low(a), low(b), low(c), low(d)], rows, stride);
+            Lanes8::store_columns([high(a), high(b), high(c), high(d)], &mut rows[8 * stride..], stride);
         }}
         fn split(x: __m512) -> (__m512, __m512) {{
             let bits = _mm512_castps_si512(x);

@@ -1,10 +1,7 @@
 //! The label against all other classes, for a vector of rows: where the loss of a row comes from its sums.
 
-use crate::math::{Exp, FLOOR, Ln};
+use crate::math::{Exp, FLOOR};
 use crate::simd::Isa;
-
-/// The exponential and the logarithm, with their constants.
-pub(super) type Functions<I> = (Exp<I>, Ln<I>);
 
 /// A label whose logit is `lead` above the shift, where the other classes' exponentials add up to `rest`, which is 0 or at
 /// least 1.
@@ -13,8 +10,8 @@ pub(super) struct Odds<I: Isa> {
     pub(super) trails: I::V,
     /// `exp(-|lead|)`.
     pub(super) near: I::V,
-    /// The logarithm of the sum of all exponentials, relative to the larger of label and shift.
-    pub(super) logarithm: I::V,
+    /// The sum of all exponentials, relative to the larger of label and shift, is 1 more; its logarithm is `ln_1p` of this.
+    pub(super) excess: I::V,
     /// The other classes' exponentials and one over the sum of all, relative to the same.
     pub(super) others: I::V,
     pub(super) inverse: I::V,
@@ -23,7 +20,7 @@ pub(super) struct Odds<I: Isa> {
 impl<I: Isa> Odds<I> {
     /// `lost` is what rounding took from the lead, and finite.
     #[inline(always)]
-    pub(super) fn new((exp, ln): &Functions<I>, lead: I::V, lost: I::V, rest: I::V) -> Self {
+    pub(super) fn new(exp: &Exp<I>, lead: I::V, lost: I::V, rest: I::V) -> Self {
         let (zero, one) = (I::splat(0.0), I::splat(1.0));
         let trails = I::and_not(I::le(lead, zero), I::eq(rest, zero));
         // Of the label relative to the shift where it trails, else the other way round.
@@ -35,7 +32,7 @@ impl<I: Isa> Odds<I> {
         Self {
             trails,
             near,
-            logarithm: ln.ln_1p(I::select(trails, I::add(I::sub(rest, one), near), others)),
+            excess: I::select(trails, I::add(I::sub(rest, one), near), others),
             others: I::select(trails, rest, others),
             inverse: I::div(one, I::select(trails, I::add(rest, near), I::add(one, others))),
         }

@@ -7,7 +7,7 @@
 
 use super::{Line, Tile, ZERO};
 use crate::Element;
-use crate::kernels::odds::{Functions, Odds};
+use crate::kernels::odds::Odds;
 use crate::math::{Exp, FLOOR, Ln};
 use crate::objective::{Objective, RowResult};
 use crate::simd::{Isa, inlined};
@@ -153,9 +153,40 @@ impl Terms {
     }
 }
 
+/// The exponential and the logarithm, with their constants.
+type Functions<I> = (Exp<I>, Ln<I>);
+
+/// The label against the largest other class, in a vector of rows.
+struct Lead<I: Isa> {
+    odds: Odds<I>,
+    /// By how much the label leads, scaled.
+    lead: I::V,
+    /// The larger of the two, scaled.
+    largest: I::V,
+}
+
+impl<I: Isa> Lead<I> {
+    #[inline(always)]
+    fn new(exp: &Exp<I>, scale: I::V, shift: I::V, label: I::V, rest: I::V) -> Self {
+        // What rounding takes from the difference would be the largest error of a confident row.
+        let difference = I::sub(label, shift);
+        let part = I::sub(difference, label);
+        let lost = I::sub(I::sub(label, I::sub(difference, part)), I::add(shift, part));
+        let lead = I::mul(difference, scale);
+        let lost = I::mul(I::and(lost, I::le(I::abs(lead), I::splat(f32::MAX))), scale);
+        let odds = Odds::new(exp, lead, lost, rest);
+        Self { lead, largest: I::mul(I::select(odds.trails, shift, label), scale), odds }
+    }
+
+    /// The lead where it is none: what the label's part lacks of the larger one's.
+    #[inline(always)]
+    fn lag(&self) -> I::V {
+        I::and(self.lead, self.odds.trails)
+    }
+}
+
 /// The label's part in the softmax of a vector of rows.
 struct Share<I: Isa> {
-    /// Against the largest other class.
     odds: Odds<I>,
     /// `-ln softmax(z)[label]`.
     nll: I::V,
@@ -166,20 +197,14 @@ struct Share<I: Isa> {
 
 impl<I: Isa> Share<I> {
     #[inline(always)]
-    fn new(functions: &Functions<I>, scale: I::V, shift: I::V, label: I::V, rest: I::V) -> Self {
-        // What rounding takes from the difference would be the largest error of a confident row.
-        let difference = I::sub(label, shift);
-        let part = I::sub(difference, label);
-        let lost = I::sub(I::sub(label, I::sub(difference, part)), I::add(shift, part));
-        let lead = I::mul(difference, scale);
-        let lost = I::mul(I::and(lost, I::le(I::abs(lead), I::splat(f32::MAX))), scale);
-        let odds = Odds::new(functions, lead, lost, rest);
-        let trails = odds.trails;
+    fn new((exp, ln): &Functions<I>, scale: I::V, shift: I::V, label: I::V, rest: I::V) -> Self {
+        let label = Lead::new(exp, scale, shift, label, rest);
+        let logarithm = ln.ln_1p(label.odds.excess);
         Self {
-            nll: I::sub(odds.logarithm, I::and(lead, trails)),
-            ln_total: I::add(odds.logarithm, I::and_not(lead, trails)),
-            log_sum_exp: I::add(I::mul(I::select(trails, shift, label), scale), odds.logarithm),
-            odds,
+            nll: I::sub(logarithm, label.lag()),
+            ln_total: I::add(logarithm, I::and_not(label.lead, label.odds.trails)),
+            log_sum_exp: I::add(label.largest, logarithm),
+            odds: label.odds,
         }
     }
 }
@@ -196,31 +221,51 @@ impl Tile<'_> {
         }
     }
 
+    /// In two loops, so that each has about as many constants as there are registers.
     #[inline(always)]
     fn plain<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
         let (scale, zero) = (I::splat(scale), I::splat(0.0));
-        let functions = (Exp::<I>::new(), Ln::<I>::new());
+        let exp = Exp::<I>::new();
         for lane in 0..self.rows() / I::LANES {
             let at = inlined(
                 #[inline(always)]
                 |line: &[f32]| I::load(&I::chunks(line)[lane]),
             );
-            let share = Share::<I>::new(&functions, scale, at(self.shift), at(self.label), at(self.rest));
+            let label = Lead::<I>::new(&exp, scale, at(self.shift), at(self.label), at(self.rest));
+            let step = at(&rows.step);
+            let put = inlined(
+                #[inline(always)]
+                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[lane], v),
+            );
+            // Of what the second loop makes the results.
+            put(&mut rows.loss, label.lag());
+            put(&mut rows.log_prob, label.odds.excess);
+            if wanted.logarithms {
+                put(&mut rows.log_sum_exp, label.largest);
+            }
+            if wanted.gradient {
+                put(&mut rows.scale, I::mul(step, label.odds.factor()));
+                put(&mut rows.target, I::sub(zero, I::mul(step, label.odds.miss())));
+            }
+        }
+        let ln = Ln::<I>::new();
+        for lane in 0..self.rows() / I::LANES {
+            let at = inlined(
+                #[inline(always)]
+                |line: &Line| I::load(&I::chunks(line)[lane]),
+            );
+            let logarithm = ln.ln_1p(at(&rows.log_prob));
+            let nll = I::sub(logarithm, at(&rows.loss));
+            let (weight, largest) = (at(&rows.weight), at(&rows.log_sum_exp));
             let put = inlined(
                 #[inline(always)]
                 |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[lane], v),
             );
             // A sum with +0 turns the -0 of a negative weight times an exact 0 into +0.
-            let loss = I::add(I::mul(at(&rows.weight), share.nll), zero);
-            put(&mut rows.loss, loss);
+            put(&mut rows.loss, I::add(I::mul(weight, nll), zero));
             if wanted.logarithms {
-                put(&mut rows.log_prob, I::sub(zero, share.nll));
-                put(&mut rows.log_sum_exp, share.log_sum_exp);
-            }
-            if wanted.gradient {
-                let step = at(&rows.step);
-                put(&mut rows.scale, I::mul(step, share.odds.factor()));
-                put(&mut rows.target, I::sub(zero, I::mul(step, share.odds.miss())));
+                put(&mut rows.log_prob, I::sub(zero, nll));
+                put(&mut rows.log_sum_exp, I::add(largest, logarithm));
             }
         }
     }

@@ -84,15 +84,15 @@ impl LoneRows {
         I::enter(
             #[inline(always)]
             || {
-                let functions = (Exp::<I>::new(), Ln::<I>::new());
+                let (exp, ln) = (Exp::<I>::new(), Ln::<I>::new());
                 for lane in 0..rows.min(GROUP).div_ceil(I::LANES) {
                     let (lead, lost, rest) = (
                         I::load(&I::chunks(&self.lead)[lane]),
                         I::load(&I::chunks(&self.lost)[lane]),
                         I::load(&I::chunks(&self.rest)[lane]),
                     );
-                    let odds = Odds::<I>::new(&functions, lead, lost, rest);
-                    I::store(&mut I::chunks_mut(&mut self.logarithm)[lane], odds.logarithm);
+                    let odds = Odds::<I>::new(&exp, lead, lost, rest);
+                    I::store(&mut I::chunks_mut(&mut self.logarithm)[lane], ln.ln_1p(odds.excess));
                     I::store(&mut I::chunks_mut(&mut self.factor)[lane], odds.factor());
                     I::store(&mut I::chunks_mut(&mut self.miss)[lane], odds.miss());
                 }

@@ -50,6 +50,8 @@ pub(super) struct TileRows {
     /// The label's place among the kept classes; negative for rows that are not computed.
     label: [i32; WIDTH],
     rows: PlainRows,
+    /// Whether a tile before had rows that are not small: then it is not guessed. It changes no result.
+    wary: bool,
     /// Room for the thresholds of [`Grad`], which would otherwise be copied with it.
     thresholds: Line,
 }
@@ -60,6 +62,7 @@ impl TileRows {
             kind: [Kind::Ignored; WIDTH],
             label: [-1; WIDTH],
             rows: PlainRows::new(),
+            wary: false,
             thresholds: [0.0; WIDTH],
         }
     }
@@ -83,9 +86,22 @@ impl Rules<'_> {
             None => self.prepare(first_row, classes, state),
         };
         let mut tile = Tile::new::<I>(scratch, classes.len());
-        site.load::<I>(plan.kept.as_ref(), &mut tile);
         let mut predictions = columns.predictions.is_some().then_some([-1; WIDTH]);
-        tile.sweep::<I>(&state.label, self.scale, plan.moment(0), predictions.as_mut());
+        let small = plan.objective.is_plain() && self.scale == 1.0 && Tile::can_be_small(plan.classes());
+        let mut guesses = small && !state.wary && predictions.is_none();
+        loop {
+            site.load::<I>(plan.kept.as_ref(), &mut tile);
+            if !guesses {
+                let (moment, steps) = (plan.moment(0), small.then_some(&state.rows.step));
+                let labels = &state.label;
+                state.wary = !tile.sweep::<I>(labels, self.scale, moment, predictions.as_mut(), steps);
+                break;
+            }
+            if tile.sweep_small::<I>(&state.label, &state.rows.step) {
+                break;
+            }
+            guesses = false;
+        }
         if plan.objective.is_plain() {
             let wanted = WantedRows {
                 logarithms: columns.log_sum_exp.is_some() || columns.log_probs.is_some(),

@@ -3,12 +3,12 @@
 use crate::math::{Exp, FLOOR};
 use crate::simd::Isa;
 
-/// A label whose logit is `lead` above the shift, where the other classes' exponentials add up to `rest`, which is 0 or at
-/// least 1.
+/// A label whose logit is `lead` above the shift, where the other classes' exponentials add up to `rest`: either 0 or at least 1,
+/// or, of small logits and without a shift, anything from e^-40 on.
 pub(super) struct Odds<I: Isa> {
     /// Where the label is not above the shift.
     pub(super) trails: I::V,
-    /// `exp(-|lead|)`.
+    /// `exp(-|lead|)`; of small logits `exp(-lead)`.
     pub(super) near: I::V,
     /// The sum of all exponentials, relative to the larger of label and shift, is 1 more; its logarithm is `ln_1p` of this.
     pub(super) excess: I::V,
@@ -18,13 +18,14 @@ pub(super) struct Odds<I: Isa> {
 }
 
 impl<I: Isa> Odds<I> {
-    /// `lost` is what rounding took from the lead, and finite.
+    /// `lost` is what rounding took from the lead, and finite; `small` has all bits of the rows set whose logits are.
     #[inline(always)]
-    pub(super) fn new(exp: &Exp<I>, lead: I::V, lost: I::V, rest: I::V) -> Self {
+    pub(super) fn new(exp: &Exp<I>, lead: I::V, lost: I::V, rest: I::V, small: I::V) -> Self {
         let (zero, one) = (I::splat(0.0), I::splat(1.0));
-        let trails = I::and_not(I::le(lead, zero), I::eq(rest, zero));
+        let trails = I::and_not(I::le(lead, zero), I::or(small, I::eq(rest, zero)));
         // Of the label relative to the shift where it trails, else the other way round.
-        let near = exp.exp(I::sub(zero, I::abs(lead)));
+        let size = I::and_not(lead, I::and_not(I::splat(-0.0), small));
+        let near = exp.exp(I::sub(zero, size));
         let near = I::mul_add(near, I::select(trails, lost, I::sub(zero, lost)), near);
         let near = I::and_not(near, I::le(near, I::splat(FLOOR)));
 

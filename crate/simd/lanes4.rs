@@ -114,6 +114,10 @@ macro_rules! lanes4 {
                 bits(a, b, Ord::max)
             }
             #[inline(always)]
+            fn max_signed_bits(a: V, b: V) -> V {
+                bits(a, b, |a, b| a.cast_signed().max(b.cast_signed()).cast_unsigned())
+            }
+            #[inline(always)]
             fn scale_by_exponent(p: V, n: V) -> V {
                 bits(p, n, |p, n| p.wrapping_add(n << 23))
             }

@@ -10,7 +10,7 @@
 //! | `le`, `eq` | all ones where true (false for NaN) | `f32x4.le`, `.eq` |
 //! | `and`, `or`, `xor`, `and_not(a, b)` | bits, `a & b`, `a \| b`, `a ^ b`, `a & !b` | `v128.and`, `.or`, `.xor`, `.andnot` |
 //! | `abs` | the sign bit cleared | `f32x4.abs` |
-//! | `max_bits` | the larger of the two bit patterns as u32 | `i32x4.max_u` |
+//! | `max_bits`, `max_signed_bits` | the larger of the two bit patterns as u32, as i32 | `i32x4.max_u`, `i32x4.max_s` |
 //! | `split(x)` | k and m with `x = m 2^k` | integer `add`, `shr`, `sub`, `f32x4.convert_i32x4` |
 //! | `transpose` | a 4x4 block | `i8x16.shuffle` |
 //! | `load_columns`, `store_columns` | a block of four columns and a row for each lane | the same, by `transpose` |
@@ -176,6 +176,7 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     fn xor(a: Self::V, b: Self::V) -> Self::V;
     fn abs(a: Self::V) -> Self::V;
     fn max_bits(a: Self::V, b: Self::V) -> Self::V;
+    fn max_signed_bits(a: Self::V, b: Self::V) -> Self::V;
     fn scale_by_exponent(p: Self::V, n: Self::V) -> Self::V;
 
     fn load_bits(chunk: &Self::Codes) -> Self::V;

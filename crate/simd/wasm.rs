@@ -100,6 +100,10 @@ macro_rules! simd128 {
                 u32x4_max(a, b)
             }
             #[inline(always)]
+            fn max_signed_bits(a: v128, b: v128) -> v128 {
+                i32x4_max(a, b)
+            }
+            #[inline(always)]
             fn scale_by_exponent(p: v128, n: v128) -> v128 {
                 u32x4_add(p, u32x4_shl(n, 23))
             }

@@ -179,6 +179,9 @@ impl Isa for Lanes8 {
         fn max_bits(a: __m256, b: __m256) -> __m256 {
             _mm256_castsi256_ps(_mm256_max_epu32(_mm256_castps_si256(a), _mm256_castps_si256(b)))
         }
+        fn max_signed_bits(a: __m256, b: __m256) -> __m256 {
+            _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)))
+        }
         fn scale_by_exponent(p: __m256, n: __m256) -> __m256 {{
             let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(n));
             _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p), exponent))
@@ -305,6 +308,9 @@ impl Isa for Lanes16 {
         fn abs(a: __m512) -> __m512 { _mm512_abs_ps(a) }
         fn max_bits(a: __m512, b: __m512) -> __m512 {
             _mm512_castsi512_ps(_mm512_max_epu32(_mm512_castps_si512(a), _mm512_castps_si512(b)))
+        }
+        fn max_signed_bits(a: __m512, b: __m512) -> __m512 {
+            _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)))
         }
         fn scale_by_exponent(p: __m512, n: __m512) -> __m512 {{
             let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(n));

@@ -1,6 +1,6 @@
 //! From the exponentials of a tile to its gradient.
 
-use super::{Line, PlainRows, ZERO};
+use super::{Line, PlainRows, Tile, ZERO};
 use crate::kernels::MIN_SCALED;
 use crate::math::FLOOR;
 use crate::simd::Isa;
@@ -86,4 +86,83 @@ impl<I: Isa> GradRows<'_, I> {
     pub(super) fn bias_of(&self, class: usize) -> I::V {
         self.weights.map_or(self.bias, |weights| I::mul(self.bias, I::splat(weights[class])))
     }
+}
+
+impl Tile<'_> {
+    /// How the exponentials become the gradient, where that is simple: every scale is a number, and so is every
+    /// exponential. The biases are looked at where there are some, or where a scale is negative. `thresholds` are overwritten.
+    #[inline(never)]
+    pub(crate) fn grad<'t, I: Isa>(
+        &'t self,
+        rows: &'t PlainRows,
+        biases: Option<&'t Line>,
+        weights: Option<&'t [f32]>,
+        thresholds: &'t mut Line,
+    ) -> Option<Grad<'t, I>> {
+        I::enter(
+            #[inline(always)]
+            || self.simple_grad(rows, biases, weights, thresholds),
+        )
+    }
+
+    #[inline(always)]
+    fn simple_grad<'t, I: Isa>(
+        &'t self,
+        rows: &'t PlainRows,
+        biases: Option<&'t Line>,
+        weights: Option<&'t [f32]>,
+        thresholds: &'t mut Line,
+    ) -> Option<Grad<'t, I>> {
+        if !self.all_sound || !is_finite::<I>(&rows.scale) {
+            return None;
+        }
+        let mut scales = I::splat(0.0);
+        for scale in I::chunks(&rows.scale) {
+            scales = I::max_bits(scales, I::load(scale));
+        }
+        let biased = biases.is_some() || I::largest_bits(scales) > f32::INFINITY.to_bits();
+        Some(Grad::new(self.lines, rows, biased.then_some(biases.unwrap_or(&ZERO)), weights, thresholds))
+    }
+
+    /// Turns the exponentials into the gradient, `scale e + bias` (times the class's entry of `weights`), row by row. A
+    /// scale of 0 gives the bias alone, even of a row with NaN; a scale of NaN gives the one canonical NaN, since which NaN
+    /// a product of two is depends on the engine's mood.
+    #[inline(never)]
+    pub(crate) fn write_grad<I: Isa>(
+        &mut self,
+        rows: &PlainRows,
+        biases: Option<&Line>,
+        weights: Option<&[f32]>,
+    ) {
+        let mut thresholds = ZERO;
+        I::enter(
+            #[inline(always)]
+            || {
+                let zero = I::splat(0.0);
+                let grad = Grad::<I>::new(&[], rows, Some(biases.unwrap_or(&ZERO)), weights, &mut thresholds);
+                for lane in 0..self.rows() / I::LANES {
+                    let rows = grad.rows(lane);
+                    let off = I::eq(rows.scale, zero);
+                    for (class, line) in self.lines.iter_mut().enumerate() {
+                        let e = &mut I::chunks_mut(line)[lane];
+                        let p = I::and_not(rows.scaled(I::load(e)), off);
+                        I::store(e, I::add(p, rows.bias_of(class)));
+                    }
+                }
+            },
+        );
+        for (row, _) in rows.scale.iter().enumerate().filter(|(_, scale)| scale.is_nan()) {
+            self.lines.iter_mut().for_each(|line| line[row] = f32::NAN);
+        }
+    }
+}
+
+/// Whether a line has neither NaN nor infinity.
+#[inline(always)]
+fn is_finite<I: Isa>(line: &Line) -> bool {
+    let mut most = I::splat(0.0);
+    for x in I::chunks(line) {
+        most = I::max_bits(most, I::abs(I::load(x)));
+    }
+    I::largest_bits(most) < f32::INFINITY.to_bits()
 }

@@ -167,14 +167,19 @@ struct Lead<I: Isa> {
 
 impl<I: Isa> Lead<I> {
     #[inline(always)]
-    fn new(exp: &Exp<I>, scale: I::V, shift: I::V, label: I::V, rest: I::V) -> Self {
+    fn new(exp: &Exp<I>, scale: I::V, tile: &Tile<'_>, lane: usize) -> Self {
+        let at = inlined(
+            #[inline(always)]
+            |line: &[f32]| I::load(&I::chunks(line)[lane]),
+        );
+        let (shift, label) = (at(tile.shift), at(tile.label));
         // What rounding takes from the difference would be the largest error of a confident row.
         let difference = I::sub(label, shift);
         let part = I::sub(difference, label);
         let lost = I::sub(I::sub(label, I::sub(difference, part)), I::add(shift, part));
         let lead = I::mul(difference, scale);
         let lost = I::mul(I::and(lost, I::le(I::abs(lead), I::splat(f32::MAX))), scale);
-        let odds = Odds::new(exp, lead, lost, rest);
+        let odds = Odds::new(exp, lead, lost, at(tile.rest), at(tile.small));
         Self { lead, largest: I::mul(I::select(odds.trails, shift, label), scale), odds }
     }
 
@@ -197,8 +202,8 @@ struct Share<I: Isa> {
 
 impl<I: Isa> Share<I> {
     #[inline(always)]
-    fn new((exp, ln): &Functions<I>, scale: I::V, shift: I::V, label: I::V, rest: I::V) -> Self {
-        let label = Lead::new(exp, scale, shift, label, rest);
+    fn new((exp, ln): &Functions<I>, scale: I::V, tile: &Tile<'_>, lane: usize) -> Self {
+        let label = Lead::new(exp, scale, tile, lane);
         let logarithm = ln.ln_1p(label.odds.excess);
         Self {
             nll: I::sub(logarithm, label.lag()),
@@ -231,7 +236,7 @@ impl Tile<'_> {
                 #[inline(always)]
                 |line: &[f32]| I::load(&I::chunks(line)[lane]),
             );
-            let label = Lead::<I>::new(&exp, scale, at(self.shift), at(self.label), at(self.rest));
+            let label = Lead::<I>::new(&exp, scale, self, lane);
             let step = at(&rows.step);
             let put = inlined(
                 #[inline(always)]
@@ -291,7 +296,7 @@ impl Tile<'_> {
                 #[inline(always)]
                 |line: &[f32]| I::load(&I::chunks(line)[lane]),
             );
-            let share = Share::<I>::new(&functions, scale, at(self.shift), at(self.label), at(self.rest));
+            let share = Share::<I>::new(&functions, scale, self, lane);
             let (weight, step) = (at(&rows.weight), at(&rows.step));
             let (value, slope) = modulated(&functions, &share, terms);
             let kept = I::splat(terms.kept);

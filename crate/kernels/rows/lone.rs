@@ -91,7 +91,7 @@ impl LoneRows {
                         I::load(&I::chunks(&self.lost)[lane]),
                         I::load(&I::chunks(&self.rest)[lane]),
                     );
-                    let odds = Odds::<I>::new(&exp, lead, lost, rest);
+                    let odds = Odds::<I>::new(&exp, lead, lost, rest, I::splat(0.0));
                     I::store(&mut I::chunks_mut(&mut self.logarithm)[lane], ln.ln_1p(odds.excess));
                     I::store(&mut I::chunks_mut(&mut self.factor)[lane], odds.factor());
                     I::store(&mut I::chunks_mut(&mut self.miss)[lane], odds.miss());

@@ -63,7 +63,7 @@ impl Call<'_> {
                     (_, Some(x)) => x.get(cells.end),
                     _ => logits.get(first_row * classes + cells.len()),
                 };
-                let next = Ahead::rows(next, classes, I::LANES);
+                let next = Ahead::planes(next, WIDTH, I::LANES);
                 let mut access = Access::in_unit(logits, &mut gradient, first_row * classes, cells);
                 let labels = &self.scan.classes[first_row..][..rows.len()];
                 let mut columns = columns.rows(rows);
@@ -99,7 +99,7 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for Block<'_, E, G> {
             Access::Apart(_, grad) => grad.first(),
             Access::Loss(_) | Access::InPlace(_) => None,
         };
-        tile.ahead = [self.next, Ahead::rows(own, self.classes, I::LANES)];
+        tile.ahead = [self.next, Ahead::planes(own, WIDTH, I::LANES)];
         match (E::as_f32(x), kept) {
             (Some(x), None) => {
                 fetch(x);

@@ -10,7 +10,7 @@ use crate::Error;
 use crate::element::{Element, GradElement};
 use crate::kernels::planes::{self, Grad, Line, Tile, WIDTH};
 use crate::parallel::{PerWorker, Planes, Strided};
-use crate::simd::Isa;
+use crate::simd::{Ahead, Isa};
 use core::ops::Range;
 
 /// The planes of one tile: its logits, and where the gradient goes.
@@ -55,6 +55,12 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for PlaneSite<'_, '_, E, G> {
     }
 
     fn load<I: Isa>(&self, kept: Option<&Kept>, tile: &mut Tile<'_>) {
+        let next = || match &self.in_place {
+            Some(planes) => planes.read(0).get(self.rows.end),
+            None => self.logits.get(self.first + self.rows.end),
+        };
+        let own = || self.grad.as_ref().and_then(|planes| planes.read(0).get(self.rows.start));
+        tile.ahead = [Ahead::planes(next, self.inner, I::LANES), Ahead::planes(own, self.inner, I::LANES)];
         for (position, line) in tile.lines.iter_mut().enumerate() {
             let class = kept.map_or(position, |kept| kept.classes[position] as usize);
             E::widen(self.read(class), &mut line[..self.rows.len()]);

@@ -231,10 +231,9 @@ impl<'a> Tile<'a> {
     fn exponentials<I: Isa, const SCALED: bool>(&mut self, scale: f32) {
         let scale = I::splat(scale);
         let exp = Exp::<I>::new();
-        let ahead = self.ahead;
         let sweep = inlined(
             #[inline(always)]
-            |lines: &mut [Line], lane: usize, shift: I::V| {
+            |lines: &mut [Line], ahead: &[Ahead], lane: usize, shift: I::V| {
                 add_runs::<I>(
                     lines,
                     ahead,
@@ -255,11 +254,12 @@ impl<'a> Tile<'a> {
             let shift = I::and_not(I::load(slot), small);
             I::store(slot, shift);
             let sum = if self.lines.len() <= FLUSH {
-                sweep(self.lines, lane, shift)
+                sweep(self.lines, &self.ahead, lane, shift)
             } else {
                 let mut wide = Wide::<I>::default();
                 for lines in self.lines.chunks_mut(FLUSH) {
-                    wide.add(sweep(lines, lane, shift));
+                    // The second cache is full of the tile itself.
+                    wide.add(sweep(lines, &[], lane, shift));
                 }
                 wide.total()
             };
@@ -304,15 +304,16 @@ impl<'a> Tile<'a> {
 #[inline(always)]
 fn add_runs<I: Isa>(
     lines: &mut [Line],
-    ahead: [Ahead; 2],
+    ahead: &[Ahead],
     lane: usize,
     mut exp: impl FnMut(I::V) -> I::V,
 ) -> I::V {
     let mut total = I::splat(0.0);
+    let first = lane * lines.len();
     for (run, lines) in lines.chunks_mut(RUN).enumerate() {
         let mut sum = I::splat(0.0);
         for (class, line) in lines.iter_mut().enumerate() {
-            ahead.iter().for_each(|ahead| ahead.ask(run * RUN + class, lane));
+            ahead.iter().for_each(|ahead| ahead.ask(first + run * RUN + class, WIDTH / I::LANES));
             let x = &mut I::chunks_mut(line)[lane];
             let e = exp(I::load(x));
             I::store(x, e);

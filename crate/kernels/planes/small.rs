@@ -59,7 +59,7 @@ impl Tile<'_> {
             let (mut lowest, mut highest) = (zero, zero);
             let sum = add_runs::<I>(
                 self.lines,
-                self.ahead,
+                &self.ahead,
                 lane,
                 #[inline(always)]
                 |logit| {

@@ -34,6 +34,9 @@ use crate::simd::{Ahead, Isa, inlined};
 /// together. The lines of a tile then fill the first cache.
 pub(super) const NARROW: usize = 96;
 
+/// Rows that are copied together, where they are: as many as the widest vector has lanes.
+const TOGETHER: usize = 16;
+
 /// Rows of a unit of work.
 const UNIT: usize = 16 * WIDTH;
 
@@ -106,12 +109,18 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for Block<'_, E, G> {
                 transpose_in::<I>(x, self.classes, 0, tile.lines);
             }
             _ => {
-                let mut rows = [[0.0_f32; NARROW]; 4];
-                for (group, x) in x.chunks(4 * self.classes).enumerate() {
-                    for (row, x) in rows.iter_mut().zip(x.chunks_exact(self.classes)) {
-                        gather(x, kept, row);
+                let mut rows = [0.0_f32; TOGETHER * NARROW];
+                let stride = tile.lines.len();
+                for (group, x) in x.chunks(TOGETHER * self.classes).enumerate() {
+                    let rows = &mut rows[..x.len() / self.classes * stride];
+                    match kept {
+                        None => E::widen(x, rows),
+                        kept => rows
+                            .chunks_exact_mut(stride)
+                            .zip(x.chunks_exact(self.classes))
+                            .for_each(|(row, x)| gather(x, kept, row)),
                     }
-                    transpose_in::<I>(rows.as_flattened(), NARROW, group, tile.lines);
+                    transpose_in::<I>(rows, stride, TOGETHER * group, tile.lines);
                 }
             }
         }
@@ -189,22 +198,22 @@ fn fetch(x: &[f32]) {
     core::hint::black_box(all);
 }
 
-/// Rows that are `stride` apart to lines, from this group of four rows on, four rows and four classes at a time; the last four
-/// classes may overlap those before. A row of fewer than four classes is read with what comes after it.
+/// Rows that are `stride` apart to lines, the first of them to this row (a multiple of [`TOGETHER`]), four rows and four classes at a
+/// time; the last four classes may overlap those before. A row of fewer than four classes is read with what comes after it.
 #[inline(never)]
-fn transpose_in<I: Isa>(x: &[f32], stride: usize, group: usize, lines: &mut [Line]) {
+fn transpose_in<I: Isa>(x: &[f32], stride: usize, first: usize, lines: &mut [Line]) {
     let classes = lines.len();
     let width = classes.max(4);
     let mut row = 0;
-    if I::LANES > 4 && group == 0 && classes >= 4 {
+    if I::LANES > 4 && classes >= 4 {
         I::enter(
             #[inline(always)]
-            || wide_in::<I>(x, stride, lines),
+            || wide_in::<I>(x, stride, first / I::LANES, lines),
         );
         row = x.len() / (I::LANES * stride) * I::LANES;
     }
     while let Some(block) = x.get(row * stride..).filter(|block| block.len() >= 3 * stride + width) {
-        let at = (group + row / 4) % (WIDTH / 4);
+        let at = (first + row) / 4 % (WIDTH / 4);
         let piece = |index: usize| &block[index * stride..][..width];
         let rows = [piece(0), piece(1), piece(2), piece(3)];
         let [a, b, c, d] = rows.map(|row| row.as_chunks::<4>().0);
@@ -222,18 +231,18 @@ fn transpose_in<I: Isa>(x: &[f32], stride: usize, group: usize, lines: &mut [Lin
         row += 4;
     }
     for (row, x) in x.chunks_exact(stride).enumerate().skip(row) {
-        lines.iter_mut().zip(x).for_each(|(line, x)| line[row] = *x);
+        lines.iter_mut().zip(x).for_each(|(line, x)| line[first + row] = *x);
     }
 }
 
 /// As [`transpose_in`], as many rows as a vector has lanes at a time.
 #[inline(always)]
-fn wide_in<I: Isa>(x: &[f32], stride: usize, lines: &mut [Line]) {
+fn wide_in<I: Isa>(x: &[f32], stride: usize, vector: usize, lines: &mut [Line]) {
     for (lane, block) in x.chunks_exact(I::LANES * stride).enumerate() {
         for first in fours(lines.len()) {
             let columns = I::load_columns(&block[first..], stride);
             for (line, column) in lines[first..].iter_mut().zip(columns) {
-                I::store(&mut I::chunks_mut(line)[lane], column);
+                I::store(&mut I::chunks_mut(line)[vector + lane], column);
             }
         }
     }

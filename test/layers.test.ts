@@ -73,7 +73,7 @@ const crate: Record<string, readonly string[]> = {
   labels: [],
   parallel: [],
   objective: [],
-  element: [],
+  element: ["simd"],
   math: ["simd"],
   simd: [],
   shape: [],

@@ -79,6 +79,7 @@ pub(crate) use ahead::Ahead;
 pub use choice::Kernel;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use choice::Task;
+pub(crate) use choice::by_best;
 #[cfg(not(target_arch = "wasm32"))]
 use lanes4::{Lanes4, Lanes4Fused};
 #[cfg(target_arch = "x86_64")]

@@ -116,8 +116,8 @@ function nativeKernels({ parts }) {
     return [`${shape}${dtype === "f32" ? "" : `, ${dtype}`}`, ...cells];
   });
   const head = ["shape", ...kernels.flatMap((kernel) => [`${kernelNames[kernel]}: loss`, "loss and gradient", "in place"])];
-  const about = `The crate in a Rust program, on one thread, as many times as fast as the \`${build}\` wasm in the same rounds (two processes in turns; \`npm run bench -- --native\`);
-    plain Rust is what runs where a processor has neither AVX-512 nor AVX2:`;
+  const about = `The crate in a Rust program on one thread, as many times as fast as the \`${build}\` wasm: two processes that take turns
+    (\`npm run bench -- --native\`). Plain Rust is for processors with neither AVX-512 nor AVX2.`;
   return [`${wrapped(about)}\n\n${markdownTable(head, lines)}`];
 }
 

@@ -176,7 +176,9 @@ const PECULIAR: [(&str, f64, f64); 24] = [
 ];
 
 /// What all logits but the label's may be.
-const LEVELS: [f64; 8] = [-39.9999, -40.0, -40.0001, -60.0, -86.0, -86.0001, 40.0, -INF];
+const LEVELS: [f64; 14] = [
+    -0.69, -0.7, -3.46, -3.47, -39.9999, -40.0, -40.0001, -60.0, -86.0, -86.0001, -90.0, 39.9999, 40.0, -INF,
+];
 
 fn set(case: &mut Case, row: usize, label: f64, other: impl Fn(usize) -> Option<f64>) {
     let own = usize::try_from(case.labels[row]).expect("a label");
@@ -211,6 +213,16 @@ fn peculiar(case: &Case, row: usize) -> Vec<Case> {
             case
         },
     ));
+    for (level, label) in
+        [(-0.69, 0.5), (-0.7, 0.5), (-3.46, 0.5), (-3.47, 0.5), (-10.0, -10.0), (-39.9, -39.9)]
+    {
+        for low in [-86.0, -86.0001, -86.7, -90.0, -200.0, -INF] {
+            let mut case = case.clone();
+            case.name = format!("one {low} among {level} in row {row} of {}", case.name);
+            set(&mut case, row, label, |class| Some(if class == next { low } else { level }));
+            cases.push(case);
+        }
+    }
     cases.into_iter().map(Case::rounded::<f32>).collect()
 }
 
@@ -270,7 +282,8 @@ fn tiles_of_all_kinds_of_rows_have_the_same_bits_on_every_way() {
         let rows = all.rows();
         // Two tiles in three have such rows, so that the guess goes wrong and right again.
         for row in (0..rows).filter(|row| row / 128 != 1 && row % 3 == 0) {
-            all = peculiar(&all, row).swap_remove(row % (PECULIAR.len() + 3 * LEVELS.len()));
+            let mut kinds = peculiar(&all, row);
+            all = kinds.swap_remove(row % kinds.len());
         }
         all.name = format!("all kinds of rows of {classes} classes");
         has_the_same_bits_on_every_way(&all);

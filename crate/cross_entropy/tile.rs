@@ -3,7 +3,7 @@
 use super::plan::{Fate, Kept};
 use super::rows::{Columns, Rules};
 use crate::element::{Element, GradElement};
-use crate::kernels::planes::{Grad, Line, PlainRows, Terms, Tile, WIDTH, WantedRows, labelled};
+use crate::kernels::planes::{Grad, Line, PlainRows, Small, Terms, Tile, WIDTH, WantedRows, labelled};
 use crate::objective::{Coefficients, RowResult, RowWeights};
 use crate::simd::Isa;
 
@@ -50,8 +50,8 @@ pub(super) struct TileRows {
     /// The label's place among the kept classes; negative for rows that are not computed.
     label: [i32; WIDTH],
     rows: PlainRows,
-    /// Whether a tile before had rows that are not small: then it is not guessed. It changes no result.
-    wary: bool,
+    /// What the next tile is guessed to be, after those before it. It changes no result.
+    guess: Guess,
     /// Room for the thresholds of [`Grad`], which would otherwise be copied with it.
     thresholds: Line,
 }
@@ -62,10 +62,22 @@ impl TileRows {
             kind: [Kind::Ignored; WIDTH],
             label: [-1; WIDTH],
             rows: PlainRows::new(),
-            wary: false,
+            guess: Guess::Small,
             thresholds: [0.0; WIDTH],
         }
     }
+}
+
+/// What a tile may hold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Guess {
+    /// Rows of small logits.
+    Small,
+    /// Those, and classes far below them.
+    SmallOrFarBelow,
+    /// Anything; though the tile before was small.
+    Calm,
+    Any,
 }
 
 impl Rules<'_> {
@@ -87,20 +99,34 @@ impl Rules<'_> {
         };
         let mut tile = Tile::new::<I>(scratch, classes.len());
         let mut predictions = columns.predictions.is_some().then_some([-1; WIDTH]);
-        let small = plan.objective.is_plain() && self.scale == 1.0 && Tile::can_be_small(plan.classes());
-        let mut guesses = small && !state.wary && predictions.is_none();
+        let may_be_small = plan.objective.is_plain() && self.scale == 1.0;
+        let small = Small::new(&state.rows.step, plan.classes(), may_be_small);
+        let labels = &state.label;
+        if !small.is_possible() {
+            state.guess = Guess::Any;
+        }
+        let mut guess = if predictions.is_some() { Guess::Any } else { state.guess };
         loop {
             site.load::<I>(plan.kept.as_ref(), &mut tile);
-            if !guesses {
-                let (moment, steps) = (plan.moment(0), small.then_some(&state.rows.step));
-                let labels = &state.label;
-                state.wary = !tile.sweep::<I>(labels, self.scale, moment, predictions.as_mut(), steps);
+            let is_right = match guess {
+                Guess::Small => tile.sweep_small::<I, false>(labels, &small),
+                Guess::SmallOrFarBelow => tile.sweep_small::<I, true>(labels, &small),
+                Guess::Calm | Guess::Any => {
+                    let moment = plan.moment(0);
+                    let is_small = tile.sweep::<I>(labels, self.scale, moment, predictions.as_mut(), &small);
+                    state.guess = match guess {
+                        _ if !is_small => Guess::Any,
+                        Guess::Calm => Guess::SmallOrFarBelow,
+                        _ => Guess::Calm,
+                    };
+                    break;
+                }
+            };
+            if is_right {
                 break;
             }
-            if tile.sweep_small::<I>(&state.label, &state.rows.step) {
-                break;
-            }
-            guesses = false;
+            guess = if guess == Guess::Small { Guess::SmallOrFarBelow } else { Guess::Any };
+            state.guess = guess;
         }
         if plan.objective.is_plain() {
             let wanted = WantedRows {

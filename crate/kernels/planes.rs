@@ -41,6 +41,7 @@ mod wide;
 
 pub(crate) use grad::Grad;
 pub(crate) use plain::{PlainRows, Terms, WantedRows};
+pub(crate) use small::Small;
 
 use super::MomentOf;
 use crate::math::Exp;
@@ -131,11 +132,6 @@ impl<'a> Tile<'a> {
         missing
     }
 
-    /// Whether rows of so many classes may be small.
-    pub(crate) fn can_be_small(classes: usize) -> bool {
-        (3..=FLUSH).contains(&classes)
-    }
-
     /// Takes the labels' logits out and puts `place` there.
     fn take_labels(&mut self, labels: &[i32; WIDTH], place: f32) {
         for (row, (slot, label)) in self.label.iter_mut().zip(labels).enumerate() {
@@ -145,8 +141,7 @@ impl<'a> Tile<'a> {
     }
 
     /// Gathers the statistics of the rows with these labels; a negative label is a row that is not to be computed, whose
-    /// lane may hold anything. The exponentials replace the logits. With `steps` the rows' steps, small rows are treated as such.
-    /// Whether all rows are small.
+    /// lane may hold anything. The exponentials replace the logits. Whether all rows are small.
     #[inline(never)] // once for all dtypes and layouts: a twentieth of a wasm file
     pub(crate) fn sweep<I: Isa>(
         &mut self,
@@ -154,19 +149,12 @@ impl<'a> Tile<'a> {
         scale: f32,
         moment: MomentOf<'_>,
         predictions: Option<&mut [i32; WIDTH]>,
-        steps: Option<&Line>,
+        small: &Small<'_>,
     ) -> bool {
-        self.take_labels(labels, if steps.is_some() { small::LEAST } else { f32::NEG_INFINITY });
-        let all_small = match steps {
-            Some(steps) => self.find_small::<I>(labels, steps),
-            None => {
-                self.small.fill(0.0);
-                false
-            }
-        };
-        self.observe::<I>();
+        self.take_labels(labels, f32::NEG_INFINITY);
+        let mut all_small = self.observe::<I>(small);
         if !self.all_sound && self.blank(labels) {
-            self.observe::<I>();
+            all_small = self.observe::<I>(small);
         }
         if let Some(predictions) = predictions {
             self.predict::<I>(labels, predictions);
@@ -183,21 +171,24 @@ impl<'a> Tile<'a> {
         all_small
     }
 
-    /// Finds the largest logit of the other classes, and whether all logits are what a loss can be computed from.
-    fn observe<I: Isa>(&mut self) {
+    /// Finds the largest logit of the other classes, and whether all logits are what a loss can be computed from. Whether all rows are
+    /// small.
+    fn observe<I: Isa>(&mut self, small: &Small<'_>) -> bool {
         I::enter(
             #[inline(always)]
-            || self.look_at::<I>(),
-        );
+            || self.look_at::<I>(small),
+        )
     }
 
     #[inline(always)]
-    fn look_at<I: Isa>(&mut self) {
+    fn look_at<I: Isa>(&mut self, small: &Small<'_>) -> bool {
         let (zero, most, least) = (I::splat(0.0), I::splat(f32::MAX), I::splat(f32::NEG_INFINITY));
         let mut all = I::eq(zero, zero);
+        let mut all_small = all;
         let shifts = I::chunks_mut(self.shift).chunks_exact_mut(SIDE);
         let kept = shifts.zip(I::chunks_mut(self.sound).chunks_exact_mut(SIDE));
-        for (group, ((shifts, sounds), labels)) in
+        let kept = kept.zip(I::chunks_mut(self.small).chunks_exact_mut(SIDE));
+        for (group, (((shifts, sounds), smalls), labels)) in
             kept.zip(I::chunks(self.label).chunks_exact(SIDE)).enumerate().take(WIDTH / (SIDE * I::LANES))
         {
             let mut largest = [least; SIDE];
@@ -221,10 +212,15 @@ impl<'a> Tile<'a> {
                 let sound = I::and_not(sound, I::and(alone, I::eq(label, least)));
                 all = I::and(all, sound);
                 I::store(&mut sounds[side], sound);
+                let is_small =
+                    small.rows::<I>((&*self.lines, SIDE * group + side), largest[side], sum[side], label);
+                all_small = I::and(all_small, is_small);
+                I::store(&mut smalls[side], is_small);
                 I::store(&mut shifts[side], I::select(alone, label, largest[side]));
             }
         }
         self.all_sound = !I::any(I::and_not(I::eq(zero, zero), all));
+        !I::any(I::and_not(I::eq(zero, zero), all_small))
     }
 
     #[inline(always)]

@@ -8,8 +8,8 @@ import { StepFailed, say } from "./report.mjs";
 
 /** Most bytes of each file, gzipped. Who needs more says in the commit what the bytes buy. @type {Readonly<Record<string, number>>} */
 export const budgets = {
-  "sparse-xent.simd.wasm": 119_500,
-  "sparse-xent.relaxed.wasm": 119_500,
+  "sparse-xent.simd.wasm": 121_000,
+  "sparse-xent.relaxed.wasm": 121_000,
   "index.js": 30_000,
   "index.cjs": 30_000,
   // Both wasm files, gzipped and in base64, which costs 4/3 on the disk and a hundredth on the way.

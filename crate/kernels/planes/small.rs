@@ -1,125 +1,152 @@
-//! Rows of small logits, whose exponentials are taken of the logits as they are: with no maximum, no shift and no clamp.
+//! Rows of small logits, whose exponentials are taken of the logits as they are, without a shift.
 //!
 //! ```text
-//! small:  -86 <= x[k] <= 40 for k != y,   some x[k] >= -40,   |x[y]| <= 40
+//! small:  max of x[k] <= 40 for k != y,   |x[y]| <= 40,   and either
+//!         -86 <= x[k] for all k != y  and  -40 <= max of x[k],   or   -ln 2^n <= max of x[k],  2^n <= C
 //! rest = sum of exp(x[k]), k != y;   loss = ln(1 + rest exp(-x[y]))
 //! ```
 //!
-//!  1. It is guessed that all rows of a tile are small, and checked on the way, by the logits' bits: as u32 the largest is that of
-//!     the lowest number, as i32 that of the highest, and a NaN of either sign is beyond both bounds. Where the guess was wrong,
-//!     the logits are copied again.
-//!  2. Whether a row is small is decided by its own logits, so that its bits do not depend on its neighbours: in a tile that
+//!  1. It is guessed that all rows of a tile are small, and checked on the way, by the bits of the logits: as i32 the largest is that
+//!     of the highest number, or a NaN; as u32 that of the lowest, or a negative NaN. Integer operations cost nothing beside an
+//!     exponential's; a maximum and a sum took half of the gain. Where the guess was wrong, the logits are copied again.
+//!  2. The first guess is that no logit is below -86, so that none is clamped; the second that some are, masked classes for example.
+//!     What the clamp of `exp` leaves of them is as far below the sum as with a shift, but for the factor of C that the contract has.
+//!  3. Whether a row is small is decided by its own logits, so that its bits do not depend on its neighbours: in a tile that
 //!     is done again, the small rows have a shift of 0.
-//!  3. The label's place is given the least logit: its exponential, 4.5e-38, changes no sum, which is above e^-40.
-//!  4. An exponential is above [`FLOOR`](crate::math::FLOOR), below which one counts as 0; and the gradient's factor, the step over
-//!     the sum of all exponentials, is within single precision, if the step is within [`STEPS`].
+//!  4. The label's place is given the least logit: its exponential, 4.5e-38, changes no sum, which is above e^-40.
+//!  5. The gradient's factor, the step over the sum of all exponentials, is within single precision if the step is within [`STEPS`].
 //!
 //! What it brings (one thread, Node 24, AMD EPYC; the sweeps apart from the package, ns per logit of `33x512x512`): loss 0.66 to 0.55
 //! in the relaxed build, 1.03 to 0.82 in the other; with the gradient 0.95 to 0.85 and 1.36 to 1.17.
 
-use super::{Line, Tile, WIDTH, add_runs, labelled};
+use super::{FLUSH, Line, Tile, WIDTH, add_runs};
 use crate::math::Exp;
 use crate::simd::Isa;
 
-/// The least of small logits.
-pub(super) const LEAST: f32 = -86.0;
-
-/// The largest; and the largest but for the label's is at least this below 0.
+/// The largest of small logits, and what the magnitude of the label's may be.
 const MOST: f32 = 40.0;
 
-/// What the largest of small logits, all of them alike, adds to a sum if it is the least it may be; rounded up.
-const LEAST_SHARE: f32 = 4.3e-18;
+/// The least of small logits where none is clamped.
+const LEAST: f32 = -86.0;
+
+/// Above e^-40: what each of some logits adds to a sum at most if all are below -40.
+const BELOW: f32 = 4.3e-18;
 
 /// Steps that small rows may have, beside 0.
 const STEPS: [f32; 2] = [1e-15, 1e15];
 
+/// What is asked of a row that is small.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Small<'t> {
+    steps: &'t Line,
+    /// The least that the largest logit of the other classes may be, where some are clamped and where none is.
+    least: [f32; 2],
+    /// Sums of exponentials that are not reached if all logits are below that.
+    enough: [f32; 2],
+}
+
+impl<'t> Small<'t> {
+    /// For rows of so many classes and these steps; `may_be` is whether the objective allows it.
+    pub(crate) fn new(steps: &'t Line, classes: usize, may_be: bool) -> Self {
+        if !may_be || !(3..=FLUSH).contains(&classes) {
+            return Self { steps, least: [f32::INFINITY; 2], enough: [f32::INFINITY; 2] };
+        }
+        let (power, count) = (classes.ilog2(), classes as f32);
+        let least = -core::f32::consts::LN_2 * power as f32;
+        let enough = 1.0001 * count / (1_u32 << power) as f32;
+        Self { steps, least: [least, -MOST], enough: [enough, BELOW * count] }
+    }
+
+    /// Whether any row may be small.
+    pub(crate) fn is_possible(&self) -> bool {
+        self.enough[0].is_finite()
+    }
+
+    /// Which rows of a vector are small, by the largest logit of the other classes, the sum of all logits, which is NaN if one
+    /// is, and the label's. In the lines, the labels' places hold -inf.
+    #[inline(always)]
+    pub(super) fn rows<I: Isa>(&self, tile: (&[Line], usize), largest: I::V, sum: I::V, label: I::V) -> I::V {
+        let [least, lower] = self.least.map(I::splat);
+        let fits = I::and(I::eq(sum, sum), self.fits::<I>(tile.1, largest, label));
+        let small = I::and(fits, I::le(least, largest));
+        let low = I::and_not(I::and(fits, I::le(lower, largest)), small);
+        if I::any(low) { I::or(small, I::and(low, none_clamped::<I>(tile.0, tile.1))) } else { small }
+    }
+
+    #[inline(always)]
+    fn fits<I: Isa>(&self, lane: usize, highest: I::V, label: I::V) -> I::V {
+        let step = I::abs(I::load(&I::chunks(self.steps)[lane]));
+        let step_fits = I::or(
+            I::and(I::le(I::splat(STEPS[0]), step), I::le(step, I::splat(STEPS[1]))),
+            I::eq(step, I::splat(0.0)),
+        );
+        let most = I::splat(MOST);
+        I::and(step_fits, I::and(I::le(highest, most), I::le(I::abs(label), most)))
+    }
+}
+
+/// In which rows of a vector no logit is below [`LEAST`] but for the label's place.
+#[inline(never)]
+fn none_clamped<I: Isa>(lines: &[Line], lane: usize) -> I::V {
+    I::enter(
+        #[inline(always)]
+        || {
+            let (one, least) = (I::splat(1.0), I::splat(LEAST));
+            let mut above = I::splat(1.0);
+            for line in lines {
+                above = I::add(above, I::and(one, I::le(least, I::load(&I::chunks(line)[lane]))));
+            }
+            I::eq(above, I::splat(lines.len() as f32))
+        },
+    )
+}
+
 impl Tile<'_> {
     /// Gathers the statistics of the rows with these labels, as [`Tile::sweep`] does, if all rows are small. Whether they are; if not,
-    /// the tile is to be filled again.
+    /// the tile is to be filled again. `CLAMPS` is whether some logits may be below -86.
     #[inline(never)] // once for all dtypes and layouts
-    pub(crate) fn sweep_small<I: Isa>(&mut self, labels: &[i32; WIDTH], steps: &Line) -> bool {
+    pub(crate) fn sweep_small<I: Isa, const CLAMPS: bool>(
+        &mut self,
+        labels: &[i32; WIDTH],
+        small: &Small<'_>,
+    ) -> bool {
         self.take_labels(labels, LEAST);
         self.shift.fill(0.0);
         self.small.fill(f32::from_bits(u32::MAX));
         self.all_sound = true;
         I::enter(
             #[inline(always)]
-            || self.small_sums::<I>(steps),
+            || self.small_sums::<I, CLAMPS>(small),
         )
     }
 
     #[inline(always)]
-    fn small_sums<I: Isa>(&mut self, steps: &Line) -> bool {
+    fn small_sums<I: Isa, const CLAMPS: bool>(&mut self, small: &Small<'_>) -> bool {
         let exp = Exp::<I>::new();
         let zero = I::splat(0.0);
-        let least = I::splat(LEAST_SHARE * self.lines.len() as f32);
+        let [enough, little] = small.enough.map(I::splat);
         let mut all = I::eq(zero, zero);
-        let slots = I::chunks_mut(self.rest).iter_mut().zip(I::chunks(self.label)).zip(I::chunks(steps));
-        for (lane, ((rest, label), step)) in slots.enumerate() {
-            let (mut lowest, mut highest) = (zero, zero);
+        for (lane, (rest, label)) in
+            I::chunks_mut(self.rest).iter_mut().zip(I::chunks(self.label)).enumerate()
+        {
+            let (mut highest, mut lowest) = (zero, zero);
             let sum = add_runs::<I>(
                 self.lines,
                 &self.ahead,
                 lane,
                 #[inline(always)]
-                |logit| {
-                    lowest = I::max_bits(lowest, logit);
-                    highest = I::max_signed_bits(highest, logit);
-                    exp.exp_small(logit)
+                |x| {
+                    highest = I::max_signed_bits(highest, x);
+                    lowest = I::max_bits(lowest, x);
+                    if CLAMPS { exp.exp(x) } else { exp.exp_small(x) }
                 },
             );
-            let fits = I::and(in_range::<I>(lowest, highest), fits::<I>(I::load(label), I::load(step)));
-            all = I::and(all, I::and(fits, I::le(least, sum)));
             I::store(rest, sum);
+            let unclamped = I::and(I::le(I::splat(LEAST), lowest), I::le(little, sum));
+            let clamped = I::and(I::eq(lowest, lowest), I::le(enough, sum));
+            let is_small = if CLAMPS { I::or(unclamped, clamped) } else { unclamped };
+            all = I::and(all, I::and(is_small, small.fits::<I>(lane, highest, I::load(label))));
         }
         !I::any(I::and_not(I::eq(zero, zero), all))
     }
-
-    /// Finds the small rows of a tile whose labels' places hold the least logit; in the others it is -inf afterwards, as if there
-    /// were no class. Whether all rows are small.
-    #[inline(never)]
-    pub(super) fn find_small<I: Isa>(&mut self, labels: &[i32; WIDTH], steps: &Line) -> bool {
-        I::enter(
-            #[inline(always)]
-            || self.mark_small::<I>(steps),
-        );
-        let mut all = true;
-        for (row, label) in labelled(labels, self.rows()) {
-            if self.small[row].to_bits() == 0 {
-                self.lines[label][row] = f32::NEG_INFINITY;
-                all = false;
-            }
-        }
-        all
-    }
-
-    #[inline(always)]
-    fn mark_small<I: Isa>(&mut self, steps: &Line) {
-        let zero = I::splat(0.0);
-        let slots = I::chunks_mut(self.small).iter_mut().zip(I::chunks(self.label)).zip(I::chunks(steps));
-        for (lane, ((small, label), step)) in slots.enumerate() {
-            let (mut lowest, mut highest, mut most) = (zero, zero, I::splat(LEAST));
-            for line in &*self.lines {
-                let logit = I::load(&I::chunks(line)[lane]);
-                lowest = I::max_bits(lowest, logit);
-                highest = I::max_signed_bits(highest, logit);
-                most = I::pmax(most, logit);
-            }
-            let fits = I::and(in_range::<I>(lowest, highest), fits::<I>(I::load(label), I::load(step)));
-            I::store(small, I::and(fits, I::le(I::splat(-MOST), most)));
-        }
-    }
-}
-
-/// Of the largest bits as u32 and as i32, 0 among them.
-#[inline(always)]
-fn in_range<I: Isa>(lowest: I::V, highest: I::V) -> I::V {
-    I::and(I::le(I::splat(LEAST), lowest), I::le(highest, I::splat(MOST)))
-}
-
-#[inline(always)]
-fn fits<I: Isa>(label: I::V, step: I::V) -> I::V {
-    let step = I::abs(step);
-    let within = I::and(I::le(I::splat(STEPS[0]), step), I::le(step, I::splat(STEPS[1])));
-    I::and(I::le(I::abs(label), I::splat(MOST)), I::or(within, I::eq(step, I::splat(0.0))))
 }

@@ -50,6 +50,7 @@ struct Table {
     c: [f32; 5],
     one: f32,
     all_but_sign: f32,
+    floor: f32,
 }
 
 static TABLE: Table = Table {
@@ -68,6 +69,7 @@ static TABLE: Table = Table {
     ],
     one: 1.0,
     all_but_sign: f32::from_bits(0x7fff_ffff),
+    floor: FLOOR,
 };
 
 /// The constants of `exp`, each in a vector.
@@ -82,8 +84,10 @@ pub(crate) struct Exp<I: Isa> {
     minus_ln2: I::V,
     minus_ln2_lo: I::V,
     c: [I::V; 5],
-    one: I::V,
-    all_but_sign: I::V,
+    pub(crate) one: I::V,
+    pub(crate) all_but_sign: I::V,
+    /// [`FLOOR`].
+    pub(crate) floor: I::V,
 }
 
 impl<I: Isa> Exp<I> {
@@ -105,6 +109,7 @@ impl<I: Isa> Exp<I> {
             ],
             one: I::splat(table.one),
             all_but_sign: I::splat(table.all_but_sign),
+            floor: I::splat(table.floor),
         }
     }
 
@@ -142,6 +147,8 @@ struct LnTable {
     ln2_hi: f32,
     ln2_lo: f32,
     half: f32,
+    one: f32,
+    sqrt_half: f32,
     p: [f32; 8],
 }
 
@@ -149,6 +156,8 @@ static LN_TABLE: LnTable = LnTable {
     ln2_hi: 0.693_359_4, // 355 / 512: a small whole number times it is exact
     ln2_lo: -2.121_944_4e-4,
     half: 0.5,
+    one: 1.0,
+    sqrt_half: f32::from_bits(0x3f35_04f3),
     p: [
         f32::from_bits(0x3eaa_aaaa),
         f32::from_bits(0xbe80_0113),
@@ -167,6 +176,8 @@ pub(crate) struct Ln<I: Isa> {
     ln2_hi: I::V,
     ln2_lo: I::V,
     half: I::V,
+    one: I::V,
+    sqrt_half: I::V,
     p: [I::V; 8],
 }
 
@@ -178,6 +189,8 @@ impl<I: Isa> Ln<I> {
             ln2_hi: I::splat(table.ln2_hi),
             ln2_lo: I::splat(table.ln2_lo),
             half: I::splat(table.half),
+            one: I::splat(table.one),
+            sqrt_half: I::splat(table.sqrt_half),
             p: [
                 I::splat(table.p[0]),
                 I::splat(table.p[1]),
@@ -194,8 +207,8 @@ impl<I: Isa> Ln<I> {
     /// `ln(1 + y)` for `y >= 0`.
     #[inline(always)]
     pub(crate) fn ln_1p(&self, y: I::V) -> I::V {
-        let one = I::splat(1.0);
-        let (k, m) = I::split(I::add(one, y));
+        let one = self.one;
+        let (k, m) = I::split(I::add(one, y), self.sqrt_half);
         let small = I::eq(k, I::splat(0.0));
         let f = I::select(small, y, I::sub(m, one));
         let mut p = self.p[7];

@@ -1,6 +1,6 @@
 //! The label against all other classes, for a vector of rows: where the loss of a row comes from its sums.
 
-use crate::math::{Exp, FLOOR};
+use crate::math::Exp;
 use crate::simd::Isa;
 
 /// A label whose logit is `lead` above the shift, where the other classes' exponentials add up to `rest`: either 0 or at least 1,
@@ -15,19 +15,21 @@ pub(super) struct Odds<I: Isa> {
     /// The other classes' exponentials and one over the sum of all, relative to the same.
     pub(super) others: I::V,
     pub(super) inverse: I::V,
+    one: I::V,
 }
 
 impl<I: Isa> Odds<I> {
     /// `lost` is what rounding took from the lead, and finite; `small` has all bits of the rows set whose logits are.
     #[inline(always)]
     pub(super) fn new(exp: &Exp<I>, lead: I::V, lost: I::V, rest: I::V, small: I::V) -> Self {
-        let (zero, one) = (I::splat(0.0), I::splat(1.0));
+        // Constants other than 0 come from the table, as in the exponential itself.
+        let (zero, one) = (I::splat(0.0), exp.one);
         let trails = I::and_not(I::le(lead, zero), I::or(small, I::eq(rest, zero)));
         // Of the label relative to the shift where it trails, else the other way round.
-        let size = I::and_not(lead, I::and_not(I::splat(-0.0), small));
+        let size = I::and(lead, I::or(exp.all_but_sign, small));
         let near = exp.exp(I::sub(zero, size));
         let near = I::mul_add(near, I::select(trails, lost, I::sub(zero, lost)), near);
-        let near = I::and_not(near, I::le(near, I::splat(FLOOR)));
+        let near = I::and_not(near, I::le(near, exp.floor));
 
         let others = I::mul(rest, near);
         Self {
@@ -36,19 +38,20 @@ impl<I: Isa> Odds<I> {
             excess: I::select(trails, I::add(I::sub(rest, one), near), others),
             others: I::select(trails, rest, others),
             inverse: I::div(one, I::select(trails, I::add(rest, near), I::add(one, others))),
+            one,
         }
     }
 
     /// What the other classes' exponentials are multiplied by to be probabilities.
     #[inline(always)]
     pub(super) fn factor(&self) -> I::V {
-        I::mul(I::select(self.trails, I::splat(1.0), self.near), self.inverse)
+        I::mul(I::select(self.trails, self.one, self.near), self.inverse)
     }
 
     /// The label's exponential, relative to the same as the others.
     #[inline(always)]
     pub(super) fn own(&self) -> I::V {
-        I::select(self.trails, self.near, I::splat(1.0))
+        I::select(self.trails, self.near, self.one)
     }
 
     /// The probability of the label.

@@ -1,6 +1,6 @@
 //! Four lanes in plain Rust: the native twins of the wasm implementations, bit for bit.
 
-use super::{Isa, SQRT_HALF_BITS};
+use super::Isa;
 
 /// Multiply and add round separately, as plain wasm SIMD does.
 #[derive(Debug, Clone, Copy)]
@@ -147,8 +147,10 @@ macro_rules! lanes4 {
             }
             #[inline(always)]
             #[expect(clippy::cast_possible_wrap, clippy::cast_precision_loss, reason = "exponents are small")]
-            fn split(x: V) -> (V, V) {
-                let steps = each(x, |x| (x.to_bits().wrapping_sub(SQRT_HALF_BITS) as i32) >> 23);
+            fn split(x: V, least: V) -> (V, V) {
+                let steps = each([0, 1, 2, 3], |lane: usize| {
+                    x[lane].to_bits().wrapping_sub(least[lane].to_bits()).cast_signed() >> 23
+                });
                 let mantissa = |lane: usize| {
                     f32::from_bits(x[lane].to_bits().wrapping_sub((steps[lane] << 23).cast_unsigned()))
                 };

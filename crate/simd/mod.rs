@@ -11,7 +11,7 @@
 //! | `and`, `or`, `xor`, `and_not(a, b)` | bits, `a & b`, `a \| b`, `a ^ b`, `a & !b` | `v128.and`, `.or`, `.xor`, `.andnot` |
 //! | `abs` | the sign bit cleared | `f32x4.abs` |
 //! | `max_bits`, `max_signed_bits` | the larger of the two bit patterns as u32, as i32 | `i32x4.max_u`, `i32x4.max_s` |
-//! | `split(x)` | k and m with `x = m 2^k` | integer `add`, `shr`, `sub`, `f32x4.convert_i32x4` |
+//! | `split(x, least)` | k and m with `x = m 2^k`, m from `least` on | integer `add`, `shr`, `sub`, `f32x4.convert_i32x4` |
 //! | `transpose` | a 4x4 block | `i8x16.shuffle` |
 //! | `load_columns`, `store_columns` | a block of four columns and a row for each lane | the same, by `transpose` |
 //! | `load_pairs`, `store_pairs` | the even and the odd ones of twice as many floats | `v128.load`, `.store`, `i8x16.shuffle` |
@@ -89,9 +89,6 @@ use core::fmt::Debug;
 
 /// The most lanes that an implementation has.
 pub(crate) const MOST_LANES: usize = 16;
-
-/// The bits of sqrt 1/2: subtracting them puts the exponent's step there.
-const SQRT_HALF_BITS: u32 = 0x3f35_04f3;
 
 /// A closure that is always inlined, where it is written `inlined(#[inline(always)] |...| ...)`: see [`Isa::enter`].
 #[inline(always)]
@@ -216,7 +213,7 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     fn div(a: Self::V, b: Self::V) -> Self::V;
     /// The exponent of each lane as a float, and the lane scaled to it: `x = m 2^k` with `m` in [sqrt 1/2, sqrt 2). For
     /// positive normal lanes.
-    fn split(x: Self::V) -> (Self::V, Self::V);
+    fn split(x: Self::V, least: Self::V) -> (Self::V, Self::V);
     /// All ones in the first `count` lanes, zeros in the others; `count` is at most `LANES`.
     fn first(count: usize) -> Self::V;
     /// All ones in lane `lane` alone.

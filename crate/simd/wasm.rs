@@ -1,6 +1,6 @@
 //! The wasm instructions: plain SIMD128, and relaxed SIMD, which differs in `mul_add` alone.
 
-use super::{Isa, SQRT_HALF_BITS};
+use super::Isa;
 use core::arch::wasm32::*;
 
 /// Multiply and add round separately.
@@ -143,8 +143,8 @@ macro_rules! simd128 {
                 f32x4_div(a, b)
             }
             #[inline(always)]
-            fn split(x: v128) -> (v128, v128) {
-                let steps = i32x4_shr(u32x4_sub(x, u32x4_splat(SQRT_HALF_BITS)), 23);
+            fn split(x: v128, least: v128) -> (v128, v128) {
+                let steps = i32x4_shr(u32x4_sub(x, least), 23);
                 (f32x4_convert_i32x4(steps), u32x4_sub(x, u32x4_shl(steps, 23)))
             }
             #[inline(always)]

@@ -9,7 +9,7 @@
 //! type parameter, runs where its instructions exist.
 #![expect(unsafe_code, reason = "calls of functions that need more than the instructions of every x86-64")]
 
-use super::{Isa, SQRT_HALF_BITS};
+use super::Isa;
 use core::arch::x86_64::*;
 
 /// AVX2 and FMA.
@@ -225,10 +225,9 @@ impl Isa for Lanes8 {
                 store(low + 4, _mm256_extractf128_ps::<1>(pair));
             }
         }}
-        fn split(x: __m256) -> (__m256, __m256) {{
+        fn split(x: __m256, least: __m256) -> (__m256, __m256) {{
             let bits = _mm256_castps_si256(x);
-            let least = _mm256_set1_epi32(SQRT_HALF_BITS.cast_signed());
-            let steps = _mm256_srai_epi32::<23>(_mm256_sub_epi32(bits, least));
+            let steps = _mm256_srai_epi32::<23>(_mm256_sub_epi32(bits, _mm256_castps_si256(least)));
             let mantissa = _mm256_sub_epi32(bits, _mm256_slli_epi32::<23>(steps));
             (_mm256_cvtepi32_ps(steps), _mm256_castsi256_ps(mantissa))
         }}
@@ -349,10 +348,9 @@ impl Isa for Lanes16 {
             Lanes8::store_columns([low(a), low(b), low(c), low(d)], rows, stride);
             Lanes8::store_columns([high(a), high(b), high(c), high(d)], &mut rows[8 * stride..], stride);
         }}
-        fn split(x: __m512) -> (__m512, __m512) {{
+        fn split(x: __m512, least: __m512) -> (__m512, __m512) {{
             let bits = _mm512_castps_si512(x);
-            let least = _mm512_set1_epi32(SQRT_HALF_BITS.cast_signed());
-            let steps = _mm512_srai_epi32::<23>(_mm512_sub_epi32(bits, least));
+            let steps = _mm512_srai_epi32::<23>(_mm512_sub_epi32(bits, _mm512_castps_si512(least)));
             let mantissa = _mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(steps));
             (_mm512_cvtepi32_ps(steps), _mm512_castsi512_ps(mantissa))
         }}

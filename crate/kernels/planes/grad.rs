@@ -4,6 +4,7 @@ use super::{Line, PlainRows, Tile, ZERO};
 use crate::kernels::MIN_SCALED;
 use crate::math::FLOOR;
 use crate::simd::Isa;
+use core::hint::black_box;
 
 /// The gradient of a tile, vector by vector: `scale e + bias`, but for the label's element.
 #[derive(Debug)]
@@ -26,7 +27,8 @@ impl<'t, I: Isa> Grad<'t, I> {
         weights: Option<&'t [f32]>,
         thresholds: &'t mut Line,
     ) -> Self {
-        let (floor, least) = (I::splat(FLOOR), I::splat(MIN_SCALED));
+        // Hidden from the compiler, which would make them anew for each vector.
+        let (floor, least) = (I::splat(black_box(FLOOR)), I::splat(black_box(MIN_SCALED)));
         for (threshold, scale) in I::chunks_mut(thresholds).iter_mut().zip(I::chunks(&rows.scale)) {
             I::store(threshold, I::pmax(floor, I::div(least, I::abs(I::load(scale)))));
         }

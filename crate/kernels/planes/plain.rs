@@ -178,7 +178,8 @@ impl<I: Isa> Lead<I> {
         let part = I::sub(difference, label);
         let lost = I::sub(I::sub(label, I::sub(difference, part)), I::add(shift, part));
         let lead = I::mul(difference, scale);
-        let lost = I::mul(I::and(lost, I::le(I::abs(lead), I::splat(f32::MAX))), scale);
+        // Of an infinite lead nothing is lost.
+        let lost = I::mul(I::and(lost, I::eq(I::sub(lead, lead), I::splat(0.0))), scale);
         let odds = Odds::new(exp, lead, lost, at(tile.rest), at(tile.small));
         Self { lead, largest: I::mul(I::select(odds.trails, shift, label), scale), odds }
     }

@@ -39,6 +39,8 @@ const STEPS: [f32; 2] = [1e-15, 1e15];
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Small<'t> {
     steps: &'t Line,
+    /// [`STEPS`], [`MOST`] and [`LEAST`], where the compiler does not see them and make them anew for each vector.
+    bounds: [f32; 4],
     /// The least that the largest logit of the other classes may be, where some are clamped and where none is.
     least: [f32; 2],
     /// Sums of exponentials that are not reached if all logits are below that.
@@ -48,13 +50,14 @@ pub(crate) struct Small<'t> {
 impl<'t> Small<'t> {
     /// For rows of so many classes and these steps; `may_be` is whether the objective allows it.
     pub(crate) fn new(steps: &'t Line, classes: usize, may_be: bool) -> Self {
+        let bounds = [STEPS[0], STEPS[1], MOST, LEAST];
         if !may_be || !(3..=FLUSH).contains(&classes) {
-            return Self { steps, least: [f32::INFINITY; 2], enough: [f32::INFINITY; 2] };
+            return Self { steps, bounds, least: [f32::INFINITY; 2], enough: [f32::INFINITY; 2] };
         }
         let (power, count) = (classes.ilog2(), classes as f32);
         let least = -core::f32::consts::LN_2 * power as f32;
         let enough = 1.0001 * count / (1_u32 << power) as f32;
-        Self { steps, least: [least, -MOST], enough: [enough, BELOW * count] }
+        Self { steps, bounds, least: [least, -MOST], enough: [enough, BELOW * count] }
     }
 
     /// Whether any row may be small.
@@ -75,12 +78,9 @@ impl<'t> Small<'t> {
 
     #[inline(always)]
     fn fits<I: Isa>(&self, lane: usize, highest: I::V, label: I::V) -> I::V {
+        let [short, long, most, _] = self.bounds.map(I::splat);
         let step = I::abs(I::load(&I::chunks(self.steps)[lane]));
-        let step_fits = I::or(
-            I::and(I::le(I::splat(STEPS[0]), step), I::le(step, I::splat(STEPS[1]))),
-            I::eq(step, I::splat(0.0)),
-        );
-        let most = I::splat(MOST);
+        let step_fits = I::or(I::and(I::le(short, step), I::le(step, long)), I::eq(step, I::splat(0.0)));
         I::and(step_fits, I::and(I::le(highest, most), I::le(I::abs(label), most)))
     }
 }
@@ -125,6 +125,7 @@ impl Tile<'_> {
         let exp = Exp::<I>::new();
         let zero = I::splat(0.0);
         let [enough, little] = small.enough.map(I::splat);
+        let least = I::splat(small.bounds[3]);
         let mut all = I::eq(zero, zero);
         for (lane, (rest, label)) in
             I::chunks_mut(self.rest).iter_mut().zip(I::chunks(self.label)).enumerate()
@@ -142,7 +143,7 @@ impl Tile<'_> {
                 },
             );
             I::store(rest, sum);
-            let unclamped = I::and(I::le(I::splat(LEAST), lowest), I::le(little, sum));
+            let unclamped = I::and(I::le(least, lowest), I::le(little, sum));
             let clamped = I::and(I::eq(lowest, lowest), I::le(enough, sum));
             let is_small = if CLAMPS { I::or(unclamped, clamped) } else { unclamped };
             all = I::and(all, I::and(is_small, small.fits::<I>(lane, highest, I::load(label))));

@@ -146,7 +146,7 @@ macro_rules! lanes4 {
                 map(a, b, |a, b| a / b)
             }
             #[inline(always)]
-            #[expect(clippy::cast_possible_wrap, clippy::cast_precision_loss, reason = "exponents are small")]
+            #[expect(clippy::cast_precision_loss, reason = "exponents are small")]
             fn split(x: V, least: V) -> (V, V) {
                 let steps = each([0, 1, 2, 3], |lane: usize| {
                     x[lane].to_bits().wrapping_sub(least[lane].to_bits()).cast_signed() >> 23

@@ -92,8 +92,11 @@ const FLUSH: usize = 256;
 
 /// Floats of scratch that a tile of `classes` needs.
 pub(crate) fn scratch_length(classes: usize) -> usize {
-    (classes + PER_ROW) * WIDTH
+    (classes + PER_ROW) * WIDTH + CACHE_LINE
 }
+
+/// Floats of a cache line, where a tile begins: a copy that crosses one with every store takes longer.
+const CACHE_LINE: usize = 16;
 
 impl<'a> Tile<'a> {
     /// A tile for so many rows over scratch of [`scratch_length`] floats.
@@ -101,7 +104,8 @@ impl<'a> Tile<'a> {
     #[inline(never)]
     pub(crate) fn new<I: Isa>(scratch: &'a mut [f32], rows: usize) -> Self {
         let end = rows.next_multiple_of(SIDE * I::LANES).min(WIDTH);
-        match scratch.as_chunks_mut().0 {
+        let start = scratch.as_ptr().align_offset(CACHE_LINE * size_of::<f32>()).min(CACHE_LINE);
+        match scratch[start..].as_chunks_mut().0 {
             [shift, label, rest, moment, small, sound, lines @ ..] => Self {
                 ahead: [Ahead::nothing(); 2],
                 lines,

@@ -29,6 +29,7 @@ export const shapes = [
   shape("320x50257", [320, 50_257], 1, "language model, GPT-2's vocabulary: rows that begin anywhere"),
   shape("128x128256", [128, 128_256], 1, "language model, large vocabulary"),
   shape("33x512x512", [1, 33, 512, 512], 1, "segmentation, classes first"),
+  shape("33x500x500", [1, 33, 500, 500], 1, "the same, with planes that are no power of two apart"),
 ];
 
 /** A batch of label images, timed with class weights and ignored pixels. */

@@ -102,8 +102,12 @@ pub(super) fn scatter<S: Element, G: Element>(
         *slot = G::from_f64(before + value.to_f64());
     };
     match kept {
-        None => match S::as_f32(&gradient[..into.len()]) {
-            Some(gradient) if !accumulate => G::narrow(gradient, into),
+        None => match (S::as_f32(&gradient[..into.len()]), G::as_f32_mut(into)) {
+            (Some(gradient), _) if !accumulate => G::narrow(gradient, into),
+            // The same sums as in double precision, rounded once.
+            (Some(gradient), Some(into)) => {
+                into.iter_mut().zip(gradient).for_each(|(slot, value)| *slot += value);
+            }
             _ => into.iter_mut().zip(gradient).for_each(|(slot, value)| put(slot, value)),
         },
         Some(kept) => {

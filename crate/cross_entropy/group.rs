@@ -5,13 +5,15 @@
 
 use super::Access;
 use super::rows::{Columns, RowValues, Rules};
+use super::single::{Floats, LOGITS};
 use crate::element::{Element, GradElement};
 use crate::kernels::MomentOf;
-use crate::kernels::rows::{self, Apart, Block, GROUP, InPlace, LoneRows, ReadOnly};
+use crate::kernels::rows::{self, Apart, Block, GROUP, LoneRows, ReadOnly};
 use crate::simd::Isa;
 
-/// Logits of a group, at most: 16 KiB of them, and as much of gradient.
-const LOGITS: usize = 4096;
+/// Logits of a group at most whose gradient is added to another: to more, adding waits for memory, which the sweep over the
+/// next row may do meanwhile.
+const ADDED: usize = 1024;
 
 /// The weight and the upstream that all rows of a call have which are not ignored.
 #[derive(Debug, Clone, Copy)]
@@ -24,10 +26,12 @@ pub(super) struct Alike {
 
 impl Rules<'_> {
     /// How rows go together, if they do.
-    pub(super) fn alike<E: Element, G: GradElement<E>>(&self, access: &Access<'_, E, G>) -> Option<Alike> {
+    pub(super) fn alike<E: Element>(&self) -> Option<Alike> {
         let classes = self.plan.classes();
-        let rows = (LOGITS / classes).min(GROUP);
-        let is_fit = self.shares(access) && self.plan.objective.is_plain() && !self.wants.predictions;
+        let logits = if self.accumulate { ADDED } else { LOGITS };
+        let rows = (logits / classes).min(GROUP);
+        let is_plain = self.plan.objective.is_plain() && !self.wants.predictions;
+        let is_fit = self.in_single::<E>() && self.plan.kept.is_none() && is_plain;
         let weight = self.plan.uniform_weight()?;
         let upstream = self.upstream.uniform().filter(|upstream| *upstream != 0.0)?;
         (is_fit && rows > 1 && rows::blocks(classes) == 1).then_some(Alike { weight, upstream, rows })
@@ -40,42 +44,60 @@ impl Rules<'_> {
         alike: &Alike,
         labels: &[i32],
         mut access: Access<'_, E, G>,
+        scratch: &mut [f32],
         columns: &mut Columns<'_, E::PerRow>,
     ) {
-        let classes = self.plan.classes();
+        let cells = 0..labels.len() * self.plan.classes();
+        let (logits, exponentials) = scratch.split_at_mut(self.logits_length::<E>());
         let mut state = LoneRows::new();
+        let floats = self.floats::<I, E, G>(access.part(cells.clone()), &cells, logits, exponentials);
+        self.sweep_group::<I>(labels, floats, &mut state);
+        let keeps = exponentials.is_empty();
+        let e = if keeps { access.single() } else { exponentials.get_mut(cells.clone()) };
+        self.write_group::<I, _>(alike, labels, e, &state, columns);
+        if !keeps {
+            access.put(&exponentials[cells], None, self.accumulate);
+        }
+    }
+
+    #[inline(never)]
+    fn sweep_group<I: Isa>(&self, labels: &[i32], (x, mut e): Floats<'_>, state: &mut LoneRows) {
+        let classes = self.plan.classes();
         let mut wary = false;
         for (row, label) in labels.iter().enumerate() {
             let label = usize::try_from(*label).unwrap_or_default();
             let block = Block { classes, label: Some(label), scale: self.scale, moment: MomentOf::Nothing };
-            let part = access.part(row * classes..(row + 1) * classes);
-            let logit = f32::from_f64(part.logits()[label].to_f64());
-            let stats = match part {
-                Access::Loss(x) => {
-                    rows::stats::<I, _>(&mut ReadOnly(E::as_f32(x).unwrap_or_default()), &block, &mut wary)
-                }
-                Access::Apart(x, grad) => {
-                    let e = G::as_f32_mut(grad).unwrap_or_default();
-                    rows::stats::<I, _>(&mut Apart(E::as_f32(x).unwrap_or_default(), e), &block, &mut wary)
-                }
-                Access::InPlace(x) => {
-                    rows::stats::<I, _>(&mut InPlace(E::as_f32_mut(x).unwrap_or_default()), &block, &mut wary)
-                }
+            let cells = row * classes..(row + 1) * classes;
+            let x = &x.unwrap_or_default()[cells.clone()];
+            let stats = match &mut e {
+                None => rows::stats::<I, _>(&mut ReadOnly(x), &block, &mut wary),
+                Some(e) => rows::stats::<I, _>(&mut Apart(x, &mut e[cells]), &block, &mut wary),
             };
-            state.put(row, &stats, logit, f64::from(self.scale));
+            state.put(row, &stats, x[label], f64::from(self.scale));
         }
         state.conclude::<I>(labels.len());
+    }
+
+    #[inline(never)]
+    fn write_group<I: Isa, L: Element>(
+        &self,
+        alike: &Alike,
+        labels: &[i32],
+        mut e: Option<&mut [f32]>,
+        state: &LoneRows,
+        columns: &mut Columns<'_, L>,
+    ) {
+        let classes = self.plan.classes();
         for (row, label) in labels.iter().enumerate() {
             let result = state.result(row, &self.plan.objective, alike.weight, alike.upstream);
             columns.put(row, &RowValues::new(&result, None));
-            let mut part = access.part(row * classes..(row + 1) * classes);
-            if let Some(e) = part.single() {
-                let gradient = result.gradient;
-                let class = usize::try_from(*label).unwrap_or_default();
-                let target = f32::from_f64(gradient.target.unwrap_or(f64::NAN));
-                let bias = self.plan.bias(&gradient, class);
-                rows::write_grad::<I>(e, classes, gradient.scale, bias, Some((class, target)));
-            }
+            let Some(e) = &mut e else { continue };
+            let gradient = result.gradient;
+            let class = usize::try_from(*label).unwrap_or_default();
+            let target = Some((class, f32::from_f64(gradient.target.unwrap_or(f64::NAN))));
+            let cells = row * classes..(row + 1) * classes;
+            let bias = self.plan.bias(&gradient, class);
+            rows::write_grad::<I>(&mut e[cells], classes, gradient.scale, bias, target);
         }
     }
 }

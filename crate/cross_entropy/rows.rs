@@ -3,7 +3,7 @@
 use super::deliver::gather;
 use super::plan::{Fate, PADDING, Plan, RowPlan};
 use super::scan::{UNIT, Upstream};
-use super::single::BlockRow;
+use super::single::{BlockRow, LOGITS};
 use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{Element, GradElement};
@@ -108,7 +108,7 @@ pub(super) struct Rules<'a> {
 
 /// Scratch of one thread, as long as [`Rules::scratch_lengths`] says.
 pub(super) struct Scratch<'a> {
-    /// A block of logits in single precision, and behind it a row of exponentials.
+    /// Logits in single precision, and behind them a row of exponentials, or a group of rows.
     pub(super) single: &'a mut [f32],
     /// A row in double precision.
     pub(super) double: &'a mut [f64],
@@ -150,8 +150,8 @@ impl<'a> Rules<'a> {
         if !self.in_single::<E>() {
             return (0, padded, 0);
         }
-        let row = if self.keeps(access) { 0 } else { padded };
-        (self.block_length::<E>() + row, 0, rows::blocks(self.plan.classes()))
+        let exponentials = if self.keeps(access) { 0 } else { padded.max(LOGITS) };
+        (self.logits_length::<E>() + exponentials, 0, rows::blocks(self.plan.classes()))
     }
 
     /// One row: its gradient goes to `access`, everything else is returned.
@@ -273,7 +273,7 @@ impl Call<'_> {
         let (single, double, blocks) = rules.scratch_lengths(&access);
         let (mut singles, mut doubles) = (zeros(single * workers)?, zeros(double * workers)?);
         let mut all_blocks = zeros(blocks * workers)?;
-        let alike = if E::as_f32(&[]).is_some() { rules.alike(&access) } else { None };
+        let alike = if E::DOUBLE { None } else { rules.alike::<E>() };
         let (logits, gradient) = access.by_rows(classes, per_unit);
         let scratch = (
             PerWorker::new(&mut singles, single),
@@ -293,7 +293,7 @@ impl Call<'_> {
                 while offset < labels.len() {
                     let row = unit * per_unit + offset;
                     // The type alone says so for others, as above.
-                    if E::as_f32(&[]).is_some()
+                    if !E::DOUBLE
                         && let Some(alike) = &alike
                     {
                         let rows = offset..labels.len().min(offset + alike.rows);
@@ -302,7 +302,8 @@ impl Call<'_> {
                             let access = Access::in_unit(logits, &mut gradient, row * classes, cells);
                             offset = rows.end;
                             let labels = &labels[rows.clone()];
-                            rules.group::<I, E, G>(alike, labels, access, &mut columns.rows(rows));
+                            let mut columns = columns.rows(rows);
+                            rules.group::<I, E, G>(alike, labels, access, scratch.single, &mut columns);
                             continue;
                         }
                     }

@@ -10,6 +10,9 @@ use crate::objective::{Coefficients, RowResult};
 use crate::simd::Isa;
 use core::ops::Range;
 
+/// Floats of scratch for logits: a block, or a group of rows.
+pub(super) const LOGITS: usize = 2 * BLOCK;
+
 /// What the first sweep finds in a block.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct BlockRow {
@@ -42,6 +45,10 @@ pub(super) struct Concluded {
     pub(super) values: RowValues,
 }
 
+/// Logits in single precision, unless their exponentials replace them; and, but for a loss alone, where the exponentials go. Both
+/// are as long as the block, but at least a vector.
+pub(super) type Floats<'a> = (Option<&'a [f32]>, Option<&'a mut [f32]>);
+
 /// A block's part of a row of scratch, padded to a vector.
 #[inline(always)]
 fn whole<'a, I: Isa>(row: &'a mut [f32], range: &Range<usize>) -> &'a mut [f32] {
@@ -54,12 +61,13 @@ impl Rules<'_> {
         self.plan.kept.is_none() && self.plan.classes() >= PADDING && E::as_f32(&[]).is_some()
     }
 
-    /// Whether it may keep its exponentials where the gradient goes.
+    /// Whether it keeps its exponentials where the gradient goes, and needs no scratch for them. In place a row of one block has
+    /// scratch: its logits need no look then before the sweep.
     pub(super) fn keeps<E: Element, G: GradElement<E>>(&self, access: &Access<'_, E, G>) -> bool {
         match access {
             Access::Loss(_) => true,
             Access::Apart(_, _) => self.takes::<G>() && !self.accumulate,
-            Access::InPlace(_) => self.takes::<E>(),
+            Access::InPlace(_) => self.takes::<E>() && rows::blocks(self.plan.classes()) > 1,
         }
     }
 
@@ -68,9 +76,9 @@ impl Rules<'_> {
         self.in_single::<E>() && self.takes::<E>() && self.keeps(access)
     }
 
-    /// Floats of scratch for a block of logits.
-    pub(super) fn block_length<E: Element>(&self) -> usize {
-        if self.takes::<E>() { 0 } else { self.plan.classes().next_multiple_of(PADDING).min(2 * BLOCK) }
+    /// Floats of scratch for logits: none where [`Rules::floats`] does not copy them.
+    pub(super) fn logits_length<E: Element>(&self) -> usize {
+        if self.takes::<E>() { 0 } else { LOGITS }
     }
 
     #[inline(never)]
@@ -83,14 +91,14 @@ impl Rules<'_> {
     ) -> RowValues {
         let classes = self.plan.classes();
         let label = self.label_logit(row, access.logits());
-        let (logits, exponentials) = scratch.single.split_at_mut(self.block_length::<E>());
+        let (logits, exponentials) = scratch.single.split_at_mut(self.logits_length::<E>());
         let blocks = &mut scratch.blocks[..rows::blocks(classes)];
         let mut hints = Hints::NONE;
         for (index, block) in blocks.iter_mut().enumerate() {
             let range = rows::block(classes, index);
             let cells = self.cells_of(&range);
-            *block =
-                self.sweep::<I, E, G>(row, &range, access.part(cells), (logits, exponentials), &mut hints);
+            let floats = self.floats::<I, E, G>(access.part(cells), &range, logits, exponentials);
+            *block = self.sweep::<I>(row, &range, floats, &mut hints);
         }
         let concluded = self.conclude::<I>(row, upstream, blocks, label);
         if !matches!(access, Access::Loss(_)) {
@@ -118,14 +126,54 @@ impl Rules<'_> {
         if self.plan.kept.is_none() { range.clone() } else { 0..self.plan.shape.classes() }
     }
 
-    /// The first sweep over a block: its exponentials go to where the gradient will be, or to scratch.
+    /// What [`Rules::sweep`] reads and writes of the kept classes in `range`, whatever the types and the layout of the call:
+    /// the call's own memory where it can be used as it lies, otherwise scratch. Without scratch for the exponentials they go
+    /// where the gradient will be.
+    pub(super) fn floats<'a, I: Isa, E: Element, G: GradElement<E>>(
+        &self,
+        access: Access<'a, E, G>,
+        range: &Range<usize>,
+        logits: &'a mut [f32],
+        exponentials: &'a mut [f32],
+    ) -> Floats<'a> {
+        let keeps = exponentials.is_empty();
+        let is_loss = matches!(access, Access::Loss(_));
+        let (x, grad) = match access {
+            Access::InPlace(x) if keeps => return (None, E::as_f32_mut(x)),
+            Access::InPlace(x) => (&*x, None),
+            Access::Apart(x, grad) => (x, G::as_f32_mut(grad)),
+            Access::Loss(x) => (x, None),
+        };
+        let x = match E::as_f32(x) {
+            Some(x) if self.takes::<E>() => x,
+            _ => {
+                self.copy(x, range, logits);
+                &logits[..range.len().max(I::LANES)]
+            }
+        };
+        let e = if keeps { grad } else { Some(whole::<I>(exponentials, range)) };
+        (Some(x), e.filter(|_| !is_loss))
+    }
+
+    /// Copies the logits of some kept classes, widened.
+    fn copy<E: Element>(&self, x: &[E], range: &Range<usize>, logits: &mut [f32]) {
+        match &self.plan.kept {
+            None => E::widen(x, &mut logits[..range.len()]),
+            Some(kept) => {
+                for (slot, class) in logits.iter_mut().zip(&kept.classes[range.clone()]) {
+                    *slot = f32::from_f64(x[*class as usize].to_f64());
+                }
+            }
+        }
+    }
+
+    /// The first sweep over a block.
     #[inline(never)]
-    pub(super) fn sweep<I: Isa, E: Element, G: GradElement<E>>(
+    pub(super) fn sweep<I: Isa>(
         &self,
         row: &RowPlan,
         range: &Range<usize>,
-        access: Access<'_, E, G>,
-        (logits, exponentials): (&mut [f32], &mut [f32]),
+        (x, e): Floats<'_>,
         hints: &mut Hints,
     ) -> BlockRow {
         let moment = match self.plan.moment(row.class) {
@@ -135,42 +183,13 @@ impl Rules<'_> {
         };
         let label = row.label.checked_sub(range.start).filter(|label| *label < range.len());
         let block = Block { classes: range.len(), label, scale: self.scale, moment };
-        let (keeps, takes) = (self.keeps(&access), self.takes::<E>());
-        let is_loss = matches!(access, Access::Loss(_));
-        let (x, grad) = match access {
-            Access::InPlace(x) if takes => {
-                let x = E::as_f32_mut(x).unwrap_or_default();
-                let largest = self.largest::<I>(x, range.start, hints);
-                return BlockRow {
-                    stats: rows::stats::<I, _>(&mut InPlace(x), &block, &mut hints.wary),
-                    largest,
-                };
-            }
-            Access::InPlace(x) => (&*x, None),
-            Access::Apart(x, grad) => (x, G::as_f32_mut(grad).filter(|_| keeps)),
-            Access::Loss(x) => (x, None),
-        };
-        let x = match E::as_f32(x) {
-            Some(x) if takes => x,
-            _ => {
-                match &self.plan.kept {
-                    None => E::widen(x, &mut logits[..range.len()]),
-                    Some(kept) => {
-                        for (slot, class) in logits.iter_mut().zip(&kept.classes[range.clone()]) {
-                            *slot = f32::from_f64(x[*class as usize].to_f64());
-                        }
-                    }
-                }
-                &logits[..range.len().max(I::LANES)]
-            }
-        };
-        let largest = self.largest::<I>(&x[..range.len()], range.start, hints);
+        let logits = x.or(e.as_deref()).unwrap_or_default();
+        let largest = self.largest::<I>(&logits[..range.len()], range.start, hints);
         let wary = &mut hints.wary;
-        let stats = if is_loss {
-            rows::stats::<I, _>(&mut ReadOnly(x), &block, wary)
-        } else {
-            let e = grad.unwrap_or_else(|| whole::<I>(exponentials, range));
-            rows::stats::<I, _>(&mut Apart(x, e), &block, wary)
+        let stats = match (x, e) {
+            (Some(x), Some(e)) => rows::stats::<I, _>(&mut Apart(x, e), &block, wary),
+            (None, Some(e)) => rows::stats::<I, _>(&mut InPlace(e), &block, wary),
+            (x, None) => rows::stats::<I, _>(&mut ReadOnly(x.unwrap_or_default()), &block, wary),
         };
         BlockRow { stats, largest }
     }
@@ -255,16 +274,17 @@ impl Rules<'_> {
         mut access: Access<'_, E, G>,
         exponentials: &mut [f32],
     ) {
-        let keeps = self.keeps(&access);
-        let there = if keeps { access.single() } else { None };
-        let e = there.unwrap_or_else(|| whole::<I>(exponentials, range));
         let factor = concluded.shift.map_or(1.0, |shift| block.stats.factor(shift, f64::from(self.scale)));
         let bias = match self.plan.bias(&concluded.gradient, row.class) {
             Bias::PerClass(bias, weights) => Bias::PerClass(bias, &weights[range.start..]),
             other => other,
         };
         let label = range.contains(&row.label).then(|| (row.label - range.start, concluded.target));
-        rows::write_grad::<I>(e, range.len(), concluded.gradient.scale * factor, bias, label);
+        let scale = concluded.gradient.scale * factor;
+        let keeps = exponentials.is_empty();
+        let there = if keeps { access.single() } else { None };
+        let e = there.unwrap_or_else(|| whole::<I>(exponentials, range));
+        rows::write_grad::<I>(e, range.len(), scale, bias, label);
         if !keeps && self.plan.kept.is_none() {
             access.put(&exponentials[range.clone()], None, self.accumulate);
         }

@@ -59,8 +59,8 @@ impl Call<'_> {
                     let access = Access::in_unit(logits, &mut gradient, row * classes + range.start, cells);
                     match concluded.get(row) {
                         None => {
-                            let none = (&mut [][..], &mut [][..]);
-                            *found = rules.sweep::<I, E, G>(plan, &range, access, none, &mut hints);
+                            let floats = rules.floats::<I, E, G>(access, &range, &mut [], &mut []);
+                            *found = rules.sweep::<I>(plan, &range, floats, &mut hints);
                         }
                         Some(row) => {
                             rules.write_block::<I, E, G>(plan, row, found, &range, access, &mut []);

@@ -19,7 +19,7 @@ pub(crate) trait Cells<I: Isa> {
 #[derive(Debug)]
 pub(crate) struct ReadOnly<'a>(pub(crate) &'a [f32]);
 
-/// The gradient has its own memory, where the exponentials are kept meanwhile.
+/// The exponentials are kept where the gradient will be, or in scratch.
 #[derive(Debug)]
 pub(crate) struct Apart<'a>(pub(crate) &'a [f32], pub(crate) &'a mut [f32]);
 

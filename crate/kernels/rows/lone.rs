@@ -11,6 +11,7 @@ use crate::kernels::odds::Odds;
 use crate::math::{Exp, Ln};
 use crate::objective::{Objective, Outcome, RowResult};
 use crate::simd::{Isa, MOST_LANES};
+use core::hint::black_box;
 
 /// Rows that are concluded at once, at most.
 pub(crate) const GROUP: usize = MOST_LANES;
@@ -81,20 +82,24 @@ impl LoneRows {
     /// Concludes the first rows.
     #[inline(never)]
     pub(crate) fn conclude<I: Isa>(&mut self, rows: usize) {
+        let rows = rows.next_multiple_of(I::LANES);
+        // As lines of any length: the loop is not unrolled then, which brings nothing.
+        let (lead, lost, rest) = black_box((&self.lead[..rows], &self.lost[..rows], &self.rest[..rows]));
+        let (logarithm, factor, miss) =
+            black_box((&mut self.logarithm[..rows], &mut self.factor[..rows], &mut self.miss[..rows]));
         I::enter(
             #[inline(always)]
             || {
                 let (exp, ln) = (Exp::<I>::new(), Ln::<I>::new());
-                for lane in 0..rows.min(GROUP).div_ceil(I::LANES) {
-                    let (lead, lost, rest) = (
-                        I::load(&I::chunks(&self.lead)[lane]),
-                        I::load(&I::chunks(&self.lost)[lane]),
-                        I::load(&I::chunks(&self.rest)[lane]),
-                    );
-                    let odds = Odds::<I>::new(&exp, lead, lost, rest, I::splat(0.0));
-                    I::store(&mut I::chunks_mut(&mut self.logarithm)[lane], ln.ln_1p(odds.excess));
-                    I::store(&mut I::chunks_mut(&mut self.factor)[lane], odds.factor());
-                    I::store(&mut I::chunks_mut(&mut self.miss)[lane], odds.miss());
+                let places = I::chunks(lead).iter().zip(I::chunks(lost)).zip(I::chunks(rest));
+                let results =
+                    I::chunks_mut(logarithm).iter_mut().zip(I::chunks_mut(factor)).zip(I::chunks_mut(miss));
+                for (((lead, lost), rest), ((logarithm, factor), miss)) in places.zip(results) {
+                    let odds =
+                        Odds::<I>::new(&exp, I::load(lead), I::load(lost), I::load(rest), I::splat(0.0));
+                    I::store(logarithm, ln.ln_1p(odds.excess));
+                    I::store(factor, odds.factor());
+                    I::store(miss, odds.miss());
                 }
             },
         );

@@ -207,22 +207,19 @@ impl Isa for Lanes8 {
         }}
         fn load_columns(rows: &[f32], stride: usize) -> [__m256; 4] {{
             assert_eight_rows(rows, stride);
-            let row = |row: usize| {
-                // SAFETY: the row does not begin after the eighth, which has four floats.
-                unsafe { _mm_loadu_ps(rows.as_ptr().wrapping_add(row * stride)) }
+            let at = |row: usize| rows.as_ptr().wrapping_add(row * stride);
+            let pair = |row: usize| {
+                // SAFETY: the rows do not begin after the eighth, which has four floats.
+                unsafe { _mm256_loadu2_m128(at(row + 4), at(row)) }
             };
-            let pair = |low: usize| _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(row(low)), row(low + 4));
             transpose8([pair(0), pair(1), pair(2), pair(3)])
         }}
         fn store_columns(columns: [__m256; 4], rows: &mut [f32], stride: usize) -> () {{
             assert_eight_rows(rows, stride);
-            let mut store = |row: usize, x: __m128| {
+            for (row, pair) in transpose8(columns).into_iter().enumerate() {
+                let low = rows.as_mut_ptr().wrapping_add(row * stride);
                 // SAFETY: as above.
-                unsafe { _mm_storeu_ps(rows.as_mut_ptr().wrapping_add(row * stride), x) }
-            };
-            for (low, pair) in transpose8(columns).into_iter().enumerate() {
-                store(low, _mm256_castps256_ps128(pair));
-                store(low + 4, _mm256_extractf128_ps::<1>(pair));
+                unsafe { _mm256_storeu2_m128(low.wrapping_add(4 * stride), low, pair) }
             }
         }}
         fn split(x: __m256, least: __m256) -> (__m256, __m256) {{

@@ -207,12 +207,13 @@ impl Isa for Lanes8 {
         }}
         fn load_columns(rows: &[f32], stride: usize) -> [__m256; 4] {{
             assert_eight_rows(rows, stride);
-            let at = |row: usize| rows.as_ptr().wrapping_add(row * stride);
-            let pair = |row: usize| {
+            let mut pairs = [_mm256_setzero_ps(); 4];
+            for (row, pair) in pairs.iter_mut().enumerate() {
+                let low = rows.as_ptr().wrapping_add(row * stride);
                 // SAFETY: the rows do not begin after the eighth, which has four floats.
-                unsafe { _mm256_loadu2_m128(at(row + 4), at(row)) }
-            };
-            transpose8([pair(0), pair(1), pair(2), pair(3)])
+                *pair = unsafe { _mm256_loadu2_m128(low.wrapping_add(4 * stride), low) };
+            }
+            transpose8(pairs)
         }}
         fn store_columns(columns: [__m256; 4], rows: &mut [f32], stride: usize) -> () {{
             assert_eight_rows(rows, stride);

@@ -80,6 +80,22 @@ enum Guess {
     Any,
 }
 
+impl Guess {
+    /// Of the same tile, where this was wrong.
+    fn next(self) -> Self {
+        if self == Self::Small { Self::SmallOrFarBelow } else { Self::Any }
+    }
+
+    /// Of the tile after one that could hold anything: two in a row were small before it is guessed again.
+    fn after(self, all_small: bool) -> Self {
+        match self {
+            _ if !all_small => Self::Any,
+            Self::Calm => Self::SmallOrFarBelow,
+            _ => Self::Calm,
+        }
+    }
+}
+
 impl Rules<'_> {
     /// Computes the tile whose first row is `first_row` and whose rows have these classes. What is in `state` does not
     /// matter.
@@ -113,19 +129,15 @@ impl Rules<'_> {
                 Guess::SmallOrFarBelow => tile.sweep_small::<I, true>(labels, &small),
                 Guess::Calm | Guess::Any => {
                     let moment = plan.moment(0);
-                    let is_small = tile.sweep::<I>(labels, self.scale, moment, predictions.as_mut(), &small);
-                    state.guess = match guess {
-                        _ if !is_small => Guess::Any,
-                        Guess::Calm => Guess::SmallOrFarBelow,
-                        _ => Guess::Calm,
-                    };
+                    let all_small = tile.sweep::<I>(labels, self.scale, moment, predictions.as_mut(), &small);
+                    state.guess = guess.after(all_small);
                     break;
                 }
             };
             if is_right {
                 break;
             }
-            guess = if guess == Guess::Small { Guess::SmallOrFarBelow } else { Guess::Any };
+            guess = guess.next();
             state.guess = guess;
         }
         if plan.objective.is_plain() {

@@ -211,8 +211,8 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     }
     /// `a / b`, IEEE single.
     fn div(a: Self::V, b: Self::V) -> Self::V;
-    /// The exponent of each lane as a float, and the lane scaled to it: `x = m 2^k` with `m` in [sqrt 1/2, sqrt 2). For
-    /// positive normal lanes.
+    /// The exponent of each lane as a float, and the lane scaled to it: `x = m 2^k` with `m` in [`least`, 2 `least`). For positive
+    /// normal lanes; `least` is sqrt 1/2 in each.
     fn split(x: Self::V, least: Self::V) -> (Self::V, Self::V);
     /// All ones in the first `count` lanes, zeros in the others; `count` is at most `LANES`.
     fn first(count: usize) -> Self::V;
@@ -226,6 +226,12 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     fn largest_bits(v: Self::V) -> u32;
     /// Whether any lane of a mask is set.
     fn any(mask: Self::V) -> bool;
+    /// Whether a mask has all lanes set.
+    #[inline(always)]
+    fn all(mask: Self::V) -> bool {
+        let zero = Self::splat(0.0);
+        !Self::any(Self::and_not(Self::eq(zero, zero), mask))
+    }
 }
 
 #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]

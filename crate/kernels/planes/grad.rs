@@ -103,27 +103,19 @@ impl Tile<'_> {
     ) -> Option<Grad<'t, I>> {
         I::enter(
             #[inline(always)]
-            || self.simple_grad(rows, biases, weights, thresholds),
+            || {
+                if !self.all_sound || !is_finite::<I>(&rows.scale) {
+                    return None;
+                }
+                let mut scales = I::splat(0.0);
+                for scale in I::chunks(&rows.scale) {
+                    scales = I::max_bits(scales, I::load(scale));
+                }
+                let biased = biases.is_some() || I::largest_bits(scales) > f32::INFINITY.to_bits();
+                let biases = biased.then_some(biases.unwrap_or(&ZERO));
+                Some(Grad::new(self.lines, rows, biases, weights, thresholds))
+            },
         )
-    }
-
-    #[inline(always)]
-    fn simple_grad<'t, I: Isa>(
-        &'t self,
-        rows: &'t PlainRows,
-        biases: Option<&'t Line>,
-        weights: Option<&'t [f32]>,
-        thresholds: &'t mut Line,
-    ) -> Option<Grad<'t, I>> {
-        if !self.all_sound || !is_finite::<I>(&rows.scale) {
-            return None;
-        }
-        let mut scales = I::splat(0.0);
-        for scale in I::chunks(&rows.scale) {
-            scales = I::max_bits(scales, I::load(scale));
-        }
-        let biased = biases.is_some() || I::largest_bits(scales) > f32::INFINITY.to_bits();
-        Some(Grad::new(self.lines, rows, biased.then_some(biases.unwrap_or(&ZERO)), weights, thresholds))
     }
 
     /// Turns the exponentials into the gradient, `scale e + bias` (times the class's entry of `weights`), row by row. A

@@ -359,7 +359,7 @@ impl Tile<'_> {
             put(&mut rows.bias, bias);
             put(&mut rows.settled, settled);
         }
-        I::any(I::and_not(I::eq(zero, zero), all))
+        !I::all(all)
     }
 }
 

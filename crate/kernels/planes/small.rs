@@ -148,6 +148,6 @@ impl Tile<'_> {
             let is_small = if CLAMPS { I::or(unclamped, clamped) } else { unclamped };
             all = I::and(all, I::and(is_small, small.fits::<I>(lane, highest, I::load(label))));
         }
-        !I::any(I::and_not(I::eq(zero, zero), all))
+        I::all(all)
     }
 }

@@ -21,12 +21,33 @@ fn has_the_same_bits_on_every_way(case: &Case) {
         let alone = run_loss::<f32>(case, how).expect(&name);
         assert_eq!(bits(&got.grad), bits(&want.grad), "{name}: grad");
         assert_eq!(bits(&over.grad), bits(&want.grad), "{name}: grad in place");
+        let added = accumulate(case, how);
+        assert_eq!(bits(&added), bits(&accumulate(case, how.with_outputs())), "{name}: added");
+        let sums: Vec<f32> = before(want.grad.len()).iter().zip(&want.grad).map(|(a, b)| a + b).collect();
+        // Of a row that has nothing to add, -0 stays.
+        let unsigned = |values: &[f32]| bits(&values.iter().map(|x| x + 0.0).collect::<Vec<_>>());
+        assert_eq!(unsigned(&added), unsigned(&sums), "{name}: added with one rounding");
         for (what, out) in [("apart", &got.out), ("in place", &over.out), ("loss alone", &alone)] {
             assert_eq!(bits(&out.losses), bits(&want.out.losses), "{name}: losses, {what}");
             assert_eq!(bits(&[out.loss]), bits(&[want.out.loss]), "{name}: loss, {what}");
             assert_eq!(out.non_finite_count, want.out.non_finite_count, "{name}: not finite, {what}");
         }
     }
+}
+
+/// A gradient that another is added to.
+fn before(length: usize) -> Vec<f32> {
+    [-0.0, 1.5, -3.25e-3, 1e-38].into_iter().cycle().take(length).collect()
+}
+
+/// What it comes to.
+fn accumulate(case: &Case, how: How) -> Vec<f32> {
+    let logits = case.logits_as::<f32>();
+    let mut grad = before(logits.len());
+    let logits = Logits::new(&logits, case.crate_shape()).expect("as many as the shape says");
+    let op = how.operation(&case.set).accumulate(true);
+    op.forward_backward(&logits, &case.labels, &mut grad).expect(&case.name);
+    grad
 }
 
 /// A case of two classes side by side. Without further results it does not go through the tiles; with them it does.

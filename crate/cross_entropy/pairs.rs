@@ -21,7 +21,7 @@ impl Rules<'_> {
     pub(super) fn pairs(&self) -> Option<PairTiles> {
         let plan = self.plan;
         let plain = plan.shape.classes() == 2 && plan.kept.is_none() && plan.objective.is_plain();
-        if !plain || self.looks_at_inactive() || self.accumulate {
+        if !plain || self.looks_at_inactive() {
             return None;
         }
         let mut tiles = PairTiles { kernel: Pairs::new(), filled: false };
@@ -68,7 +68,7 @@ impl PairTiles {
         };
         self.kernel.losses::<I>(losses);
         if let Some(grad) = grad {
-            self.kernel.gradient::<I>(classes, grad);
+            self.kernel.gradient::<I>(classes, grad, rules.accumulate);
         }
         true
     }

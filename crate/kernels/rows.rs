@@ -24,8 +24,10 @@
 //!     the second.
 //!  5. The label's exponential is left out of `rest`, never subtracted from it: `(1 + rest) - 1` loses small rests. The
 //!     sweep is cut at the label's vector, so that the loop has no comparison.
-//!  6. The last vector is the row's last `LANES` floats, overlapping the one before; a mask counts each class once. It
-//!     is loaded before the sweep, which in place overwrites part of it, and stored after it.
+//!  6. The last vector is the row's last `LANES` floats, overlapping the one before; a mask counts each class once. In place it is
+//!     loaded before the sweep, which overwrites part of it. Elsewhere each vector is read in its turn, the last one and the
+//!     label's too: the processor reads ahead in order, and waited for these (65536x97, relaxed, loss and gradient: 1.31 to 1.03 ns a
+//!     logit; 32768x201: 0.78 to 0.69; 8192x1000: 0.56 to 0.53).
 //!  7. Sums move to f64 every `FLUSH` vectors. Their order is a function of `K` alone.
 //!  8. A NaN is looked for among the logits and not among the exponentials: by the largest magnitude as bits, which shows
 //!     one of either sign and any payload.
@@ -272,8 +274,12 @@ fn sweep_over<I: Isa, C: Cells<I>, const OF: u8>(cells: &mut C, block: &Block<'_
         },
     );
     let whole = classes / I::LANES;
-    let tail =
-        (!classes.is_multiple_of(I::LANES)).then(|| I::load(I::last(padded::<I>(cells.logits(), classes))));
+    let last = inlined(
+        #[inline(always)]
+        |cells: &C| I::load(I::last(padded::<I>(cells.logits(), classes))),
+    );
+    let has_tail = !classes.is_multiple_of(I::LANES);
+    let tail = (has_tail && !C::LASTING).then(|| last(cells));
     let label_chunk =
         block.label.filter(|label| *label < whole * I::LANES).map_or(usize::MAX, |label| label / I::LANES);
     let label_lane = I::only(block.label.unwrap_or_default() % I::LANES);
@@ -305,19 +311,21 @@ fn sweep_over<I: Isa, C: Cells<I>, const OF: u8>(cells: &mut C, block: &Block<'_
                 e
             },
         );
-        let mut parts = [start..end, end..end];
-        if (start..end).contains(&label_chunk) {
-            cells.sweep(label_chunk..label_chunk + 1, |x| step(x, Some(label_lane)));
-            parts = [start..label_chunk, label_chunk + 1..end];
-        }
-        for part in parts {
-            cells.sweep(part, |x| step(x, None));
+        let mut from = start;
+        while from < end {
+            let to = if (from..end).contains(&label_chunk) { label_chunk } else { end };
+            cells.sweep(from..to, |x| step(x, None));
+            if to < end {
+                cells.sweep(to..to + 1, |x| step(x, Some(label_lane)));
+            }
+            from = to + 1;
         }
         rest += I::sum(sum);
         moment += if OF == AS_IT_IS { 0.0 } else { I::sum(arguments) };
         start = end;
     }
-    if let Some(x) = tail {
+    if has_tail {
+        let x = tail.unwrap_or_else(|| last(cells));
         let mut counts = tail_mask::<I>(classes);
         if let Some(lane) = block.label.and_then(|label| label.checked_sub(tail_start::<I>(classes))) {
             counts = I::and_not(counts, I::only(lane));

@@ -1,7 +1,8 @@
 //! Rows of one block each under the plain objective, several at a time: all are swept, then concluded together, then their
 //! gradients are written while their exponentials are in the first cache.
 //!
-//! One after the other, a row of 128 classes waits longer for its own logarithm and divisions than its sweep takes.
+//! One after the other, a row of 128 classes waits longer for its own logarithm and divisions than its sweep takes: 65536 rows of 97
+//! classes under class weights, relaxed, one thread, take 1.62 ns a logit so and 0.73 in groups (loss).
 
 use super::Access;
 use super::rows::{Columns, RowValues, Rules};
@@ -15,33 +16,50 @@ use crate::simd::Isa;
 /// next row may do meanwhile.
 const ADDED: usize = 1024;
 
-/// The weight and the upstream that all rows of a call have which are not ignored.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Alike {
-    weight: f64,
-    upstream: f64,
-    /// Rows of a group.
-    pub(super) rows: usize,
+/// The weights and the upstreams of the rows of a group.
+#[derive(Debug)]
+pub(super) struct Group {
+    weights: [f64; GROUP],
+    upstreams: [f64; GROUP],
+}
+
+impl Group {
+    pub(super) const fn new() -> Self {
+        Self { weights: [0.0; GROUP], upstreams: [0.0; GROUP] }
+    }
 }
 
 impl Rules<'_> {
-    /// How rows go together, if they do.
-    pub(super) fn alike<E: Element>(&self) -> Option<Alike> {
+    /// How many rows go together at most; one where they do not.
+    pub(super) fn together<E: Element>(&self) -> usize {
         let classes = self.plan.classes();
         let logits = if self.accumulate { ADDED } else { LOGITS };
-        let rows = (logits / classes).min(GROUP);
         let is_plain = self.plan.objective.is_plain() && !self.wants.predictions;
         let is_fit = self.in_single::<E>() && self.plan.kept.is_none() && is_plain;
-        let weight = self.plan.uniform_weight()?;
-        let upstream = self.upstream.uniform().filter(|upstream| *upstream != 0.0)?;
-        (is_fit && rows > 1 && rows::blocks(classes) == 1).then_some(Alike { weight, upstream, rows })
+        if is_fit && rows::blocks(classes) == 1 { (logits / classes).clamp(1, GROUP) } else { 1 }
     }
 
-    /// Computes rows that all count.
+    /// How many of the rows that begin with `first_row` and have these classes can go together: up to one that is not computed.
+    #[inline(never)]
+    pub(super) fn gather_group(&self, first_row: usize, labels: &[i32], group: &mut Group) -> usize {
+        let slots = group.weights.iter_mut().zip(&mut group.upstreams);
+        for (index, (label, (weight, upstream))) in labels.iter().zip(slots).enumerate() {
+            let Ok(class) = usize::try_from(*label) else { return index };
+            let sample = self.plan.options.sample_weight.get(first_row + index);
+            *weight = self.plan.class_weight(class) * sample;
+            *upstream = self.upstream.of(first_row + index);
+            if *upstream == 0.0 || *weight == 0.0 {
+                return index;
+            }
+        }
+        labels.len()
+    }
+
+    /// Computes rows that [`Rules::gather_group`] found.
     #[inline(never)]
     pub(super) fn group<I: Isa, E: Element, G: GradElement<E>>(
         &self,
-        alike: &Alike,
+        group: &Group,
         labels: &[i32],
         mut access: Access<'_, E, G>,
         scratch: &mut [f32],
@@ -54,7 +72,7 @@ impl Rules<'_> {
         self.sweep_group::<I>(labels, floats, &mut state);
         let keeps = exponentials.is_empty();
         let e = if keeps { access.single() } else { exponentials.get_mut(cells.clone()) };
-        self.write_group::<I, _>(alike, labels, e, &state, columns);
+        self.write_group::<I, _>(group, labels, e, &state, columns);
         if !keeps {
             access.put(&exponentials[cells], None, self.accumulate);
         }
@@ -81,15 +99,16 @@ impl Rules<'_> {
     #[inline(never)]
     fn write_group<I: Isa, L: Element>(
         &self,
-        alike: &Alike,
+        group: &Group,
         labels: &[i32],
         mut e: Option<&mut [f32]>,
         state: &LoneRows,
         columns: &mut Columns<'_, L>,
     ) {
         let classes = self.plan.classes();
-        for (row, label) in labels.iter().enumerate() {
-            let result = state.result(row, &self.plan.objective, alike.weight, alike.upstream);
+        let rows = labels.iter().zip(group.weights.iter().zip(&group.upstreams)).enumerate();
+        for (row, (label, (weight, upstream))) in rows {
+            let result = state.result(row, &self.plan.objective, *weight, *upstream);
             columns.put(row, &RowValues::new(&result, None));
             let Some(e) = &mut e else { continue };
             let gradient = result.gradient;

@@ -1,6 +1,7 @@
 //! Rows whose classes lie side by side, unit by unit; and one row of any kind, which the strided layout borrows.
 
 use super::deliver::gather;
+use super::group::Group;
 use super::plan::{Fate, PADDING, Plan, RowPlan};
 use super::scan::{UNIT, Upstream};
 use super::single::{BlockRow, LOGITS};
@@ -273,7 +274,7 @@ impl Call<'_> {
         let (single, double, blocks) = rules.scratch_lengths(&access);
         let (mut singles, mut doubles) = (zeros(single * workers)?, zeros(double * workers)?);
         let mut all_blocks = zeros(blocks * workers)?;
-        let alike = if E::DOUBLE { None } else { rules.alike::<E>() };
+        let together = rules.together::<E>();
         let (logits, gradient) = access.by_rows(classes, per_unit);
         let scratch = (
             PerWorker::new(&mut singles, single),
@@ -289,21 +290,21 @@ impl Call<'_> {
                 let mut scratch = Scratch { single, double, blocks };
                 let mut columns = Columns::new(columns);
                 let labels = &self.scan.classes[unit * per_unit..][..columns.losses.len()];
+                let mut group = Group::new();
                 let mut offset = 0;
                 while offset < labels.len() {
                     let row = unit * per_unit + offset;
                     // The type alone says so for others, as above.
-                    if !E::DOUBLE
-                        && let Some(alike) = &alike
-                    {
-                        let rows = offset..labels.len().min(offset + alike.rows);
-                        if labels[rows.clone()].iter().all(|label| *label >= 0) {
+                    if !E::DOUBLE && together > 1 {
+                        let labels = &labels[offset..labels.len().min(offset + together)];
+                        let labels = &labels[..rules.gather_group(row, labels, &mut group)];
+                        if labels.len() > 1 {
+                            let rows = offset..offset + labels.len();
                             let cells = rows.start * classes..rows.end * classes;
                             let access = Access::in_unit(logits, &mut gradient, row * classes, cells);
                             offset = rows.end;
-                            let labels = &labels[rows.clone()];
                             let mut columns = columns.rows(rows);
-                            rules.group::<I, E, G>(alike, labels, access, scratch.single, &mut columns);
+                            rules.group::<I, E, G>(&group, labels, access, scratch.single, &mut columns);
                             continue;
                         }
                     }

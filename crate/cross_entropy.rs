@@ -18,6 +18,7 @@ mod scan;
 mod single;
 mod split;
 mod strided;
+mod strip;
 mod tile;
 mod totals;
 

@@ -332,3 +332,32 @@ fn steps_of_any_size_agree_with_the_definition() {
         agrees_with_the_definition(&case);
     }
 }
+
+/// Planes so large that their tiles go in strips, with some rows that make a tile fall out of its strip.
+fn large_planes(classes: usize, inner: usize, magnitude: f64) -> Case {
+    let mut case = planes(1, classes, inner, magnitude, 77);
+    for (index, row) in (500..case.rows()).step_by(4999).enumerate() {
+        let (_, label, other) = PECULIAR[index % PECULIAR.len()];
+        let own = usize::try_from(case.labels[row]).expect("a label");
+        set(&mut case, row, label, |class| (class == (own + 1) % classes).then_some(other));
+    }
+    case.rounded::<f32>()
+}
+
+#[test]
+fn strips_of_tiles_have_the_bits_of_tiles_one_by_one() {
+    // Groups of four, two and one class; whole strips, shorter ones, and rows that fill no tile; one run of sums, and two.
+    for (classes, inner, magnitude) in
+        [(3, 1_400_001, 39.0), (7, 600_128, 8.0), (33, 131_072, 39.0), (70, 60_200, 8.0)]
+    {
+        let mut case = large_planes(classes, inner, magnitude);
+        has_the_same_bits_on_every_way(&case);
+        let steps = [1.0, 1.0, 1e-15, 0.0, -1e-15, 1e15, -1.0].into_iter().chain([1.0; 1001]);
+        case.set.upstream = Upstream::Each(steps.cycle().take(case.rows()).collect());
+        case.set.ignore = vec![2];
+        case.set.invalid_label = InvalidLabel::Nan;
+        case.labels[12_345] = 1_000;
+        case.set.reduction = Reduction::None;
+        has_the_same_bits_on_every_way(&case);
+    }
+}

@@ -8,36 +8,41 @@ use super::tile::{Site, TileRows};
 use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{Element, GradElement};
+use crate::kernels::planes::strip::{self, TILES};
 use crate::kernels::planes::{self, Grad, Line, Tile, WIDTH};
 use crate::parallel::{PerWorker, Planes, Strided};
 use crate::simd::{Ahead, Isa};
 use core::ops::Range;
 
 /// The planes of one tile: its logits, and where the gradient goes.
-struct PlaneSite<'a, 'p, E, G> {
+pub(super) struct PlaneSite<'a, 'p, E, G> {
     /// All logits, where they are not replaced.
-    logits: &'a [E],
+    pub(super) logits: &'a [E],
     /// Index of the unit's first row in its first plane.
-    first: usize,
-    inner: usize,
+    pub(super) first: usize,
+    pub(super) inner: usize,
     /// Classes, kept or not.
     classes: usize,
     /// The tile's rows among those of the unit.
-    rows: Range<usize>,
-    grad: Option<Planes<'p, G>>,
-    in_place: Option<Planes<'p, E>>,
+    pub(super) rows: Range<usize>,
+    pub(super) grad: Option<Planes<'p, G>>,
+    pub(super) in_place: Option<Planes<'p, E>>,
 }
 
 impl<E: Element, G: GradElement<E>> PlaneSite<'_, '_, E, G> {
     fn read(&self, class: usize) -> &[E] {
+        &self.plane(class)[self.rows.clone()]
+    }
+
+    /// The logits of a class, from the unit's first row on.
+    #[inline(always)]
+    pub(super) fn plane(&self, class: usize) -> &[E] {
         match &self.in_place {
-            Some(planes) => &planes.read(class)[self.rows.clone()],
-            None => &self.logits[self.first + class * self.inner..][self.rows.clone()],
+            Some(planes) => planes.read(class),
+            None => &self.logits[self.first + class * self.inner..],
         }
     }
-}
 
-impl<E: Element, G: GradElement<E>> PlaneSite<'_, '_, E, G> {
     /// The gradient's plane of a class, where it is in single precision.
     fn single(&mut self, class: usize) -> Option<&mut [f32]> {
         let rows = self.rows.clone();
@@ -148,14 +153,17 @@ impl Call<'_> {
         let shape = self.plan.shape;
         let (classes, inner) = (shape.classes(), shape.inner());
         // Tiles of one outer position that a unit takes one after the other.
-        let span = WIDTH * (UNIT_ELEMENTS / (classes * WIDTH)).clamp(1, inner.div_ceil(WIDTH));
+        let tiles = (UNIT_ELEMENTS / (classes * WIDTH)).clamp(1, inner.div_ceil(WIDTH));
+        let strip_tiles = strip::tiles(self.plan.classes());
+        let span = WIDTH * tiles.next_multiple_of(strip_tiles);
         let spans = Strided::<E>::tiles(inner, span);
         let units = shape.outer() * spans;
         let workers = self.executor.workers(units);
         let by_tile = self.plan.fits_tiles::<E>();
         let column = if by_tile { 0 } else { classes };
         let (single, double, blocks) = rules.scratch_lengths(&access);
-        let single = if by_tile { planes::scratch_length(self.plan.classes()) } else { single };
+        let tile_length = planes::scratch_length(self.plan.classes());
+        let single = if by_tile { strip_tiles * tile_length } else { single };
         let (mut singles, mut doubles) = (zeros(single * workers)?, zeros(double * workers)?);
         let mut all_blocks = zeros(blocks * workers)?;
         let (mut from, mut to) = (zeros::<E>(column * workers)?, zeros::<G>(column * workers)?);
@@ -198,21 +206,30 @@ impl Call<'_> {
             let mut site = PlaneSite { logits, first, inner, classes, rows: 0..0, grad, in_place };
             let mut state = TileRows::new();
             let mut scratch = Scratch { single: scratch.0, double: scratch.1, blocks };
-            for tile in (0..end).step_by(WIDTH) {
-                let rows = tile..end.min(tile + WIDTH);
-                site.rows = rows.clone();
-                let first_row = outer * inner + start + tile;
+            for first in (0..end).step_by(strip_tiles * WIDTH) {
+                let rows = first..end.min(first + strip_tiles * WIDTH);
+                let first_row = outer * inner + start + first;
                 let labels = &self.scan.classes[first_row..][..rows.len()];
-                let mut columns = columns.rows(rows);
-                let columns = &mut columns;
+                site.rows = rows.clone();
                 // The type alone says so for f64, whose unit then holds no tile.
-                if by_tile && !E::DOUBLE {
-                    rules.tile::<I, E, G, _>(
-                        first_row, labels, &mut site, columns, &mut state, scratch.single,
-                    );
+                let done = if by_tile && E::as_f32(&[]).is_some() {
+                    let columns = &mut columns.rows(rows.clone());
+                    rules.strip::<I, E, G>(first_row, labels, &mut site, columns, &mut state, scratch.single)
                 } else {
-                    let row = (&mut *from, &mut *to);
-                    rules.columns::<I, E, G>(first_row, labels, &mut site, columns, row, &mut scratch);
+                    [false; TILES]
+                };
+                for (index, labels) in labels.chunks(WIDTH).enumerate().filter(|(index, _)| !done[*index]) {
+                    let (skipped, end) = (index * WIDTH, index * WIDTH + labels.len());
+                    let first_row = first_row + skipped;
+                    site.rows = rows.start + skipped..rows.start + end;
+                    let columns = &mut columns.rows(site.rows.clone());
+                    if by_tile && !E::DOUBLE {
+                        let scratch = &mut scratch.single[..tile_length];
+                        rules.tile::<I, E, G, _>(first_row, labels, &mut site, columns, &mut state, scratch);
+                    } else {
+                        let row = (&mut *from, &mut *to);
+                        rules.columns::<I, E, G>(first_row, labels, &mut site, columns, row, &mut scratch);
+                    }
                 }
             }
         })?;

@@ -48,10 +48,12 @@ impl Kind {
 pub(super) struct TileRows {
     kind: [Kind; WIDTH],
     /// The label's place among the kept classes; negative for rows that are not computed.
-    label: [i32; WIDTH],
-    rows: PlainRows,
+    pub(super) label: [i32; WIDTH],
+    pub(super) rows: PlainRows,
     /// What the next tile is guessed to be, after those before it. It changes no result.
     guess: Guess,
+    /// Whether the last strip, if there was one, was worth it.
+    pub(super) fits_strip: bool,
     /// Room for the thresholds of [`Grad`], which would otherwise be copied with it.
     thresholds: Line,
 }
@@ -63,8 +65,14 @@ impl TileRows {
             label: [-1; WIDTH],
             rows: PlainRows::new(),
             guess: Guess::Small,
+            fits_strip: true,
             thresholds: [0.0; WIDTH],
         }
+    }
+
+    /// Whether the next tiles are guessed to be of rows of small logits, none of them far below the others.
+    pub(super) fn guesses_strip(&self) -> bool {
+        self.fits_strip && self.guess == Guess::Small
     }
 }
 
@@ -109,14 +117,10 @@ impl Rules<'_> {
         scratch: &mut [f32],
     ) {
         let plan = self.plan;
-        let all_count = match self.prepare_alike(classes, state) {
-            Some(all_count) => all_count,
-            None => self.prepare(first_row, classes, state),
-        };
+        let all_count = self.prepare(first_row, classes, state);
         let mut tile = Tile::new::<I>(scratch, classes.len());
         let mut predictions = columns.predictions.is_some().then_some([-1; WIDTH]);
-        let may_be_small = plan.objective.is_plain() && self.scale == 1.0;
-        let small = Small::new(&state.rows.step, plan.classes(), may_be_small);
+        let small = Small::new(&state.rows.step, plan.classes(), self.may_be_small());
         let labels = &state.label;
         if !small.is_possible() {
             state.guess = Guess::Any;
@@ -140,19 +144,7 @@ impl Rules<'_> {
             guess = guess.next();
             state.guess = guess;
         }
-        if plan.objective.is_plain() {
-            let wanted = WantedRows {
-                logarithms: columns.log_sum_exp.is_some() || columns.log_probs.is_some(),
-                gradient: site.wants_gradient(),
-            };
-            tile.plain_rows::<I>(self.scale, wanted, &mut state.rows);
-        } else {
-            self.evaluate::<I>(first_row, classes, &tile, state);
-        }
-        if !all_count {
-            self.settle(tile.rows(), state);
-        }
-        columns.put_all(&state.rows);
+        self.come_to::<I, E>(first_row, classes, &tile, (all_count, site.wants_gradient()), columns, state);
         if let (Some(slots), Some(predictions)) = (columns.predictions.as_deref_mut(), predictions) {
             for (slot, prediction) in slots.iter_mut().zip(predictions) {
                 *slot = usize::try_from(prediction).map_or(-1, |position| plan.class_at(position));
@@ -161,6 +153,34 @@ impl Rules<'_> {
         if site.wants_gradient() {
             self.deliver::<I, E, G, S>(&mut tile, state, site);
         }
+    }
+
+    /// Whether rows of small logits are ones that need no shift.
+    pub(super) fn may_be_small(&self) -> bool {
+        self.plan.objective.is_plain() && self.scale == 1.0
+    }
+
+    /// What the rows of a tile come to whose exponentials are added; whether all rows count, and whether a gradient is wanted.
+    pub(super) fn come_to<I: Isa, E: Element>(
+        &self,
+        first_row: usize,
+        classes: &[i32],
+        tile: &Tile<'_>,
+        (all_count, gradient): (bool, bool),
+        columns: &mut Columns<'_, E::PerRow>,
+        state: &mut TileRows,
+    ) {
+        if self.plan.objective.is_plain() {
+            let logarithms = columns.log_sum_exp.is_some() || columns.log_probs.is_some();
+            let wanted = WantedRows { logarithms, gradient };
+            tile.plain_rows::<I>(self.scale, wanted, &mut state.rows);
+        } else {
+            self.evaluate::<I>(first_row, classes, tile, state);
+        }
+        if !all_count {
+            self.settle(tile.rows(), state);
+        }
+        columns.put_all(&state.rows);
     }
 
     /// The gradient from the exponentials to where it belongs.
@@ -192,6 +212,11 @@ impl Rules<'_> {
         site.store::<I>(kept, tile.lines, adds.as_ref());
     }
 
+    /// What each row is, and its weights. Whether all of a whole tile count.
+    pub(super) fn prepare(&self, first_row: usize, classes: &[i32], state: &mut TileRows) -> bool {
+        self.prepare_alike(classes, state).unwrap_or_else(|| self.prepare_each(first_row, classes, state))
+    }
+
     /// What each row is and its weights, where all rows that count are alike: each of a whole tile with the same weight and
     /// the same upstream. Whether all count; `None` where the rows are not alike.
     #[inline(never)] // as the others below: once for all dtypes and layouts
@@ -213,9 +238,8 @@ impl Rules<'_> {
         Some(all)
     }
 
-    /// What each row is, and its weights. Whether all of a whole tile count.
     #[inline(never)]
-    fn prepare(&self, first_row: usize, classes: &[i32], state: &mut TileRows) -> bool {
+    fn prepare_each(&self, first_row: usize, classes: &[i32], state: &mut TileRows) -> bool {
         let plan = self.plan;
         let uniform = self.upstream.uniform();
         let looks = self.looks_at_inactive();

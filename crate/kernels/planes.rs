@@ -12,7 +12,8 @@
 //!  5. A NaN is looked for on the way to the maximum, and not among the exponentials: the sum of a row's logits is NaN if one
 //!     of them is. It is NaN too where finite logits overflow it and -inf follows, so such a row is looked at again, by
 //!     magnitude. Both are kept for each row, so that a NaN row does not touch its neighbours.
-//!  6. Rows whose logits are all small, which is nearly all rows, need no maximum, no shift and no clamp: see [`small`].
+//!  6. Rows whose logits are all small, which is nearly all rows, need no maximum, no shift and no clamp: see [`small`]. Large planes
+//!     of them go in strips of tiles: see [`strip`].
 //!  7. The gradient goes from the exponentials to its memory in one sweep (see [`Grad`]), and the label's element after it.
 //!
 //! What this costs: a copy in, and strided runs of [`WIDTH`] floats of memory. Of strided f32 classes, `33x512x512` relaxed on one
@@ -30,14 +31,13 @@
 //!  - Reading a number of each cache line ahead, 128 to 1024 rows: 0.66 to 0.76. (It pays where rows are transposed.)
 //!  - The gradient of the tile before among the exponentials: 0.86 to 0.90 relaxed, and 1.07 to 1.13 instead of 1.22 without
 //!    relaxed SIMD. Through scratch and a copy of whole runs: 0.98.
-//!  - Small logits class by class instead of row by row, straight from their memory: 0.63; with the gradient 1.24, since exponentials
-//!    are stored where the next logits are read.
 //!  - Two, four or eight tiles copied in and written out together, so that runs of memory are longer: 0.97 to 1.0 times the time.
 mod grad;
 mod moment;
 mod plain;
 mod predict;
 mod small;
+pub(crate) mod strip;
 mod wide;
 
 pub(crate) use grad::Grad;
@@ -74,6 +74,13 @@ pub(crate) struct Tile<'a> {
     sound: &'a mut [f32],
     /// Whether that is so of all rows.
     all_sound: bool,
+    /// Whether all rows are small.
+    all_small: bool,
+    /// In a [`strip`]: what no exponential is below, whether the gradient has to look for those that are too small for it, and whether
+    /// all that it needs is kept.
+    least: f32,
+    flushes: bool,
+    is_kept: bool,
     /// The next tile's logits and this one's gradient, to be asked for while the exponentials are computed.
     pub(crate) ahead: [Ahead; 2],
 }
@@ -117,6 +124,10 @@ impl<'a> Tile<'a> {
                 small: &mut small[..end],
                 sound: &mut sound[..end],
                 all_sound: false,
+                all_small: false,
+                least: 0.0,
+                flushes: true,
+                is_kept: false,
             },
             _ => panic!("a tile needs the scratch it asks for"),
         }
@@ -157,6 +168,7 @@ impl<'a> Tile<'a> {
         small: &Small<'_>,
     ) -> bool {
         self.take_labels(labels, f32::NEG_INFINITY);
+        self.all_small = false;
         let mut all_small = self.observe::<I>(small);
         if !self.all_sound && self.blank(labels) {
             all_small = self.observe::<I>(small);

@@ -229,6 +229,16 @@ impl<T> Planes<'_, T> {
         unsafe { std::slice::from_raw_parts(start, self.width) }
     }
 
+    /// The tile's elements of `N` neighbouring classes, to write. Panics past the last class.
+    #[inline]
+    pub(crate) fn group<const N: usize>(&mut self, first: usize) -> [&mut [T]; N] {
+        std::array::from_fn(|k| {
+            let start = self.start(first + k);
+            // SAFETY: as in `plane`; a class is handed out once, and no two share an element.
+            unsafe { std::slice::from_raw_parts_mut(start, self.width) }
+        })
+    }
+
     #[inline]
     fn start(&self, class: usize) -> *mut T {
         assert!(class < self.classes, "a plane is a class of the tile");

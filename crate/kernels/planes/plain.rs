@@ -230,30 +230,12 @@ impl Tile<'_> {
     /// In two loops, so that each has about as many constants as there are registers.
     #[inline(always)]
     fn plain<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
-        let (scale, zero) = (I::splat(scale), I::splat(0.0));
-        let exp = Exp::<I>::new();
-        for lane in 0..self.rows() / I::LANES {
-            let at = inlined(
-                #[inline(always)]
-                |line: &[f32]| I::load(&I::chunks(line)[lane]),
-            );
-            let label = Lead::<I>::new(&exp, scale, self, lane);
-            let step = at(&rows.step);
-            let put = inlined(
-                #[inline(always)]
-                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[lane], v),
-            );
-            // Of what the second loop makes the results.
-            put(&mut rows.loss, label.lag());
-            put(&mut rows.log_prob, label.odds.excess);
-            if wanted.logarithms {
-                put(&mut rows.log_sum_exp, label.largest);
-            }
-            if wanted.gradient {
-                put(&mut rows.scale, I::mul(step, label.odds.factor()));
-                put(&mut rows.target, I::sub(zero, I::mul(step, label.odds.miss())));
-            }
+        if self.all_small {
+            self.small_odds::<I>(wanted, rows);
+        } else {
+            self.odds::<I>(scale, wanted, rows);
         }
+        let zero = I::splat(0.0);
         let ln = Ln::<I>::new();
         for lane in 0..self.rows() / I::LANES {
             let at = inlined(
@@ -272,6 +254,34 @@ impl Tile<'_> {
             if wanted.logarithms {
                 put(&mut rows.log_prob, I::sub(zero, nll));
                 put(&mut rows.log_sum_exp, I::add(largest, logarithm));
+            }
+        }
+    }
+
+    /// What the second loop of [`Tile::plain`] makes the results of.
+    #[inline(always)]
+    fn odds<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
+        let (scale, zero) = (I::splat(scale), I::splat(0.0));
+        let exp = Exp::<I>::new();
+        for lane in 0..self.rows() / I::LANES {
+            let at = inlined(
+                #[inline(always)]
+                |line: &[f32]| I::load(&I::chunks(line)[lane]),
+            );
+            let label = Lead::<I>::new(&exp, scale, self, lane);
+            let step = at(&rows.step);
+            let put = inlined(
+                #[inline(always)]
+                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[lane], v),
+            );
+            put(&mut rows.loss, label.lag());
+            put(&mut rows.log_prob, label.odds.excess);
+            if wanted.logarithms {
+                put(&mut rows.log_sum_exp, label.largest);
+            }
+            if wanted.gradient {
+                put(&mut rows.scale, I::mul(step, label.odds.factor()));
+                put(&mut rows.target, I::sub(zero, I::mul(step, label.odds.miss())));
             }
         }
     }

@@ -1,0 +1,169 @@
+//! Strips of planes: see [`crate::kernels::planes::strip`].
+
+use super::rows::{Columns, Rules};
+use super::strided::PlaneSite;
+use super::tile::{Site, TileRows};
+use crate::element::{Element, GradElement};
+use crate::kernels::planes::strip::{self, Planes, TILES};
+use crate::kernels::planes::{Line, Small, Tile, WIDTH, scratch_length};
+use crate::parallel;
+use crate::simd::Isa;
+use core::ops::Range;
+
+/// Logits that caches hold, 16 MB of them: their tiles are faster one by one.
+const CACHED: usize = 1 << 22;
+
+/// The planes of a strip.
+struct Strip<'s, 'a, 'p, E, G> {
+    site: &'s mut PlaneSite<'a, 'p, E, G>,
+    /// The first row of its first tile, among those of the unit.
+    start: usize,
+    /// What stands for the gradient's memory where it is not.
+    nowhere: [Line; 4],
+}
+
+/// Neighbouring planes, where they are in single precision.
+#[inline(always)]
+fn single<'s, T: Element, const N: usize>(
+    planes: &'s mut parallel::Planes<'_, T>,
+    class: usize,
+    rows: &Range<usize>,
+) -> Option<[&'s mut Line; N]> {
+    T::as_f32(&[])?;
+    Some(planes.group::<N>(class).map(|plane| {
+        let plane = T::as_f32_mut(&mut plane[rows.clone()]).and_then(|plane| plane.try_into().ok());
+        plane.expect("a whole tile in single precision")
+    }))
+}
+
+#[inline(always)]
+fn scatter<T: Element>(
+    planes: &mut parallel::Planes<'_, T>,
+    start: usize,
+    labels: &[i32; WIDTH],
+    gradient: &[f32],
+) {
+    each(labels, |row, class| {
+        if let Some(plane) = T::as_f32_mut(planes.plane(class)) {
+            plane[start + row] = gradient[row];
+        }
+    });
+}
+
+/// Each row with a label.
+#[inline(always)]
+fn each(labels: &[i32; WIDTH], mut f: impl FnMut(usize, usize)) {
+    for (row, label) in labels.iter().enumerate() {
+        if let Ok(class) = usize::try_from(*label) {
+            f(row, class);
+        }
+    }
+}
+
+impl<E: Element, G: GradElement<E>> Strip<'_, '_, '_, E, G> {
+    fn rows(&self, tile: usize) -> Range<usize> {
+        let start = self.start + tile * WIDTH;
+        start..start + WIDTH
+    }
+}
+
+impl<E: Element, G: GradElement<E>> Planes for Strip<'_, '_, '_, E, G> {
+    #[inline(always)]
+    fn group<const N: usize>(&mut self, class: usize, tile: usize) -> ([&Line; N], [&mut Line; N]) {
+        let rows = self.rows(tile);
+        let PlaneSite { logits, first, inner, grad, in_place, .. } = &mut *self.site;
+        let in_place = in_place.as_ref();
+        let planes = core::array::from_fn(|k| {
+            let x = match in_place {
+                Some(planes) => &planes.read(class + k)[rows.clone()],
+                None => &logits[*first + (class + k) * *inner..][rows.clone()],
+            };
+            E::as_f32(x).and_then(|x| x.try_into().ok()).expect("a whole tile in single precision")
+        });
+        let apart = grad.as_mut().and_then(|planes| single(planes, class, &rows));
+        let nowhere = self.nowhere.first_chunk_mut().expect("as many lines as there are classes in a group");
+        (planes, apart.unwrap_or_else(|| nowhere.each_mut()))
+    }
+
+    fn gather(&self, tile: usize, labels: &[i32; WIDTH], logits: &mut [f32]) {
+        let rows = self.rows(tile);
+        let PlaneSite { logits: x, first, inner, in_place, .. } = &*self.site;
+        match in_place {
+            Some(planes) => each(labels, |row, class| {
+                logits[row] = E::as_f32(planes.read(class)).map_or(f32::NAN, |plane| plane[rows.start + row]);
+            }),
+            None => {
+                let x = E::as_f32(&x[first + rows.start..]).unwrap_or_default();
+                each(labels, |row, class| logits[row] = x[class * inner + row]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn gradient<const N: usize>(&mut self, class: usize, tile: usize) -> Option<[&mut Line; N]> {
+        let rows = self.rows(tile);
+        match (&mut self.site.grad, &mut self.site.in_place) {
+            (Some(planes), _) => single(planes, class, &rows),
+            (None, Some(planes)) => single(planes, class, &rows),
+            (None, None) => None,
+        }
+    }
+
+    fn scatter(&mut self, tile: usize, labels: &[i32; WIDTH], gradient: &[f32]) {
+        let start = self.rows(tile).start;
+        match (&mut self.site.grad, &mut self.site.in_place) {
+            (Some(planes), _) => scatter(planes, start, labels, gradient),
+            (None, Some(planes)) => scatter(planes, start, labels, gradient),
+            (None, None) => {}
+        }
+    }
+}
+
+impl Rules<'_> {
+    /// Computes those whole tiles of a strip whose rows are of small logits, and says which they are. The first tile is
+    /// the site's; `classes` are those of all.
+    #[inline(never)]
+    pub(super) fn strip<I: Isa, E: Element, G: GradElement<E>>(
+        &self,
+        first_row: usize,
+        classes: &[i32],
+        site: &mut PlaneSite<'_, '_, E, G>,
+        columns: &mut Columns<'_, E::PerRow>,
+        state: &mut TileRows,
+        scratch: &mut [f32],
+    ) -> [bool; TILES] {
+        let mut done = [false; TILES];
+        let labels = classes.as_chunks::<WIDTH>().0;
+        let count = labels.len();
+        let is_large = self.plan.shape.rows() * self.plan.classes() > CACHED;
+        // Wider vectors ask for memory ahead, tile by tile.
+        let pays = is_large && count > 1 && (I::LANES <= 4 || site.grad.is_some());
+        let may_be = self.may_be_small() && !self.accumulate && self.plan.kept.is_none();
+        if !pays || !may_be || columns.predictions.is_some() || !state.guesses_strip() {
+            return done;
+        }
+        let mut parts = scratch.chunks_exact_mut(scratch_length(self.plan.classes()));
+        let mut tiles: [Tile<'_>; TILES] =
+            core::array::from_fn(|_| Tile::new::<I>(parts.next().expect("scratch for a strip"), WIDTH));
+        let wants_gradient = site.wants_gradient();
+        let mut strip = Strip { start: site.rows.start, nowhere: [[0.0; WIDTH]; 4], site };
+        strip::sweep::<I>(&mut tiles[..count], labels, &mut strip, wants_gradient);
+        for (index, tile) in tiles.iter_mut().enumerate().take(count) {
+            let rows = index * WIDTH..(index + 1) * WIDTH;
+            let (first_row, classes) = (first_row + rows.start, &classes[rows.clone()]);
+            let all_count = self.prepare(first_row, classes, state);
+            let small = Small::new(&state.rows.step, self.plan.classes(), true);
+            if !tile.settle::<I>(&state.label, &small, &strip, index) {
+                continue;
+            }
+            let mut columns = columns.rows(rows);
+            self.come_to::<I, E>(first_row, classes, tile, (all_count, wants_gradient), &mut columns, state);
+            done[index] = !wants_gradient || tile.keep::<I>(&state.rows);
+        }
+        state.fits_strip = 2 * done.iter().filter(|done| **done).count() >= count;
+        if wants_gradient {
+            strip::write::<I>(&mut tiles[..count], labels, &mut strip);
+        }
+        done
+    }
+}

@@ -81,13 +81,19 @@ pub(crate) enum Stopped {
 
 /// Nanoseconds of work on one thread for each thread of a run: less is not shared, and each further thread needs as much again.
 ///
-/// Waking a helper takes the caller about 10 µs, and the helper's first unit begins some 30 µs after the run. On two cores of
-/// an AMD EPYC (Genoa, virtual) with Node 24, medians, two threads were 0.7 to 1.5 times as fast as one where one takes 80 to
-/// 150 µs. At 200 to 260 µs they are 1.15 to 1.6 times as fast in calls back to back and 1.0 to 1.25 times where each follows a
-/// pause of 1 ms, and from 300 µs on 1.7 to 1.8 times back to back (bench part `threads`). Where another program has the other
-/// core, the waking is what is lost.
+/// Waking a helper takes the caller about 10 µs, and the helper's first unit begins some 30 µs after the run; in calls back to back
+/// helpers are awake still. On two cores of an AMD EPYC (virtual) with Node 24, medians of loss and gradient, two threads are back to
+/// back 1.8 to 1.95 times as fast as one where one takes 200 to 400 µs for rows of 1,000 classes and more, and 1.45 to 1.6 times for rows
+/// of up to 33, whose labels and losses move from one core to the other; 1.5 to 1.6 times after a millisecond of other work. Calls of
+/// 100 to 200 µs would be 1.35 to 1.9 times as fast back to back, and 1.2 to 1.4 times after other work. But where the caller itself
+/// slept, or another program has the other core, about 65 µs are lost at 100 µs as at 400.
 #[cfg(feature = "threads")]
 const SHARE: f64 = 100_000.0;
+
+/// Units of each thread of a run, where they are not too small for it. With units of 20 to 45 µs whatever the run took, two threads
+/// were 1.1 to 1.6 times as fast as one at 200 to 400 µs.
+#[cfg(feature = "threads")]
+const UNITS: usize = 16;
 
 impl Executor {
     /// The executor for a run that takes one thread this many nanoseconds: threads only where each has enough to do.
@@ -124,6 +130,17 @@ impl Executor {
             Executor::Serial => 1,
             #[cfg(feature = "threads")]
             Executor::Rayon { threads } => 1 + pool::helpers(threads, units),
+        }
+    }
+
+    /// How many of `all` elements a unit has, `most` at most: a run that threads share has many units for each of them, so that none
+    /// waits long for the last one.
+    #[cfg_attr(not(feature = "threads"), expect(unused_variables, reason = "the caller has them all"))]
+    pub(crate) fn unit(self, all: usize, most: usize) -> usize {
+        match self {
+            Executor::Serial => most,
+            #[cfg(feature = "threads")]
+            Executor::Rayon { threads } => (all / (UNITS * threads)).clamp(most / 8, most),
         }
     }
 

@@ -37,8 +37,8 @@ pub(super) const NARROW: usize = 96;
 /// Rows that are copied together, where they are: as many as the widest vector has lanes.
 const TOGETHER: usize = 16;
 
-/// Rows of a unit of work.
-const UNIT: usize = 16 * WIDTH;
+/// Tiles of a unit of work, at most.
+const TILES: usize = 16;
 
 impl Call<'_> {
     pub(super) fn narrow<I: Isa, E: Element, G: GradElement<E>>(
@@ -48,11 +48,13 @@ impl Call<'_> {
     ) -> Result<(), Error> {
         let rules = Rules::new(self, results);
         let (rows, classes) = (self.plan.shape.rows(), self.plan.shape.classes());
-        let units = rows.div_ceil(UNIT);
+        let tiles = (self.unit_elements() / (classes * WIDTH)).clamp(1, TILES);
+        let per_unit = tiles * WIDTH;
+        let units = rows.div_ceil(per_unit);
         let width = planes::scratch_length(self.plan.classes());
         let mut scratch = zeros(width * self.executor.workers(units))?;
-        let (logits, gradient) = access.by_rows(classes, UNIT);
-        let outputs = (gradient, results.by_rows(UNIT), PerWorker::new(&mut scratch, width));
+        let (logits, gradient) = access.by_rows(classes, per_unit);
+        let outputs = (gradient, results.by_rows(per_unit), PerWorker::new(&mut scratch, width));
         self.executor.run(units, self.cancel, outputs, |_, unit, (mut gradient, columns, scratch)| {
             let mut columns = Columns::new(columns);
             let mut pairs = rules.pairs();
@@ -61,7 +63,7 @@ impl Call<'_> {
             for start in (0..end).step_by(WIDTH) {
                 let rows = start..end.min(start + WIDTH);
                 let cells = rows.start * classes..rows.end * classes;
-                let first_row = unit * UNIT + start;
+                let first_row = unit * per_unit + start;
                 let next = || match &gradient {
                     (_, Some(x)) => x.get(cells.end),
                     _ => logits.get(first_row * classes + cells.len()),

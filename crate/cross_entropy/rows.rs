@@ -17,7 +17,7 @@ use crate::simd::Isa;
 use core::ops::Range;
 
 /// Logits of a unit of work: tens of microseconds, and far below the ten milliseconds that the executor allows.
-pub(super) const UNIT_ELEMENTS: usize = 1 << 16;
+const UNIT_ELEMENTS: usize = 1 << 16;
 
 /// What a row gives beside its gradient.
 #[derive(Debug, Clone, Copy)]
@@ -257,6 +257,12 @@ impl<'a> Rules<'a> {
 }
 
 impl Call<'_> {
+    /// Logits of a unit of work.
+    pub(super) fn unit_elements(&self) -> usize {
+        let shape = &self.plan.shape;
+        self.executor.unit(shape.rows() * shape.classes(), UNIT_ELEMENTS)
+    }
+
     pub(super) fn rows<I: Isa, E: Element, G: GradElement<E>>(
         &self,
         mut access: Access<'_, E, G>,
@@ -268,7 +274,7 @@ impl Call<'_> {
             return Ok(());
         }
         let (rows, classes) = (self.plan.shape.rows(), self.plan.shape.classes());
-        let per_unit = (UNIT_ELEMENTS / classes).clamp(1, UNIT);
+        let per_unit = (self.unit_elements() / classes).clamp(1, UNIT);
         let units = rows.div_ceil(per_unit);
         let workers = self.executor.workers(units);
         let (single, double, blocks) = rules.scratch_lengths(&access);

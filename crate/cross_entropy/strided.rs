@@ -3,7 +3,7 @@
 
 use super::deliver::scatter;
 use super::plan::Kept;
-use super::rows::{Columns, Rules, Scratch, UNIT_ELEMENTS};
+use super::rows::{Columns, Rules, Scratch};
 use super::tile::{Site, TileRows};
 use super::{Access, Call, Results, zeros};
 use crate::Error;
@@ -153,7 +153,7 @@ impl Call<'_> {
         let shape = self.plan.shape;
         let (classes, inner) = (shape.classes(), shape.inner());
         // Tiles of one outer position that a unit takes one after the other.
-        let tiles = (UNIT_ELEMENTS / (classes * WIDTH)).clamp(1, inner.div_ceil(WIDTH));
+        let tiles = (self.unit_elements() / (classes * WIDTH)).clamp(1, inner.div_ceil(WIDTH));
         let strip_tiles = strip::tiles(self.plan.classes());
         let span = WIDTH * tiles.next_multiple_of(strip_tiles);
         let spans = Strided::<E>::tiles(inner, span);

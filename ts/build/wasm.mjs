@@ -70,7 +70,7 @@ async function compile(toolchain, build) {
  * @param {Build} build
  */
 async function optimise(build) {
-  const how = ["-O2", "--one-caller-inline-max-function-size=100", "--strip-debug", "--strip-producers"];
+  const how = ["-O2", "--one-caller-inline-max-function-size=50", "--strip-debug", "--strip-producers"];
   const args = [...how, `${packageOf(build.name)}/sparse_xent_bg.wasm`, "-o", wasmOf(build.name)];
   await run(process.execPath, [`${root}/node_modules/binaryen/bin/wasm-opt`, ...args], { name: `wasm-opt ${build.name}` });
 }

@@ -239,12 +239,13 @@ struct Share {
 }
 
 impl Share {
-    /// Of a label whose scaled logit is `lead` above the shift, where the others' exponentials add up to `rest`.
+    /// Of a label whose scaled logit is `lead` above the shift, where the others' exponentials add up to `rest`: either 0 or at least 1,
+    /// or, of small logits and without a shift, anything from e^-40 on.
     fn new(lead: f64, rest: f64) -> Self {
         if rest == 0.0 {
             return Self { nll: 0.0, ln_total: lead, miss: 0.0, hit: 1.0, factor: 0.0 };
         }
-        if lead > 0.0 {
+        if lead > 0.0 || rest < 1.0 {
             let near = libm::exp(-lead);
             let (others, total) = (rest * near, 1.0 + rest * near);
             let nll = libm::log1p(others);

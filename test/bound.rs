@@ -372,5 +372,6 @@ fn output_bounds(
     }
     let Some(terms) = terms(&x, label, options) else { return (0.0, 0.0) };
     let unit = precision.unit * (32.0 + terms.margin);
-    (unit * terms.lse + tiny, unit * log_prob + tiny)
+    // An error of the sum, relative to it, is one of its logarithm, whatever that is.
+    (unit * (1.0 + terms.lse) + tiny, unit * log_prob + tiny)
 }

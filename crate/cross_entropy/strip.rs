@@ -138,7 +138,7 @@ impl Rules<'_> {
         let is_large = self.plan.shape.rows() * self.plan.classes() > CACHED;
         // Wider vectors ask for memory ahead, tile by tile.
         let pays = is_large && count > 1 && (I::LANES <= 4 || site.grad.is_some());
-        let may_be = self.may_be_small() && !self.accumulate && self.plan.kept.is_none();
+        let may_be = Small::may_be(&self.plan.objective) && !self.accumulate && self.plan.kept.is_none();
         if !pays || !may_be || columns.predictions.is_some() || !state.guesses_strip() {
             return done;
         }
@@ -152,7 +152,7 @@ impl Rules<'_> {
             let rows = index * WIDTH..(index + 1) * WIDTH;
             let (first_row, classes) = (first_row + rows.start, &classes[rows.clone()]);
             let all_count = self.prepare(first_row, classes, state);
-            let small = Small::new(&state.rows.step, self.plan.classes(), true);
+            let small = Small::new(&state.rows.step, self.plan.classes(), &self.plan.objective);
             if !tile.settle::<I>(&state.label, &small, &strip, index) {
                 continue;
             }

@@ -120,7 +120,7 @@ impl Rules<'_> {
         let all_count = self.prepare(first_row, classes, state);
         let mut tile = Tile::new::<I>(scratch, classes.len());
         let mut predictions = columns.predictions.is_some().then_some([-1; WIDTH]);
-        let small = Small::new(&state.rows.step, plan.classes(), self.may_be_small());
+        let small = Small::new(&state.rows.step, plan.classes(), &plan.objective);
         let labels = &state.label;
         if !small.is_possible() {
             state.guess = Guess::Any;
@@ -153,11 +153,6 @@ impl Rules<'_> {
         if site.wants_gradient() {
             self.deliver::<I, E, G, S>(&mut tile, state, site);
         }
-    }
-
-    /// Whether rows of small logits are ones that need no shift.
-    pub(super) fn may_be_small(&self) -> bool {
-        self.plan.objective.is_plain() && self.scale == 1.0
     }
 
     /// What the rows of a tile come to whose exponentials are added; whether all rows count, and whether a gradient is wanted.

@@ -18,7 +18,9 @@ struct Strip<'s, 'a, 'p, E, G> {
     site: &'s mut PlaneSite<'a, 'p, E, G>,
     /// The first row of its first tile, among those of the unit.
     start: usize,
-    /// What stands for the gradient's memory where it is not.
+    /// Whether the gradient is added to what is there.
+    adds: bool,
+    /// What stands for the gradient's memory where nothing may be written yet.
     nowhere: [Line; 4],
 }
 
@@ -42,10 +44,16 @@ fn scatter<T: Element>(
     start: usize,
     labels: &[i32; WIDTH],
     gradient: &[f32],
+    adds: bool,
 ) {
     each(labels, |row, class| {
         if let Some(plane) = T::as_f32_mut(planes.plane(class)) {
-            plane[start + row] = gradient[row];
+            let g = &mut plane[start + row];
+            *g = match gradient[row] {
+                0.0 if adds => *g,
+                value if adds => *g + value,
+                value => value,
+            };
         }
     });
 }
@@ -80,7 +88,7 @@ impl<E: Element, G: GradElement<E>> Planes for Strip<'_, '_, '_, E, G> {
             };
             E::as_f32(x).and_then(|x| x.try_into().ok()).expect("a whole tile in single precision")
         });
-        let apart = grad.as_mut().and_then(|planes| single(planes, class, &rows));
+        let apart = grad.as_mut().filter(|_| !self.adds).and_then(|planes| single(planes, class, &rows));
         let nowhere = self.nowhere.first_chunk_mut().expect("as many lines as there are classes in a group");
         (planes, apart.unwrap_or_else(|| nowhere.each_mut()))
     }
@@ -109,11 +117,11 @@ impl<E: Element, G: GradElement<E>> Planes for Strip<'_, '_, '_, E, G> {
         }
     }
 
-    fn scatter(&mut self, tile: usize, labels: &[i32; WIDTH], gradient: &[f32]) {
+    fn scatter(&mut self, tile: usize, labels: &[i32; WIDTH], gradient: &[f32], adds: bool) {
         let start = self.rows(tile).start;
         match (&mut self.site.grad, &mut self.site.in_place) {
-            (Some(planes), _) => scatter(planes, start, labels, gradient),
-            (None, Some(planes)) => scatter(planes, start, labels, gradient),
+            (Some(planes), _) => scatter(planes, start, labels, gradient, adds),
+            (None, Some(planes)) => scatter(planes, start, labels, gradient, adds),
             (None, None) => {}
         }
     }
@@ -137,8 +145,8 @@ impl Rules<'_> {
         let count = labels.len();
         let is_large = self.plan.shape.rows() * self.plan.classes() > CACHED;
         // Wider vectors ask for memory ahead, tile by tile.
-        let pays = is_large && count > 1 && (I::LANES <= 4 || site.grad.is_some());
-        let may_be = Small::may_be(&self.plan.objective) && !self.accumulate && self.plan.kept.is_none();
+        let pays = is_large && count > 1 && (I::LANES <= 4 || site.grad.is_some() && !self.accumulate);
+        let may_be = Small::may_be(&self.plan.objective) && self.plan.kept.is_none();
         if !pays || !may_be || columns.predictions.is_some() || !state.guesses_strip() {
             return done;
         }
@@ -146,7 +154,8 @@ impl Rules<'_> {
         let mut tiles: [Tile<'_>; TILES] =
             core::array::from_fn(|_| Tile::new::<I>(parts.next().expect("scratch for a strip"), WIDTH));
         let wants_gradient = site.wants_gradient();
-        let mut strip = Strip { start: site.rows.start, nowhere: [[0.0; WIDTH]; 4], site };
+        let adds = self.accumulate;
+        let mut strip = Strip { start: site.rows.start, adds, nowhere: [[0.0; WIDTH]; 4], site };
         strip::sweep::<I>(&mut tiles[..count], labels, &mut strip, wants_gradient);
         for (index, tile) in tiles.iter_mut().enumerate().take(count) {
             let rows = index * WIDTH..(index + 1) * WIDTH;
@@ -162,7 +171,7 @@ impl Rules<'_> {
         }
         state.fits_strip = 2 * done.iter().filter(|done| **done).count() >= count;
         if wants_gradient {
-            strip::write::<I>(&mut tiles[..count], labels, &mut strip);
+            strip::write::<I>(&mut tiles[..count], labels, &mut strip, adds);
         }
         done
     }

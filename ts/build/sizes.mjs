@@ -13,8 +13,8 @@ export const budgets = {
   "index.js": 30_000,
   "index.cjs": 30_000,
   // Both wasm files, gzipped and in base64, which costs 4/3 on the disk and a hundredth on the way.
-  "inline.js": 272_500,
-  "inline.cjs": 272_500,
+  "inline.js": 274_000,
+  "inline.cjs": 274_000,
   "worker.js": 3_500,
   "cli.js": 70_000,
 };

@@ -10,21 +10,21 @@
 //!     magnitudes. The logits are still there then, for a tile that has other rows.
 //!  3. The label's exponential is left out by a comparison. A tile by itself adds e^-86 in its place: to sums with the same bits,
 //!     since before and after it are exponentials of at least e^-40, of whose last bit it is less than half.
-//!  4. While exponentials are computed, one number is written to each cache line of the gradient: the processor fetches a line that
-//!     is written in part, and does not wait for it. (Before the line's logits are read, where planes are a power of two apart, it
-//!     makes their loads wait, since it takes one address for the other.)
+//!  4. While exponentials are computed, one number is written to each cache line of the gradient, unless it is added to: the processor
+//!     fetches a line that is written in part, and does not wait for it.
 //!  5. Exponentials that the gradient's factor would make subnormal are only looked for where the tile's least one might be.
 //!
 //! One thread, Node 24, AMD EPYC, ns per logit of `33x512x512`, tile by tile and in strips: loss 0.68 and 0.60, loss and gradient 1.09
-//! and 0.82, in place 0.82 and 0.73 in the relaxed build; 0.97 and 0.84, 1.42 and 1.01, 1.15 and 0.97 in the other. Strips of four
-//! tiles take 0.88 and 1.10 with the gradient. Of 33 planes of 64x64, which a cache holds, strips would take 0.61 instead of 0.52. What
-//! the vectors of eight and sixteen ask for ahead is as good for the loss and in place, where strips take 1.05 and 1.2 times as long.
+//! and 0.82, in place 0.82 and 0.73, added 1.45 and 1.04 in the relaxed build; 0.97 and 0.84, 1.42 and 1.01, 1.15 and 0.97, 1.80 and
+//! 1.30 in the other. Strips of four tiles take 0.88 and 1.10 with the gradient, of sixteen no less than of eight. Of 33 planes of
+//! 64x64, which a cache holds, strips would take 0.61 instead of 0.52. What vectors of eight and sixteen ask for ahead is better than
+//! strips for the loss, in place and to be added, where strips take 1.05 to 1.2 times as long.
 //!
 //! What else was tried, apart from the package (relaxed; loss and gradient of strips of four tiles 0.73): a write to each vector of the
-//! gradient instead of each line 0.80, none 0.80; labels left out of the sums by another sweep 0.77; the exponentials in the
-//! gradient's memory instead of scratch 0.74; the gradient of the strip before among the exponentials 0.70 (0.87 instead of 0.97 without
-//! relaxed SIMD), but then no write ahead, and all of it twice in the code; addresses in scratch that agree with those of the planes no
-//! gain.
+//! gradient instead of each line 0.80, to the lines of a tile all at once 1.05, none 0.80; labels left out of the sums by another sweep
+//! 0.77; the exponentials in the gradient's memory instead of scratch 0.74; the gradient of the strip before among the exponentials
+//! 0.70 (0.87 instead of 0.97 without relaxed SIMD), but then no write ahead, and all of it twice in the code; addresses in scratch that
+//! agree with those of the planes no gain.
 
 use super::small::Small;
 use super::{CACHE_LINE, FLUSH, Line, PlainRows, RUN, Tile, WIDTH};
@@ -49,8 +49,8 @@ pub(crate) trait Planes {
     fn gather(&self, tile: usize, labels: &[i32; WIDTH], logits: &mut [f32]);
     /// Where the gradient of neighbouring classes goes.
     fn gradient<const N: usize>(&mut self, class: usize, tile: usize) -> Option<[&mut Line; N]>;
-    /// Sets the gradient of a tile's labels.
-    fn scatter(&mut self, tile: usize, labels: &[i32; WIDTH], gradient: &[f32]);
+    /// Sets the gradient of a tile's labels, or adds it.
+    fn scatter(&mut self, tile: usize, labels: &[i32; WIDTH], gradient: &[f32], adds: bool);
 }
 
 /// Calls a function of neighbouring classes and a tile for all of them: four, two or one class in each tile before the next ones.
@@ -104,20 +104,35 @@ fn add<I: Isa, P: Planes, const N: usize>(
     tile.add_classes::<I, N>(if keeps { class } else { 0 }, class, logits, gradient);
 }
 
-/// Writes the gradient of tiles whose rows are kept.
-pub(crate) fn write<I: Isa>(tiles: &mut [Tile<'_>], labels: &[[i32; WIDTH]], planes: &mut impl Planes) {
+/// Writes the gradient of tiles whose rows are kept, or adds it to what is there.
+pub(crate) fn write<I: Isa>(
+    tiles: &mut [Tile<'_>],
+    labels: &[[i32; WIDTH]],
+    planes: &mut impl Planes,
+    adds: bool,
+) {
     let classes = tiles.first().map_or(0, |tile| tile.lines.len());
-    for_groups!(classes, tiles, put, (planes));
+    for_groups!(classes, tiles, put, (planes, adds));
     for (index, (tile, labels)) in tiles.iter().zip(labels).enumerate().filter(|(_, (tile, _))| tile.is_kept)
     {
-        planes.scatter(index, labels, tile.label);
+        planes.scatter(index, labels, tile.label, adds);
     }
 }
 
 #[inline(always)]
-fn put<I: Isa, P: Planes, const N: usize>(tile: &mut Tile<'_>, class: usize, index: usize, planes: &mut P) {
+fn put<I: Isa, P: Planes, const N: usize>(
+    tile: &mut Tile<'_>,
+    class: usize,
+    index: usize,
+    planes: &mut P,
+    adds: bool,
+) {
     if let Some(gradient) = planes.gradient::<N>(class, index).filter(|_| tile.is_kept) {
-        tile.write_classes::<I, N>(class, gradient);
+        if adds {
+            tile.write_classes::<I, N, true>(class, gradient);
+        } else {
+            tile.write_classes::<I, N, false>(class, gradient);
+        }
     }
 }
 
@@ -249,7 +264,11 @@ impl Tile<'_> {
     }
 
     #[inline(never)]
-    fn write_classes<I: Isa, const N: usize>(&self, class: usize, mut gradient: [&mut Line; N]) {
+    fn write_classes<I: Isa, const N: usize, const ADDS: bool>(
+        &self,
+        class: usize,
+        mut gradient: [&mut Line; N],
+    ) {
         I::enter(
             #[inline(always)]
             || {
@@ -262,7 +281,14 @@ impl Tile<'_> {
                         if self.flushes {
                             e = I::and_not(e, I::le(e, threshold));
                         }
-                        I::store(&mut I::chunks_mut(gradient[k])[lane], I::mul(e, scale));
+                        let g = &mut I::chunks_mut(gradient[k])[lane];
+                        let mut p = I::mul(e, scale);
+                        if ADDS {
+                            // A row with nothing to add keeps its bytes.
+                            let before = I::load(g);
+                            p = I::select(I::eq(scale, I::splat(0.0)), before, I::add(before, p));
+                        }
+                        I::store(g, p);
                     }
                 }
             },

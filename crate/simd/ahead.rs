@@ -8,6 +8,9 @@
 //! 4096 rows take, which the caches hold; all at once takes 1.2 times as long as without. 33 planes of 512x512: 1.01 and 0.85. Planes are
 //! asked for one after the other: going through all of them for each vector of rows took twice as long at 96 planes, whose pages are more
 //! than the processor keeps at hand.
+//!
+//! Stores past the caches, which fetch no line of the gradient, are no help: from a row of scratch they took loss and gradient of
+//! 512x32000 from 0.26 to 0.49 in AVX2 (another AMD EPYC VM).
 
 #[cfg(target_arch = "x86_64")]
 use super::x86;

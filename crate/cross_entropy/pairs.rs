@@ -67,8 +67,22 @@ impl PairTiles {
             Access::InPlace(x) => E::as_f32_mut(x),
         };
         self.kernel.losses::<I>(losses);
-        if let Some(grad) = grad {
-            self.kernel.gradient::<I>(classes, grad, rules.accumulate);
+        match grad {
+            Some(grad) if rules.accumulate => {
+                let mut values = [0.0; 2 * WIDTH];
+                self.kernel.gradient::<I>(classes, &mut values[..grad.len()]);
+                let values = values.as_chunks::<2>().0;
+                // A row that has nothing to add is left as it is.
+                let rows = grad
+                    .as_chunks_mut::<2>()
+                    .0
+                    .iter_mut()
+                    .zip(values)
+                    .filter(|(_, values)| **values != [0.0; 2]);
+                rows.for_each(|(row, values)| *row = [row[0] + values[0], row[1] + values[1]]);
+            }
+            Some(grad) => self.kernel.gradient::<I>(classes, grad),
+            None => {}
         }
         true
     }

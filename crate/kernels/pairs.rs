@@ -133,32 +133,31 @@ impl Pairs {
         }
     }
 
-    /// The gradient of the rows of the last [`Pairs::sweep`], which had these classes, or what is added to it.
-    pub(crate) fn gradient<I: Isa>(&self, classes: &[i32], grad: &mut [f32], adds: bool) {
+    /// The gradient of the rows of the last [`Pairs::sweep`], which had these classes.
+    pub(crate) fn gradient<I: Isa>(&self, classes: &[i32], grad: &mut [f32]) {
         let whole = classes.len() / I::LANES * I::LANES;
         let (grad, left) = grad.split_at_mut(2 * whole);
         let (classes, left_classes) = classes.split_at(whole);
-        self.vectors::<I>(0, classes, grad, adds);
+        self.vectors::<I>(0, classes, grad);
         if !left.is_empty() {
             let mut last = ([0.0; 2 * MOST_LANES], [0; MOST_LANES]);
-            last.0[..left.len()].copy_from_slice(left);
             last.1[..left_classes.len()].copy_from_slice(left_classes);
-            self.vectors::<I>(whole, &last.1[..I::LANES], &mut last.0[..2 * I::LANES], adds);
+            self.vectors::<I>(whole, &last.1[..I::LANES], &mut last.0[..2 * I::LANES]);
             left.copy_from_slice(&last.0[..left.len()]);
         }
     }
 
     /// Of whole vectors of rows.
     #[inline(never)]
-    fn vectors<I: Isa>(&self, first: usize, labels: &[i32], grad: &mut [f32], adds: bool) {
+    fn vectors<I: Isa>(&self, first: usize, labels: &[i32], grad: &mut [f32]) {
         I::enter(
             #[inline(always)]
-            || self.write_vectors::<I>(first, I::codes(labels), I::pairs_mut(grad), adds),
+            || self.write_vectors::<I>(first, I::codes(labels), I::pairs_mut(grad)),
         );
     }
 
     #[inline(always)]
-    fn write_vectors<I: Isa>(&self, first: usize, labels: &[I::Codes], grad: &mut [I::Pairs], adds: bool) {
+    fn write_vectors<I: Isa>(&self, first: usize, labels: &[I::Codes], grad: &mut [I::Pairs]) {
         let (zero, one, least) = (I::splat(0.0), I::splat(1.0), I::splat(MIN_SCALED));
         let rows = I::chunks(&self.lead[first..]).iter().zip(I::chunks(&self.near[first..]));
         let rows = rows.zip(I::chunks(&self.step[first..]));
@@ -172,15 +171,7 @@ impl Pairs {
             // As `zero_threshold` has it. The label's element has no threshold.
             let other = I::and_not(other, I::le(I::abs(other), least));
             let turn = I::and(I::xor(label, other), I::eq(I::load_bits(labels), zero));
-            let (mut a, mut b) = (I::xor(other, turn), I::xor(label, turn));
-            if adds {
-                // Where nothing is added, not even to -0.
-                let nothing = I::eq(label, zero);
-                let before = I::load_pairs(grad);
-                a = I::select(nothing, before.0, I::add(before.0, a));
-                b = I::select(nothing, before.1, I::add(before.1, b));
-            }
-            I::store_pairs(grad, a, b);
+            I::store_pairs(grad, I::xor(other, turn), I::xor(label, turn));
         }
     }
 }

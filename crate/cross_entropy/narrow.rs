@@ -37,6 +37,10 @@ pub(super) const NARROW: usize = 96;
 /// Rows that are copied together, where they are: as many as the widest vector has lanes.
 const TOGETHER: usize = 16;
 
+/// Rows of this many classes have their gradient's memory claimed before, and not fetched when it is written; of fewer, whose
+/// exponentials take less time, it is 2 to 6 % slower.
+const CLAIMED: usize = 16;
+
 /// Tiles of a unit of work, at most.
 const TILES: usize = 16;
 
@@ -77,7 +81,7 @@ impl Call<'_> {
                 {
                     continue;
                 }
-                let mut site = Block { access, classes, next };
+                let mut site = Block { access, classes, next, adds: rules.accumulate };
                 rules.tile::<I, E, G, _>(first_row, labels, &mut site, &mut columns, &mut state, scratch);
             }
         })?;
@@ -91,6 +95,8 @@ struct Block<'a, E, G> {
     classes: usize,
     /// The logits of the rows after it.
     next: Ahead,
+    /// Whether the gradient is added to what is there.
+    adds: bool,
 }
 
 impl<E: Element, G: GradElement<E>> Site<E, G> for Block<'_, E, G> {
@@ -98,7 +104,7 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for Block<'_, E, G> {
         !matches!(self.access, Access::Loss(_))
     }
 
-    fn load<I: Isa>(&self, kept: Option<&Kept>, tile: &mut Tile<'_>) {
+    fn load<I: Isa>(&mut self, kept: Option<&Kept>, tile: &mut Tile<'_>) {
         let x = self.access.logits();
         let own = || match &self.access {
             Access::Apart(_, grad) => grad.first(),
@@ -126,13 +132,24 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for Block<'_, E, G> {
                 }
             }
         }
+        if let Access::Apart(_, grad) = &mut self.access
+            && I::LANES <= 4
+            && self.classes >= CLAIMED
+            && !self.adds
+            && let Some(g) = G::as_f32_mut(grad)
+        {
+            claim(g);
+        }
     }
 
     fn write<I: Isa, const BIASED: bool>(&mut self, grad: &Grad<'_, I>) -> bool {
         let classes = self.classes;
+        let fetches = matches!(self.access, Access::Apart(_, _)) && (I::LANES > 4 || classes < CLAIMED);
         match self.access.single() {
             Some(g) if g.len() == WIDTH * classes => {
-                fetch(g);
+                if fetches {
+                    fetch(g);
+                }
                 transpose_out::<I, BIASED>(grad, classes, g);
                 true
             }
@@ -215,6 +232,13 @@ fn fetch(x: &[f32]) {
     const LINE: usize = 16;
     let all = x.chunks(LINE).fold(0, |all, line| all | line[0].to_bits());
     core::hint::black_box(all);
+}
+
+/// Writes a number to each cache line: the processor fetches a line that is written in part, and does not wait for it. Before the
+/// exponentials of a tile, this brings its gradient's memory: 262144x33, relaxed, loss and gradient 1.03 to 0.96 ns per logit.
+#[inline(never)]
+fn claim(x: &mut [f32]) {
+    x.iter_mut().step_by(16).for_each(|x| *x = 0.0);
 }
 
 /// Rows that are `stride` apart to lines, the first of them to this row (a multiple of [`TOGETHER`]), four rows and four classes at a

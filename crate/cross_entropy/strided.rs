@@ -59,7 +59,7 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for PlaneSite<'_, '_, E, G> {
         self.grad.is_some() || self.in_place.is_some()
     }
 
-    fn load<I: Isa>(&self, kept: Option<&Kept>, tile: &mut Tile<'_>) {
+    fn load<I: Isa>(&mut self, kept: Option<&Kept>, tile: &mut Tile<'_>) {
         let next = || match &self.in_place {
             Some(planes) => planes.read(0).get(self.rows.end),
             None => self.logits.get(self.first + self.rows.end),

@@ -11,7 +11,7 @@ use crate::simd::Isa;
 pub(super) trait Site<E: Element, G: GradElement<E>> {
     fn wants_gradient(&self) -> bool;
     /// Copies the logits of the kept classes to the lines.
-    fn load<I: Isa>(&self, kept: Option<&Kept>, tile: &mut Tile<'_>);
+    fn load<I: Isa>(&mut self, kept: Option<&Kept>, tile: &mut Tile<'_>);
     /// Writes the gradient from the exponentials, but for the labels' elements, where its memory allows it: single
     /// precision, all rows of a tile. Whether it did.
     fn write<I: Isa, const BIASED: bool>(&mut self, grad: &Grad<'_, I>) -> bool;

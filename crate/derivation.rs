@@ -101,7 +101,7 @@
 //!
 //! | formula | function |
 //! |---|---|
-//! | `shift`, `exp(x[j] - shift)`, `rest` | [`stats`](../../src/sparse_xent/kernels/rows.rs.html) and [`sweep`](../../src/sparse_xent/kernels/rows.rs.html); [`sweep`](../../src/sparse_xent/kernels/planes.rs.html) of a tile of rows |
+//! | `shift`, `exp(x[j] - shift)`, `rest` | [`stats`](../../src/sparse_xent/kernels/rows.rs.html) and [`sweep`](../../src/sparse_xent/kernels/rows.rs.html); [`sweep`](../../src/sparse_xent/kernels/planes.rs.html) of a tile of rows, [`sweep`](../../src/sparse_xent/kernels/planes/strip.rs.html) of a strip of tiles |
 //! | `exp`, `ln(1 + y)` over vectors | [`exp`](../../src/sparse_xent/math.rs.html), [`ln_1p`](../../src/sparse_xent/math.rs.html) |
 //! | `ln(1 + R)`, `p[y]`, the gradient at the label, every option | [`row`](../../src/sparse_xent/objective.rs.html) of `Objective`; over a tile [`plain_rows`](../../src/sparse_xent/kernels/planes/plain.rs.html) without options and [`rows_with`](../../src/sparse_xent/kernels/planes/plain.rs.html) with some |
 //! | `grad[i] = scale exp(x[i] - shift) + bias` | [`write_grad`](../../src/sparse_xent/kernels/rows/grad.rs.html); [`write_grad`](../../src/sparse_xent/kernels/planes/grad.rs.html) of a tile |

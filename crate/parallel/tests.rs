@@ -91,6 +91,28 @@ fn strided_tiles_cover_the_planes() {
 }
 
 #[test]
+fn a_group_of_planes_is_those_planes_and_ends_with_the_last() {
+    let (outer, classes, inner, width) = (2, 5, 10, 4);
+    let mut buffer = vec![0; outer * classes * inner];
+    let tiles = Strided::<usize>::tiles(inner, width);
+    let outputs = Strided::new(&mut buffer, classes, inner, width);
+    let result = Executor::Serial.run(outer * tiles, None, outputs, |_, _, mut part| {
+        let [a, b] = part.group::<2>(0);
+        a.fill(1);
+        b.fill(2);
+        part.group::<3>(2).into_iter().zip(3..).for_each(|(plane, mark)| plane.fill(mark));
+        let beyond = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            part.group::<2>(4);
+        }));
+        assert!(beyond.is_err(), "there is no sixth plane");
+    });
+    assert_eq!(result, Ok(()));
+    for (at, &seen) in buffer.iter().enumerate() {
+        assert_eq!(seen, at / inner % classes + 1, "element {at}");
+    }
+}
+
+#[test]
 fn scratch_belongs_to_one_worker() {
     for executor in executors() {
         let units = 100;

@@ -276,6 +276,9 @@ impl Tile<'_> {
                 for lane in 0..WIDTH / I::LANES {
                     let scale = I::load(&I::chunks(self.shift)[lane]);
                     let threshold = I::load(&I::chunks(self.moment)[lane]);
+                    // A row with nothing to add keeps its bytes.
+                    let most = I::max_bits(scale, I::abs(I::load(&I::chunks(self.label)[lane])));
+                    let off = I::eq(most, I::splat(0.0));
                     for k in 0..N {
                         let mut e = I::load(&I::chunks(&lines[k])[lane]);
                         if self.flushes {
@@ -284,9 +287,8 @@ impl Tile<'_> {
                         let g = &mut I::chunks_mut(gradient[k])[lane];
                         let mut p = I::mul(e, scale);
                         if ADDS {
-                            // A row with nothing to add keeps its bytes.
                             let before = I::load(g);
-                            p = I::select(I::eq(scale, I::splat(0.0)), before, I::add(before, p));
+                            p = I::select(off, before, I::add(before, p));
                         }
                         I::store(g, p);
                     }

@@ -83,14 +83,17 @@ pub(crate) struct Coefficients {
     pub(crate) target: Option<f64>,
 }
 
-/// What the plain objective needs to know of a row.
+/// The label's part in a row's softmax: what an objective needs to know of a row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outcome {
     /// `-ln softmax(z)[label]`.
     pub(crate) nll: f64,
     pub(crate) log_sum_exp: f64,
-    /// The probability of the other classes.
+    /// The logarithm of the sum of all exponentials, relative to the shift; of use for a moment.
+    pub(crate) ln_total: f64,
+    /// The probability of the other classes, and the label's.
     pub(crate) miss: f64,
+    pub(crate) hit: f64,
     /// What the exponentials are multiplied by to be probabilities.
     pub(crate) factor: f64,
 }
@@ -128,14 +131,23 @@ impl Objective {
     /// With `R`, the sum of `exp(scale (x[j] - x[label]))` over the other classes, the loss is `ln_1p(R)` and the label's
     /// probability `1 / (1 + R)`. `R` never contains the label's own 1, so a confident row keeps its digits.
     pub(crate) fn row(&self, stats: &RowStats, weights: &RowWeights, upstream: f64) -> RowResult {
-        let lead = self.scale * (stats.label - stats.shift);
-        let Share { nll, ln_total, miss, hit, factor } = Share::new(lead, stats.rest);
-        let log_sum_exp = self.scale * stats.shift + ln_total;
-        let step = upstream * self.scale;
+        let outcome = Outcome::new(self.scale, stats);
         if self.matrix {
-            return self.matrix_row(stats, weights, step, (factor, miss, ln_total, nll, log_sum_exp));
+            return self.matrix_row(&outcome, stats.moment, weights, upstream * self.scale);
         }
+        self.row_of(&outcome, stats.moment, weights, upstream)
+    }
 
+    /// The same of a row whose part in the softmax is known, unless there is a matrix.
+    pub(crate) fn row_of(
+        &self,
+        outcome: &Outcome,
+        moment: f64,
+        weights: &RowWeights,
+        upstream: f64,
+    ) -> RowResult {
+        let Outcome { nll, log_sum_exp, ln_total, miss, hit, factor } = *outcome;
+        let step = upstream * self.scale;
         let (value, slope) = self.modulated(nll, miss, hit);
         let kept = (1.0 - self.smoothing) * weights.row;
         let mut loss = if kept == 0.0 { 0.0 } else { kept * value };
@@ -154,7 +166,7 @@ impl Objective {
             };
             let share = self.smoothing * outside / self.classes;
             if share != 0.0 {
-                loss += share * (times(v_label, nll) + (v_total - v_label) * ln_total - stats.moment);
+                loss += share * (times(v_label, nll) + (v_total - v_label) * ln_total - moment);
                 a += share * v_total;
                 bias = -share;
                 label_bias = -share * v_label;
@@ -196,13 +208,8 @@ impl Objective {
     }
 
     /// `loss = -omega sum over k of H[label][k] ln p[k] + z_loss omega lse^2`.
-    fn matrix_row(
-        &self,
-        stats: &RowStats,
-        weights: &RowWeights,
-        step: f64,
-        (factor, miss, ln_total, nll, log_sum_exp): (f64, f64, f64, f64, f64),
-    ) -> RowResult {
+    fn matrix_row(&self, outcome: &Outcome, moment: f64, weights: &RowWeights, step: f64) -> RowResult {
+        let Outcome { nll, log_sum_exp, ln_total, miss, factor, .. } = *outcome;
         let pull = self.z_loss * weights.sample;
         let squared = if pull == 0.0 { 0.0 } else { pull * log_sum_exp * log_sum_exp };
         let tilt = if pull == 0.0 { 0.0 } else { 2.0 * pull * log_sum_exp };
@@ -212,7 +219,7 @@ impl Objective {
         let target = (miss < 0.5).then_some(step * (closed - a * miss) + 0.0);
         let others = (weights.moment_total - weights.class) * ln_total;
         RowResult {
-            loss: weights.sample * (times(weights.class, nll) + others - stats.moment) + squared + 0.0,
+            loss: weights.sample * (times(weights.class, nll) + others - moment) + squared + 0.0,
             log_prob: -nll,
             log_sum_exp,
             gradient: Coefficients { scale: step * a * factor + 0.0, bias: -step * weights.sample, target },
@@ -225,33 +232,24 @@ fn times(weight: f64, loss: f64) -> f64 {
     if weight == 0.0 { 0.0 } else { weight * loss }
 }
 
-/// The label's part in a row's softmax.
-struct Share {
-    /// `-ln softmax(z)[label]`.
-    nll: f64,
-    /// The logarithm of the sum of all exponentials, relative to the shift.
-    ln_total: f64,
-    /// The probability of the other classes, and the label's.
-    miss: f64,
-    hit: f64,
-    /// What the exponentials are multiplied by to be probabilities.
-    factor: f64,
-}
-
-impl Share {
-    /// Of a label whose scaled logit is `lead` above the shift, where the others' exponentials add up to `rest`: either 0 or at least 1,
-    /// or, of small logits and without a shift, anything from e^-40 on.
-    fn new(lead: f64, rest: f64) -> Self {
+impl Outcome {
+    /// Of a label whose scaled logit is above the shift by some lead, where the others' exponentials add up to `rest`: either 0 or at
+    /// least 1, or, of small logits and without a shift, anything from e^-40 on.
+    fn new(scale: f64, stats: &RowStats) -> Self {
+        let (lead, rest, shift) = (scale * (stats.label - stats.shift), stats.rest, scale * stats.shift);
         if rest == 0.0 {
-            return Self { nll: 0.0, ln_total: lead, miss: 0.0, hit: 1.0, factor: 0.0 };
+            let log_sum_exp = shift + lead;
+            return Self { nll: 0.0, log_sum_exp, ln_total: lead, miss: 0.0, hit: 1.0, factor: 0.0 };
         }
         if lead > 0.0 || rest < 1.0 {
             let near = libm::exp(-lead);
             let (others, total) = (rest * near, 1.0 + rest * near);
             let nll = libm::log1p(others);
+            let ln_total = lead + nll;
             return Self {
                 nll,
-                ln_total: lead + nll,
+                log_sum_exp: shift + ln_total,
+                ln_total,
                 miss: others / total,
                 hit: 1.0 / total,
                 factor: near / total,
@@ -261,6 +259,13 @@ impl Share {
         // Otherwise the label is the maximum itself, and `own` is exactly 1.
         let own = libm::exp(lead);
         let (total, ln_total) = (rest + own, libm::log1p(rest + (own - 1.0)));
-        Self { nll: ln_total - lead, ln_total, miss: rest / total, hit: own / total, factor: 1.0 / total }
+        Self {
+            nll: ln_total - lead,
+            log_sum_exp: shift + ln_total,
+            ln_total,
+            miss: rest / total,
+            hit: own / total,
+            factor: 1.0 / total,
+        }
     }
 }

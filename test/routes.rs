@@ -378,3 +378,19 @@ fn strips_of_tiles_have_the_bits_of_tiles_one_by_one() {
         }
     }
 }
+
+#[test]
+fn a_row_of_one_class_that_options_look_at_has_a_gradient_of_0() {
+    let options: [Setter; 2] =
+        [|case| case.set.label_matrix = Some(vec![1.0]), |case| case.set.label_smoothing = 0.25];
+    for set in options {
+        for logit in [-1e4, -100.0, 0.0, 100.0, 1e4] {
+            let mut case = planes(2, 1, 1, 1.0, 78);
+            set(&mut case);
+            case.logits.fill(logit);
+            case.name = format!("one class of {logit}, {:?}", case.set);
+            has_the_same_bits_on_every_way(&case);
+            agrees_with_the_definition(&case);
+        }
+    }
+}

@@ -239,11 +239,11 @@ impl Rules<'_> {
         label: f32,
     ) -> (RowResult, Option<f64>) {
         let (scale, objective) = (f64::from(self.scale), &self.plan.objective);
-        if let ([block], true) = (blocks, objective.is_plain()) {
+        if let ([block], false) = (blocks, objective.needs_moment()) {
             let mut rows = LoneRows::new();
             rows.put(0, &block.stats, label, scale);
             rows.conclude::<I>(1);
-            return (rows.result(0, objective, row.weights.row, upstream), None);
+            return (rows.result(0, objective, &row.weights, upstream), None);
         }
         let Some(stats) = rows::combine(blocks.iter().map(|block| &block.stats), label, scale) else {
             return (RowResult::NAN, None);
@@ -280,7 +280,9 @@ impl Rules<'_> {
             other => other,
         };
         let label = range.contains(&row.label).then(|| (row.label - range.start, concluded.target));
-        let scale = concluded.gradient.scale * factor;
+        // The factor of a block without an exponential may be infinite.
+        let scale = concluded.gradient.scale;
+        let scale = if scale == 0.0 { scale } else { scale * factor };
         let keeps = exponentials.is_empty();
         let there = if keeps { access.single() } else { None };
         let e = there.unwrap_or_else(|| whole::<I>(exponentials, range));

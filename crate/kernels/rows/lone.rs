@@ -9,7 +9,7 @@ use super::combine::normalized;
 use crate::Element;
 use crate::kernels::odds::Odds;
 use crate::math::{Exp, Ln};
-use crate::objective::{Objective, Outcome, RowResult};
+use crate::objective::{Objective, Outcome, RowResult, RowWeights};
 use crate::simd::{Isa, MOST_LANES};
 use core::hint::black_box;
 
@@ -36,6 +36,7 @@ pub(crate) struct LoneRows {
     logarithm: Line,
     factor: Line,
     miss: Line,
+    hit: Line,
 }
 
 impl LoneRows {
@@ -49,6 +50,7 @@ impl LoneRows {
             logarithm: ZERO,
             factor: ZERO,
             miss: ZERO,
+            hit: ZERO,
         }
     }
 
@@ -85,29 +87,36 @@ impl LoneRows {
         let rows = rows.next_multiple_of(I::LANES);
         // As lines of any length: the loop is not unrolled then, which brings nothing.
         let (lead, lost, rest) = black_box((&self.lead[..rows], &self.lost[..rows], &self.rest[..rows]));
-        let (logarithm, factor, miss) =
-            black_box((&mut self.logarithm[..rows], &mut self.factor[..rows], &mut self.miss[..rows]));
+        let (logarithm, factor) = black_box((&mut self.logarithm[..rows], &mut self.factor[..rows]));
+        let (miss, hit) = black_box((&mut self.miss[..rows], &mut self.hit[..rows]));
         I::enter(
             #[inline(always)]
             || {
                 let (exp, ln) = (Exp::<I>::new(), Ln::<I>::new());
                 let places = I::chunks(lead).iter().zip(I::chunks(lost)).zip(I::chunks(rest));
-                let results =
-                    I::chunks_mut(logarithm).iter_mut().zip(I::chunks_mut(factor)).zip(I::chunks_mut(miss));
-                for (((lead, lost), rest), ((logarithm, factor), miss)) in places.zip(results) {
+                let results = I::chunks_mut(logarithm).iter_mut().zip(I::chunks_mut(factor));
+                let results = results.zip(I::chunks_mut(miss).iter_mut().zip(I::chunks_mut(hit)));
+                for (((lead, lost), rest), ((logarithm, factor), (miss, hit))) in places.zip(results) {
                     let odds =
                         Odds::<I>::new(&exp, I::load(lead), I::load(lost), I::load(rest), I::splat(0.0));
                     I::store(logarithm, ln.ln_1p(odds.excess));
                     I::store(factor, odds.factor());
                     I::store(miss, odds.miss());
+                    I::store(hit, odds.hit());
                 }
             },
         );
     }
 
-    /// What a row has come to under the plain objective, its gradient relative to the block's exponentials.
+    /// What a row has come to under an objective that needs no moment, its gradient relative to the block's exponentials.
     #[inline(never)]
-    pub(crate) fn result(&self, row: usize, objective: &Objective, weight: f64, upstream: f64) -> RowResult {
+    pub(crate) fn result(
+        &self,
+        row: usize,
+        objective: &Objective,
+        weights: &RowWeights,
+        upstream: f64,
+    ) -> RowResult {
         let Place { shift, lead, unit } = self.places[row];
         if lead.is_nan() {
             return RowResult::NAN;
@@ -118,9 +127,15 @@ impl LoneRows {
         let outcome = Outcome {
             nll: logarithm - below,
             log_sum_exp: shift + (above + logarithm),
+            ln_total: above + logarithm,
             miss: f64::from(self.miss[row]),
+            hit: f64::from(self.hit[row]),
             factor: f64::from(self.factor[row]) * unit,
         };
-        objective.plain_row(&outcome, weight, upstream)
+        if objective.is_plain() {
+            objective.plain_row(&outcome, weights.row, upstream)
+        } else {
+            objective.row_of(&outcome, 0.0, weights, upstream)
+        }
     }
 }

@@ -20,6 +20,7 @@
 //!  5. At most as many jobs are queued or running as the pool has threads. Without the count, short runs one after the
 //!     other would pile jobs up in rayon's queue while its threads still wake. The caller asks again after each of its
 //!     own units, so a long run behind short ones gets its helpers.
+//!  6. In wasm a helper without work stays awake for a moment, so that calls one after the other need not wake it.
 //!
 //! What this costs: a unit must stay under about 10 ms, must not allocate, lock or wait, and its results must not depend
 //! on which worker ran it.

@@ -34,6 +34,9 @@ use crate::simd::{Ahead, Isa, inlined};
 /// together. The lines of a tile then fill the first cache.
 pub(super) const NARROW: usize = 96;
 
+/// Floats of a cache line.
+const LINE: usize = 16;
+
 /// Rows that are copied together, where they are: as many as the widest vector has lanes.
 const TOGETHER: usize = 16;
 
@@ -229,7 +232,6 @@ fn take<I: Isa>(lines: &[Line], group: usize, rows: [&mut [f32]; 4], adds: bool)
 /// logit without this and 0.86 with it (loss), 1.64 and 1.16 (loss and gradient). Where the gradient is added to another, the same for
 /// that one: 1.37 and 1.16.
 fn fetch(x: &[f32]) {
-    const LINE: usize = 16;
     let all = x.chunks(LINE).fold(0, |all, line| all | line[0].to_bits());
     core::hint::black_box(all);
 }
@@ -238,7 +240,7 @@ fn fetch(x: &[f32]) {
 /// exponentials of a tile, this brings its gradient's memory: 262144x33, relaxed, loss and gradient 1.03 to 0.96 ns per logit.
 #[inline(never)]
 fn claim(x: &mut [f32]) {
-    x.iter_mut().step_by(16).for_each(|x| *x = 0.0);
+    x.iter_mut().step_by(LINE).for_each(|x| *x = 0.0);
 }
 
 /// Rows that are `stride` apart to lines, the first of them to this row (a multiple of [`TOGETHER`]), four rows and four classes at a

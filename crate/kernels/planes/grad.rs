@@ -6,6 +6,26 @@ use crate::math::FLOOR;
 use crate::simd::Isa;
 use core::hint::black_box;
 
+/// What [`zero_threshold`](crate::kernels::zero_threshold) is for the scales of a vector of rows.
+#[derive(Clone, Copy)]
+pub(super) struct Thresholds<I: Isa> {
+    floor: I::V,
+    least: I::V,
+}
+
+impl<I: Isa> Thresholds<I> {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        // Hidden from the compiler, which would make them anew for each vector.
+        Self { floor: I::splat(black_box(FLOOR)), least: I::splat(black_box(MIN_SCALED)) }
+    }
+
+    #[inline(always)]
+    pub(super) fn of(&self, scale: I::V) -> I::V {
+        I::pmax(self.floor, I::div(self.least, I::abs(scale)))
+    }
+}
+
 /// The gradient of a tile, vector by vector: `scale e + bias`, but for the label's element.
 #[derive(Debug)]
 pub(crate) struct Grad<'t, I: Isa> {
@@ -27,10 +47,9 @@ impl<'t, I: Isa> Grad<'t, I> {
         weights: Option<&'t [f32]>,
         thresholds: &'t mut Line,
     ) -> Self {
-        // Hidden from the compiler, which would make them anew for each vector.
-        let (floor, least) = (I::splat(black_box(FLOOR)), I::splat(black_box(MIN_SCALED)));
+        let limits = Thresholds::<I>::new();
         for (threshold, scale) in I::chunks_mut(thresholds).iter_mut().zip(I::chunks(&rows.scale)) {
-            I::store(threshold, I::pmax(floor, I::div(least, I::abs(I::load(scale)))));
+            I::store(threshold, limits.of(I::load(scale)));
         }
         Self { lines, scales: &rows.scale, thresholds, biases, weights, isa: core::marker::PhantomData }
     }

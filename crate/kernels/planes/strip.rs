@@ -26,12 +26,11 @@
 //! 0.70 (0.87 instead of 0.97 without relaxed SIMD), but then no write ahead, and all of it twice in the code; addresses in scratch that
 //! agree with those of the planes no gain.
 
+use super::grad::Thresholds;
 use super::small::Small;
 use super::{CACHE_LINE, FLUSH, Line, PlainRows, RUN, Tile, WIDTH};
-use crate::kernels::MIN_SCALED;
-use crate::math::{Exp, FLOOR};
+use crate::math::Exp;
 use crate::simd::{Isa, inlined};
-use core::hint::black_box;
 
 /// The most tiles of a strip.
 pub(crate) const TILES: usize = 8;
@@ -249,12 +248,12 @@ impl Tile<'_> {
         self.shift.copy_from_slice(&rows.scale);
         self.label.copy_from_slice(&rows.target);
         let zero = I::splat(0.0);
-        let (floor, least) = (I::splat(black_box(FLOOR)), I::splat(black_box(MIN_SCALED)));
+        let thresholds = Thresholds::<I>::new();
         let (mut scales, mut any) = (zero, zero);
         for (threshold, scale) in I::chunks_mut(self.moment).iter_mut().zip(I::chunks(self.shift)) {
             let scale = I::load(scale);
             scales = I::max_bits(scales, scale);
-            let v = I::pmax(floor, I::div(least, I::abs(scale)));
+            let v = thresholds.of(scale);
             // With a scale of 0 all products are 0.
             any = I::or(any, I::and_not(I::le(I::splat(self.least), v), I::eq(scale, zero)));
             I::store(threshold, v);

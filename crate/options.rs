@@ -54,6 +54,7 @@ use crate::simd::Kernel;
 /// | -inf at another class than the label | probability 0, gradient 0 (with smoothing: loss +inf) |
 /// | -inf at the label | loss +inf, gradient -1 at the label before weights |
 /// | one class | loss 0, gradient 0 |
+/// | no class that is kept: a mask of zeros | every row is ignored or invalid; gradient 0, the loss of invalid rows as [`invalid_label`](Self::invalid_label) says |
 /// | no rows, all ignored, all weights 0 | a mean is what [`empty_mean`](Self::empty_mean) says; no error |
 ///
 /// # Errors

@@ -116,7 +116,10 @@ export interface CrossEntropyOptions {
   readonly probsEpsilon?: number | undefined;
   /** With `input: "probs"`: divide by the sum before clipping (`before`, default), after it (`after`), or not (`none`). */
   readonly probsNormalize?: "before" | "after" | "none" | undefined;
-  /** C bytes, 0 for a class that is taken out of softmax and smoothing: its logits are not read, its gradient is 0. */
+  /**
+   * C bytes, 0 for a class that is taken out of softmax and smoothing: its logits are not read, its gradient is 0. Zeros alone leave no class,
+   * and every label that is not ignored invalid.
+   */
   readonly classMask?: Tensor<"u8"> | Uint8Array | readonly (number | boolean)[] | ShapedArray | undefined;
   /** C·C numbers H, row-major: the loss of a row becomes -ω·Σₖ H[y,k]·ln p[k]. */
   readonly labelMatrix?: WeightsInput | readonly (readonly number[])[] | undefined;

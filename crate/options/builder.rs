@@ -246,7 +246,8 @@ impl<'a> CrossEntropy<'a> {
     }
 
     /// `classes` bytes, 0 for a class that is taken out of the softmax and of smoothing: its logits are not read, its
-    /// gradient is 0, and a row with that label is invalid. None is taken out unless set. As `where` in optax.
+    /// gradient is 0, and a row with that label is invalid. None is taken out unless set. Zeros alone leave no class, and
+    /// every label that is not ignored invalid. As `where` in optax.
     ///
     /// ```
     /// # use sparse_xent::{CrossEntropy, Logits, Shape};

@@ -1,8 +1,9 @@
 //! Labels that name no class, ignored rows, and shapes that fit no labels.
 
+use crate::bound::{Precision, compare, compare_outputs};
 use crate::edge::{INF, LN_2, NAN, edge};
-use crate::support::{Case, How, Settings, bits, kernels, raw, run};
-use sparse_xent::{CrossEntropy, Element, Error, InvalidLabel, Logits, Shape, bf16, f16};
+use crate::support::{Case, How, PAINT, Settings, bits, kernels, raw, run, run_in_place, run_loss, widened};
+use sparse_xent::{CrossEntropy, Element, Error, GradElement, Input, InvalidLabel, Logits, Shape, bf16, f16};
 
 /// A call on six equal logits, two rows of three classes, that must be refused with nothing written.
 fn refused(op: &CrossEntropy<'_>, labels: &[i64]) -> Error {
@@ -65,6 +66,77 @@ fn a_masked_label_is_invalid() {
     // Masked and ignored is ignored.
     let set = Settings { class_mask: Some(vec![1, 1, 0]), ignore: vec![2], ..Settings::none() };
     edge(&[0.5, 1.0, NAN], 2).under(set).gives_zero().holds_in_every_dtype();
+}
+
+/// Every third row is ignored, the others are invalid; in each route, each way to call, and under the options that look at classes.
+fn a_mask_of_zeros_is_defined<E: Element, G: GradElement<E>>() {
+    let routes = [
+        (0, 5, 1),
+        (1, 1, 1),
+        (6, 2, 1),
+        (130, 7, 1),
+        (5, 96, 1),
+        (7, 97, 1),
+        (2, 5000, 1),
+        (2, 5, 130),
+        (3, 2, 3),
+    ];
+    type Set = fn(&mut Case);
+    let options: [(&str, Set); 5] = [
+        ("plain", |_| {}),
+        ("smoothing", |case| case.set.label_smoothing = 0.25),
+        ("focal", |case| case.set.focal_gamma = 2.0),
+        ("matrix", |case| case.set.label_matrix = Some(vec![0.5; case.shape[1] * case.shape[1]])),
+        ("logarithms", |case| case.set.input = Input::LogProbs),
+    ];
+    for (outer, classes, inner) in routes {
+        for (option, set) in options.iter().filter(|(option, _)| classes < 5000 || *option != "matrix") {
+            for invalid_label in [InvalidLabel::Nan, InvalidLabel::Ignore, InvalidLabel::Throw] {
+                let rows = outer * inner;
+                // Where invalid labels are refused, no row has one.
+                let is_ignored = |row: usize| row % 3 == 1 || invalid_label == InvalidLabel::Throw;
+                let labels: Vec<i64> = (0..rows).map(|row| if is_ignored(row) { -100 } else { 0 }).collect();
+                let class_mask = Some(vec![0; classes]);
+                let zeros = Settings { class_mask, invalid_label, ignore: vec![-100], ..Settings::none() };
+                let name = format!("a mask of zeros, {option}");
+                let mut case =
+                    Case::new(&name, [outer, classes, inner], &vec![NAN; rows * classes], &labels, zeros);
+                set(&mut case);
+                for kernel in kernels() {
+                    for threads in [1, 2] {
+                        let how = How::with(kernel).on(threads);
+                        let name = format!("{}, {:?} {how:?} {}", case.name, case.shape, E::NAME);
+                        let precision = Precision::of::<E, G>();
+                        let apart = run::<E, G>(&case, how.with_outputs()).expect(&name);
+                        compare(&case, &widened(&apart.out.losses), &widened(&apart.grad), precision)
+                            .expect(&name);
+                        compare_outputs(&case, &apart.out, precision).expect(&name);
+                        let over = run_in_place::<E>(&case, how).expect(&name);
+                        compare(&case, &widened(&over.out.losses), &widened(&over.grad), precision)
+                            .expect(&name);
+                        let alone = run_loss::<E>(&case, how).expect(&name);
+                        assert_eq!(bits(&alone.losses), bits(&apart.out.losses), "{name}: loss alone");
+                        let mut grad = vec![G::from_f64(PAINT); rows * classes];
+                        let logits = case.logits_as::<E>();
+                        let logits = Logits::new(&logits, case.crate_shape()).expect("as many");
+                        let op = how.operation(&case.set).accumulate(true);
+                        op.forward_backward(&logits, &case.labels, &mut grad).expect(&name);
+                        assert!(grad.iter().all(|x| x.to_f64() == PAINT), "nothing is added: {name}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_mask_of_zeros_leaves_no_class_in_every_route_and_dtype() {
+    a_mask_of_zeros_is_defined::<f32, f32>();
+    a_mask_of_zeros_is_defined::<f64, f64>();
+    a_mask_of_zeros_is_defined::<f16, f16>();
+    a_mask_of_zeros_is_defined::<bf16, f32>();
+    let error = refused(&CrossEntropy::new().class_mask(&[0, 0, 0]), &[1, 2]);
+    assert_eq!(error, Error::TargetMasked { index: 0, got: 1 });
 }
 
 #[test]

@@ -8,7 +8,6 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 mod by_kernel;
-mod classless;
 mod deliver;
 mod group;
 mod narrow;
@@ -363,9 +362,7 @@ impl Call<'_> {
         let room = self.room(&results)?;
         if self.plan.shape.rows() > 0 {
             let shape = self.plan.shape;
-            if self.plan.classes() == 0 {
-                self.classless(access, &mut results)?;
-            } else if shape.inner() > 1 {
+            if shape.inner() > 1 {
                 self.strided::<I, E, G>(access, &mut results)?;
             } else if shape.classes() <= narrow::NARROW && self.plan.fits_tiles::<E>() {
                 self.narrow::<I, E, G>(access, &mut results)?;

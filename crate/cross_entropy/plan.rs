@@ -18,8 +18,10 @@ pub(crate) struct Plan<'a> {
     pub(super) shape: Shape,
     pub(super) objective: Objective,
     pub(super) probs: Option<Probs>,
-    /// The kept classes, where a class mask removes some.
+    /// The kept classes, where a class mask removes some and keeps some.
     pub(super) kept: Option<Kept>,
+    /// Whether the mask keeps none: then every row is ignored or invalid, and no gradient is anything but 0.
+    pub(super) keeps_none: bool,
     /// Class weights of the kept classes in single precision, where smoothing carries them; padded.
     smoothing_vector: Vec<f32>,
     /// Their sum, or the number of kept classes.
@@ -92,6 +94,7 @@ impl<'a> Plan<'a> {
         }
         options.check()?;
         let kept = options.class_mask.map(Kept::new).transpose()?.flatten();
+        let keeps_none = options.class_mask.is_some_and(|mask| mask.iter().all(|keep| *keep == 0));
         let count = kept.as_ref().map_or(classes, |kept| kept.classes.len());
         let each = |position: usize| kept.as_ref().map_or(position, |kept| kept.classes[position] as usize);
         let by_class = options.smoothing_weights == SmoothingWeights::Class;
@@ -120,6 +123,7 @@ impl<'a> Plan<'a> {
             probs: (options.input == Input::Probs)
                 .then_some(Probs { bound: options.probs_epsilon, normalize: options.probs_normalize }),
             kept,
+            keeps_none,
             smoothing_vector,
             smoothing_total,
             matrix,
@@ -285,10 +289,10 @@ impl Kept {
         usize::try_from(class).map_or(-1, |class| self.position[class].max(0))
     }
 
-    /// `None` where the mask keeps every class.
+    /// `None` where the mask keeps every class; and where it keeps none, when no row has a class to gather for.
     fn new(mask: &[u8]) -> Result<Option<Self>, Error> {
         let count = mask.iter().filter(|keep| **keep != 0).count();
-        if count == mask.len() {
+        if count == mask.len() || count == 0 {
             return Ok(None);
         }
         let mut classes = zeros(count)?;

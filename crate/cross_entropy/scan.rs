@@ -159,7 +159,7 @@ fn judge(plan: &Plan<'_>, labels: &Labels<'_>, all: &Partial) -> Result<(), Erro
 
 /// What each row's gradient is multiplied by.
 pub(super) enum Upstream<'a> {
-    /// The mean is over nothing: 0 in every row, or NaN in valid ones.
+    /// The mean is over nothing, 0 in every row or NaN in valid ones; or no class is kept, and each gradient is 0.
     Empty(f64),
     Row(RowValues<'a>, f64),
 }
@@ -195,6 +195,7 @@ impl Upstream<'_> {
 impl Scan {
     pub(super) fn upstream<'a>(&self, plan: &Plan<'a>) -> Upstream<'a> {
         match (self.empty, plan.options.empty_mean) {
+            _ if plan.keeps_none => Upstream::Empty(0.0),
             (true, EmptyMean::Nan) => Upstream::Empty(f64::NAN),
             (true, EmptyMean::Zero) => Upstream::Empty(0.0),
             (false, _) => Upstream::Row(plan.options.upstream, self.denominator),

@@ -26,6 +26,17 @@ describe("a small run", () => {
     expect(status).toBe(0);
   }, 120_000);
 
+  test("this build beside itself, at shapes of any size", () => {
+    const { status, stdout, stderr } = run("--against", fileURLToPath(new URL("..", import.meta.url)), "--shapes", "50x33,5x8x8", "--rounds", "1", "--threads", "1");
+    expect(stderr).not.toMatch(/FAIL|Error/);
+    for (const shape of ["50x33", "5x8x8"]) expect(stdout).toMatch(new RegExp(`\\n${shape}: .+\\n.+accumulate.+\\n +(relaxed t1 .+x\\n +)?simd t1 .+x\\n`));
+    expect(status).toBe(0);
+  }, 120_000);
+
+  test("a folder without a build is refused", () => {
+    expect(run("--against", fileURLToPath(new URL(".", import.meta.url)))).toMatchObject({ status: 1, stderr: expect.stringContaining("no build of the package") as string });
+  });
+
   test("a name that is none is refused", () => {
     for (const args of [["--only", "kernel"], ["--shapes", "7x7"], ["--rounds", "0"], ["--record", "--quick"]]) expect(run(...args)).toMatchObject({ status: 1, stdout: "" });
   });
@@ -89,7 +100,7 @@ test("times: best, median and quartiles", () => {
 test("targets are met or missed by what was reached", () => {
   const [target] = targets;
   if (target === undefined) throw new Error("no targets");
-  const reached = (naive: number) => judged([{ shape: target.shape, what: target.what, build: target.build, threads: 1, naive }])[0];
+  const reached = (unrolled: number) => judged([{ shape: target.shape, what: target.what, build: target.build, threads: 1, unrolled }])[0];
   expect(reached(target.must * 0.999)?.verdict).toBe("missed");
   expect(reached(target.must)?.verdict).toBe("met");
   expect(judged([])[0]?.verdict).toBe("not measured");

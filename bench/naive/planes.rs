@@ -1,168 +1,136 @@
-//! The same three sweeps where classes are strided: sixteen pixels at a time go through all the planes.
+//! The same three sweeps where classes are strided: `V` vectors of rows at a time go through all the planes.
 
-use core::arch::wasm32::{f32x4_add, f32x4_div, f32x4_mul, f32x4_pmax, f32x4_splat, f32x4_sub};
+use core::arch::wasm32::{
+    f32x4_add, f32x4_div, f32x4_extract_lane, f32x4_mul, f32x4_pmax, f32x4_splat, f32x4_sub,
+};
 
-use crate::{exp1, exp4, ln1, load, max1, store};
+use crate::math::{Exp, ln1, load, max1, store};
+use crate::{ADD, Call, LOSS};
 
-/// Pixels that are taken through the classes together: four vectors.
-const TILE: usize = 16;
-
-/// One image of `classes` planes of `pixels` floats: loss of every pixel, summed, and its gradient times `scale`; `g` may be `x`. Each loss is
-/// written too unless `losses` is null.
-///
-/// # Safety
-/// `x` and `g` are `classes * pixels` floats, `labels` is `pixels` classes, `losses` is `pixels` floats or null.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn planes_loss_grad(
-    x: *const f32,
-    labels: *const u32,
-    losses: *mut f32,
-    g: *mut f32,
-    pixels: usize,
-    classes: usize,
-    scale: f32,
-) -> f64 {
-    unsafe { Planes { x, labels, losses, g, pixels, classes, scale }.total::<true>() }
+/// One image: `classes` planes of `rows` floats.
+#[inline(always)]
+pub(crate) unsafe fn planes<const JOB: u8, const V: usize>(call: &Call) -> f64 {
+    let exp = Exp::new();
+    let mut total = 0.0;
+    let mut row = 0;
+    unsafe {
+        while row + 4 * V <= call.rows {
+            total += several::<JOB, V>(&exp, call, row);
+            row += 4 * V;
+        }
+        while row < call.rows {
+            total += one::<JOB>(&exp, call, row);
+            row += 1;
+        }
+    }
+    total
 }
 
-/// One image of `classes` planes of `pixels` floats: loss of every pixel, summed.
-///
-/// # Safety
-/// `x` is `classes * pixels` floats, `labels` is `pixels` classes.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn planes_loss(
-    x: *const f32,
-    labels: *const u32,
-    pixels: usize,
-    classes: usize,
-) -> f64 {
-    let none = core::ptr::null_mut();
-    unsafe { Planes { x, labels, losses: none, g: none, pixels, classes, scale: 0.0 }.total::<false>() }
+/// The place of a class in a row's planes.
+#[inline(always)]
+fn at(call: &Call, class: usize, row: usize) -> usize {
+    class * call.rows + row
 }
 
-#[derive(Clone, Copy)]
-struct Planes {
-    x: *const f32,
-    labels: *const u32,
-    losses: *mut f32,
-    g: *mut f32,
-    pixels: usize,
-    classes: usize,
-    scale: f32,
+/// Where the logit of a row's label lies.
+#[inline(always)]
+unsafe fn at_label(call: &Call, row: usize) -> usize {
+    unsafe { at(call, *call.labels.add(row) as usize, row) }
 }
 
-impl Planes {
-    #[inline(always)]
-    unsafe fn total<const GRAD: bool>(self) -> f64 {
+#[inline(always)]
+unsafe fn finish<const JOB: u8>(call: &Call, row: usize, sum: f32, margin: f32) -> f64 {
+    unsafe {
+        if JOB != LOSS {
+            *call.g.add(at_label(call, row)) -= call.scale;
+        }
+        call.keep(row, ln1(sum) - margin)
+    }
+}
+
+#[inline(always)]
+unsafe fn several<const JOB: u8, const V: usize>(exp: &Exp, call: &Call, row: usize) -> f64 {
+    let Call { x, g, scratch, classes, scale, .. } = *call;
+    unsafe {
+        let mut max = [f32x4_splat(f32::NEG_INFINITY); V];
+        for class in 0..classes {
+            for (v, max) in max.iter_mut().enumerate() {
+                *max = f32x4_pmax(*max, load(x.add(at(call, class, row + 4 * v))));
+            }
+        }
+        let mut margins = [[0.0; 4]; V];
+        for (margins, max) in margins.iter_mut().zip(max) {
+            store(margins.as_mut_ptr(), max);
+        }
+        // Read before exponentials in place overwrite them.
+        for (i, margin) in margins.as_flattened_mut().iter_mut().enumerate() {
+            *margin = *x.add(at_label(call, row + i)) - *margin;
+        }
+        let mut sum = [f32x4_splat(0.0); V];
+        for class in 0..classes {
+            for v in 0..V {
+                let place = at(call, class, row + 4 * v);
+                let e = exp.of(f32x4_sub(load(x.add(place)), max[v]));
+                if JOB == ADD {
+                    store(scratch.add(4 * (V * class + v)), e);
+                } else if JOB != LOSS {
+                    store(g.add(place), e);
+                }
+                sum[v] = f32x4_add(sum[v], e);
+            }
+        }
+        if JOB != LOSS {
+            let factors = sum.map(|sum| f32x4_div(f32x4_splat(scale), sum));
+            for class in 0..classes {
+                for (v, factor) in factors.iter().enumerate() {
+                    let g = g.add(at(call, class, row + 4 * v));
+                    if JOB == ADD {
+                        let e = load(scratch.add(4 * (V * class + v)));
+                        store(g, f32x4_add(load(g), f32x4_mul(e, *factor)));
+                    } else {
+                        store(g, f32x4_mul(load(g), *factor));
+                    }
+                }
+            }
+        }
+        let mut sums = [[0.0; 4]; V];
+        for (sums, sum) in sums.iter_mut().zip(sum) {
+            store(sums.as_mut_ptr(), sum);
+        }
         let mut total = 0.0;
-        let mut pixel = 0;
-        unsafe {
-            while pixel + TILE <= self.pixels {
-                total += self.tile::<GRAD>(pixel);
-                pixel += TILE;
-            }
-            while pixel < self.pixels {
-                total += self.one::<GRAD>(pixel);
-                pixel += 1;
-            }
+        for (i, (sum, margin)) in sums.as_flattened().iter().zip(margins.as_flattened()).enumerate() {
+            total += finish::<JOB>(call, row + i, *sum, *margin);
         }
         total
     }
+}
 
-    /// Where the logit of a pixel's label lies.
-    #[inline(always)]
-    unsafe fn at_label(self, pixel: usize) -> usize {
-        unsafe { *self.labels.add(pixel) as usize * self.pixels + pixel }
-    }
-
-    #[inline(always)]
-    unsafe fn finish<const GRAD: bool>(self, pixel: usize, sum: f32, margin: f32) -> f64 {
-        let loss = ln1(sum) - margin;
-        unsafe {
-            if GRAD {
-                *self.g.add(self.at_label(pixel)) -= self.scale;
-                if !self.losses.is_null() {
-                    *self.losses.add(pixel) = loss;
-                }
+#[inline(always)]
+unsafe fn one<const JOB: u8>(exp: &Exp, call: &Call, row: usize) -> f64 {
+    let Call { x, g, scratch, classes, scale, .. } = *call;
+    unsafe {
+        let mut max = f32::NEG_INFINITY;
+        for class in 0..classes {
+            max = max1(max, *x.add(at(call, class, row)));
+        }
+        let margin = *x.add(at_label(call, row)) - max;
+        let mut sum = 0.0;
+        for class in 0..classes {
+            let e = f32x4_extract_lane::<0>(exp.of(f32x4_splat(*x.add(at(call, class, row)) - max)));
+            if JOB == ADD {
+                *scratch.add(class) = e;
+            } else if JOB != LOSS {
+                *g.add(at(call, class, row)) = e;
+            }
+            sum += e;
+        }
+        if JOB != LOSS {
+            let factor = scale / sum;
+            for class in 0..classes {
+                let g = g.add(at(call, class, row));
+                *g = if JOB == ADD { *g + *scratch.add(class) * factor } else { *g * factor };
             }
         }
-        f64::from(loss)
-    }
-
-    #[inline(always)]
-    unsafe fn tile<const GRAD: bool>(self, pixel: usize) -> f64 {
-        let Planes { x, g, pixels, classes, scale, .. } = self;
-        unsafe {
-            let mut max = [f32x4_splat(f32::NEG_INFINITY); 4];
-            for class in 0..classes {
-                for (v, max) in max.iter_mut().enumerate() {
-                    *max = f32x4_pmax(*max, load(x.add(class * pixels + pixel + 4 * v)));
-                }
-            }
-            let mut margins = [0.0; TILE];
-            for (v, max) in max.iter().enumerate() {
-                store(margins.as_mut_ptr().add(4 * v), *max);
-            }
-            // Read before exponentials in place overwrite them.
-            for (i, margin) in margins.iter_mut().enumerate() {
-                *margin = *x.add(self.at_label(pixel + i)) - *margin;
-            }
-            let mut sum = [f32x4_splat(0.0); 4];
-            for class in 0..classes {
-                for v in 0..4 {
-                    let at = class * pixels + pixel + 4 * v;
-                    let e = exp4(f32x4_sub(load(x.add(at)), max[v]));
-                    if GRAD {
-                        store(g.add(at), e);
-                    }
-                    sum[v] = f32x4_add(sum[v], e);
-                }
-            }
-            let mut sums = [0.0; TILE];
-            for (v, sum) in sum.iter().enumerate() {
-                store(sums.as_mut_ptr().add(4 * v), *sum);
-            }
-            if GRAD {
-                let factors = sum.map(|sum| f32x4_div(f32x4_splat(scale), sum));
-                for class in 0..classes {
-                    for (v, factor) in factors.iter().enumerate() {
-                        let at = class * pixels + pixel + 4 * v;
-                        store(g.add(at), f32x4_mul(load(g.add(at)), *factor));
-                    }
-                }
-            }
-            let mut total = 0.0;
-            for i in 0..TILE {
-                total += self.finish::<GRAD>(pixel + i, sums[i], margins[i]);
-            }
-            total
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn one<const GRAD: bool>(self, pixel: usize) -> f64 {
-        let Planes { x, g, pixels, classes, scale, .. } = self;
-        unsafe {
-            let mut max = f32::NEG_INFINITY;
-            for class in 0..classes {
-                max = max1(max, *x.add(class * pixels + pixel));
-            }
-            let margin = *x.add(self.at_label(pixel)) - max;
-            let mut sum = 0.0;
-            for class in 0..classes {
-                let at = class * pixels + pixel;
-                let e = exp1(*x.add(at) - max);
-                if GRAD {
-                    *g.add(at) = e;
-                }
-                sum += e;
-            }
-            if GRAD {
-                for class in 0..classes {
-                    *g.add(class * pixels + pixel) *= scale / sum;
-                }
-            }
-            self.finish::<GRAD>(pixel, sum, margin)
-        }
+        finish::<JOB>(call, row, sum, margin)
     }
 }

@@ -23,8 +23,12 @@ export const countOf = (digits) => (/** @type {string} */ text) => {
   return Number(text);
 };
 
-/** Whether options leave out a part of the run, which a record must have. @param {{ only?: unknown, shapes?: unknown, divide?: unknown, quick?: unknown }} wishes */
-export const isPartial = ({ only, shapes, divide, quick }) => (only ?? shapes ?? divide ?? quick) !== undefined;
+/** Numbers of threads separated by commas. @param {string} text */
+export const countsOf = (text) => text.split(",").map(countOf(2));
+
+/** Whether options leave out a part of the run, which a record must have. @param {Partial<Record<"only" | "shapes" | "divide" | "quick" | "against" | "builds" | "threads", unknown>>} wishes */
+export const isPartial = ({ only, shapes, divide, quick, against, builds, threads }) =>
+  (only ?? shapes ?? divide ?? quick ?? against ?? builds ?? threads) !== undefined;
 
 /** The Node to measure on. The npm commands have started it by then, so all that is left is to see that it is so. */
 export const nodeOption = () =>

@@ -19,6 +19,19 @@ function shape(name, dims, axis, why) {
   return { name, dims, axis, rows: product(dims) / classes, classes, inner: product(dims.slice(axis + 1)), why };
 }
 
+/** @param {number} rows @param {number} classes @param {string} [why] */
+export const rowsOf = (rows, classes, why = "") => shape(`${rows}x${classes}`, [rows, classes], 1, why);
+
+/** One image, classes first. @param {number} classes @param {number} height @param {number} width @param {string} [why] */
+export const planesOf = (classes, height, width, why = "") => shape(`${classes}x${height}x${width}`, [1, classes, height, width], 1, why);
+
+/** A shape of any size: `rows x classes` or, of planes, `classes x height x width`. @param {string} name */
+export function shapeOf(name) {
+  const [a, b, c] = /^[1-9]\d*(x[1-9]\d*){1,2}$/.test(name) ? name.split("x").map(Number) : [];
+  if (a === undefined || b === undefined) return undefined;
+  return c === undefined ? rowsOf(a, b) : planesOf(a, b, c);
+}
+
 /** @type {readonly Shape[]} */
 export const shapes = [
   shape("1048576x2", [1_048_576, 2], 1, "yes or no: the fixed cost of a row"),
@@ -28,8 +41,44 @@ export const shapes = [
   shape("512x32000", [512, 32_000], 1, "language model"),
   shape("320x50257", [320, 50_257], 1, "language model, GPT-2's vocabulary: rows that begin anywhere"),
   shape("128x128256", [128, 128_256], 1, "language model, large vocabulary"),
-  shape("33x512x512", [1, 33, 512, 512], 1, "segmentation, classes first"),
-  shape("33x500x500", [1, 33, 500, 500], 1, "the same, with planes that are no power of two apart"),
+  planesOf(33, 512, 512, "segmentation, classes first"),
+  planesOf(33, 500, 500, "the same, with planes that are no power of two apart"),
+];
+
+// Every count up to 5; what fills vectors of four, eight and sixteen and what leaves some over; powers of two, whose rows or planes share sets of the caches;
+// and sizes of real data.
+const classCounts = [
+  2, 3, 4, 5, 8, 10, 13, 16, 21, 32, 33, 50, 64, 96, 97, 128, 200, 256, 512, 1000, 2048, 4096, 8192, 16_384, 32_000, 50_257, 65_536, 128_256, 262_144,
+];
+const inCache = 2 ** 15;
+const outOfCache = 2 ** 22;
+
+/**
+ * Rows of few and of many classes: logits and gradient in the second cache (256 KiB together), and out of it (32 MiB). Beside them some that end no block of
+ * rows, and their like that do.
+ * @type {readonly Shape[]}
+ */
+export const classShapes = [
+  ...classCounts.map((classes) => rowsOf(Math.round(outOfCache / classes), classes, "out of cache")),
+  ...classCounts.filter((classes) => classes <= inCache / 4).map((classes) => rowsOf(Math.round(inCache / classes), classes, "in cache")),
+  ...[[500, 33], [2000, 33], [77, 96], [1000, 10]].map(([rows = 1, classes = 1]) => rowsOf(rows, classes, "ragged")),
+  rowsOf(32_768, 96, "out of cache"),
+];
+
+const planeClasses = [2, 3, 4, 5, 10, 21, 33, 64, 96, 150];
+const planePowers = [16, 18, 20, 22, 24];
+
+/** One image of planes a power of two apart, of at most `2^power` logits. @param {number} classes @param {number} power */
+function wholePlanes(classes, power) {
+  const side = Math.floor(power - Math.log2(classes));
+  return planesOf(classes, 2 ** Math.floor(side / 2), 2 ** Math.ceil(side / 2), `2^${power} logits`);
+}
+
+/** Planes of few and many classes and of all sizes; some end no tile. @type {readonly Shape[]} */
+export const planeShapes = [
+  ...planePowers.flatMap((power) => planeClasses.map((classes) => wholePlanes(classes, power))),
+  ...[[33, 45], [10, 81], [150, 100], [33, 500]].map(([classes = 1, side = 1]) => planesOf(classes, side, side, "ragged")),
+  wholePlanes(64, 27),
 ];
 
 /** A batch of label images, timed with class weights and ignored pixels. */
@@ -54,9 +103,6 @@ export function shapeNamed(name) {
   if (found === undefined) throw new Error(`no shape is named ${name}`);
   return found;
 }
-
-/** @param {number} rows @param {number} classes */
-export const rowsOf = (rows, classes) => shape(`${rows}x${classes}`, [rows, classes], 1, "");
 
 /** The same classes and fewer rows: less memory and time, the same kernels. @param {Shape} whole @param {number} divisor @returns {Shape} */
 export function scaled(whole, divisor) {

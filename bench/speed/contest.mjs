@@ -1,5 +1,6 @@
-// One contest: candidates over the same data, validated, then timed in turns. May import judge, rounds and table.
+// One contest: candidates over the same data, validated, then timed in turns. May import judge, naive and rounds.
 import { judgeOf } from "./judge.mjs";
+import { baselineName } from "./naive.mjs";
 import { pairedRatio, takeTurns } from "./rounds.mjs";
 
 /** @typedef {import("./cases.mjs").Shape} Shape */
@@ -17,8 +18,8 @@ import { pairedRatio, takeTurns } from "./rounds.mjs";
  * @property {number} [spread] quartile distance by median
  * @property {number} [nsPerLogit] of the best round
  * @property {number} [gigabytes] a second that had to move: read, and written where there is a gradient
- * @property {number} [naive] how many times as fast as the textbook kernel of the same build, by best rounds
- * @property {number} [naiveMedian] the same, in the median of the rounds
+ * @property {number} [unrolled] how many times as fast as the unrolled baseline of the same build and job, by best rounds
+ * @property {number} [unrolledMedian] the same, in the median of the rounds
  * @property {number} [copy] share of the speed of a copy of the logits
  * @property {number} [plain] how many times as fast as the plain JavaScript loop
  * @property {number} [lossError] largest relative error of a row's loss
@@ -37,11 +38,11 @@ import { pairedRatio, takeTurns } from "./rounds.mjs";
  * @property {(text: string) => void} told progress
  */
 
-const bytesPerLogit = /** @type {Readonly<Record<string, number>>} */ ({ loss: 4, "naive loss": 4, accumulate: 12 });
-const bytesOtherwise = 8;
+/** The job of a candidate, whoever does it. @param {Pick<Candidate, "what">} candidate */
+const jobOf = ({ what }) => /** @type {import("./ours.mjs").Ours} */ (what.replace(/^(textbook|unrolled) /, ""));
 
-/** The textbook kernel that a candidate is compared with: of the same build, and of the loss alone where it is the loss alone. @param {Candidate} candidate */
-const naiveOf = ({ what }) => (what === "loss" || what === "naive loss" ? "naive loss" : "naive loss+grad");
+const bytesPerLogit = /** @type {Readonly<Record<string, number>>} */ ({ loss: 4, accumulate: 12 });
+const bytesOtherwise = 8;
 
 /**
  * @param {Shape} shape @param {import("./cases.mjs").Data} data @param {readonly Candidate[]} candidates
@@ -69,7 +70,7 @@ export function contest(shape, data, candidates, { rounds, told, leastMs }) {
     if (times === undefined) return head;
     const { best, median, spread } = times;
     const logits = shape.rows * shape.classes;
-    const naive = build && other((rival) => rival.build === build && rival.what === naiveOf(candidate));
+    const unrolled = build && other((rival) => rival.build === build && rival.what === baselineName("unrolled", jobOf(candidate)));
     const copy = other((rival) => rival.what === "copy");
     const plain = other((rival) => rival.what === "plain loop");
     return {
@@ -78,8 +79,8 @@ export function contest(shape, data, candidates, { rounds, told, leastMs }) {
       median,
       spread,
       nsPerLogit: (best * 1e6) / logits,
-      gigabytes: (logits * (bytesPerLogit[what] ?? bytesOtherwise)) / best / 1e6,
-      ...(naive && { naive: naive.best / best, naiveMedian: pairedRatio(times, naive) }),
+      gigabytes: (logits * (bytesPerLogit[jobOf(candidate)] ?? bytesOtherwise)) / best / 1e6,
+      ...(unrolled && { unrolled: unrolled.best / best, unrolledMedian: pairedRatio(times, unrolled) }),
       ...(copy && { copy: copy.best / best }),
       ...(plain && { plain: plain.best / best }),
       ...(lossError !== undefined && { lossError }),

@@ -1,28 +1,35 @@
-// The textbook wasm kernel (bench/naive/lib.rs) over a memory of its own, as candidates. May import cases and Node built-ins.
+// The baseline wasm kernels (bench/naive/lib.rs) over a memory of their own, as candidates. May import cases and Node built-ins.
 import { readFileSync } from "node:fs";
 
 /** @typedef {import("./cases.mjs").Shape} Shape */
 /** @typedef {import("./cases.mjs").Data} Data */
 /** @typedef {import("./judge.mjs").Candidate} Candidate */
+/** @typedef {import("./ours.mjs").Ours} Ours */
+/** @typedef {"textbook" | "unrolled"} Form one vector at a time, or four */
 
 const pageBytes = 65_536;
 const mostPages = 65_536;
+// Of planes, so many rows at a time have their exponentials in scratch where the gradient is added.
+const scratchRows = 16;
 
-// Its gradient at the label is p - 1 and its loss ln(sum) - margin: where either is small, its digits are lost in the difference.
+// Their gradient at the label is p - 1 and their loss ln(sum) - margin: where either is small, its digits are lost in the difference.
 const tolerance = { relative: 1e-5, absolute: 4e-6 };
 
 /** @param {"relaxed" | "simd"} build */
 const compiled = (build) => new WebAssembly.Module(readFileSync(new URL(`../../target/naive/naive.${build}.wasm`, import.meta.url)));
 
+/** What a form is called beside the job that it does: `unrolled loss+grad`. @param {Form} form @param {Ours} what */
+export const baselineName = (form, what) => `${form} ${what}`;
+
 /**
- * Loss, loss and gradient, and a copy of the logits to the gradient.
+ * What the package computes, by the baselines, and a copy of the logits to the gradient.
  *
  * @param {"relaxed" | "simd"} build @param {Shape} shape @param {Data} data
- * @returns {{ loss: Candidate, lossGrad: Candidate, copy: Candidate }}
+ * @returns {{ candidate: (form: Form, what: Ours) => Candidate, copy: Candidate }}
  */
 export function naive(build, { rows, classes, inner }, data) {
   const elements = rows * classes;
-  const memory = new WebAssembly.Memory({ initial: 16, maximum: mostPages, shared: true });
+  const memory = new WebAssembly.Memory({ initial: 32, maximum: mostPages, shared: true });
   /** @type {any} */
   const wasm = new WebAssembly.Instance(compiled(build), { env: { memory } }).exports;
   let end = wasm.__heap_base.value;
@@ -32,33 +39,41 @@ export function naive(build, { rows, classes, inner }, data) {
     end = address + length * 4;
     return address;
   };
-  const [x, g, y, l] = [place(elements), place(elements), place(rows), place(rows)];
+  const [x, g, y, l, scratch] = [place(elements), place(elements), place(rows), place(rows), place(scratchRows * classes)];
   memory.grow(Math.max(0, Math.ceil((end - memory.buffer.byteLength) / pageBytes)));
-  new Float32Array(memory.buffer, x, elements).set(data.logits);
+  const logits = new Float32Array(memory.buffer, x, elements);
+  const grad = new Float32Array(memory.buffer, g, elements);
+  logits.set(data.logits);
   new Int32Array(memory.buffer, y, rows).set(data.labels);
 
-  const images = inner === 1 ? 0 : rows / inner;
-  /** @param {number} losses where each is written, or 0 */
-  const lossGrad = (losses) => {
-    if (inner === 1) return wasm.rows_loss_grad(x, y, losses, g, rows, classes, 1 / rows) / rows;
+  // Rows side by side are one call, planes one for each image.
+  const [layout, images] = inner === 1 ? ["rows", 1] : ["planes", rows / inner];
+  const imageRows = rows / images;
+  const scale = 1 / rows;
+  /** The mean loss. @param {Form} form @param {"loss" | "write" | "add"} job @param {number} from the logits @param {number} losses where each is written, or 0 */
+  const call = (form, job, from, losses) => {
+    const kernel = wasm[`${form}_${layout}_${job}`];
     let total = 0;
     for (let image = 0; image < images; image += 1) {
-      const [first, pixel] = [image * classes * inner * 4, image * inner * 4];
-      total += wasm.planes_loss_grad(x + first, y + pixel, losses && losses + pixel, g + first, inner, classes, 1 / rows);
+      const [first, row] = [image * imageRows * classes * 4, image * imageRows * 4];
+      total += kernel(from + first, y + row, losses && losses + row, g + first, scratch, imageRows, classes, scale);
     }
     return total / rows;
   };
-  const loss = () => {
-    if (inner === 1) return wasm.rows_loss(x, y, rows, classes) / rows;
-    let total = 0;
-    for (let image = 0; image < images; image += 1) total += wasm.planes_loss(x + image * classes * inner * 4, y + image * inner * 4, inner, classes);
-    return total / rows;
+  /** @param {Form} form @param {Ours} what @returns {Candidate} */
+  const candidate = (form, what) => {
+    const named = { build, threads: 1, tolerance, what: baselineName(form, what) };
+    const losses = () => new Float32Array(memory.buffer, l, rows);
+    if (what === "loss") return { ...named, run: () => call(form, "loss", x, 0), results: () => ({ mean: call(form, "loss", x, l), losses: losses() }) };
+    const job = what === "accumulate" ? "add" : "write";
+    const from = what === "in place" ? g : x;
+    const start = { "loss+grad": () => {}, "in place": () => void grad.set(logits), accumulate: () => void grad.fill(0) }[what];
+    const run = () => call(form, job, from, 0);
+    const results = () => {
+      start();
+      return { mean: call(form, job, from, l), losses: losses(), grad, factor: scale };
+    };
+    return { ...named, run, results, ...(what === "in place" && { before: start }) };
   };
-  const named = { build, threads: 1, tolerance };
-  const written = () => ({ mean: lossGrad(l), losses: new Float32Array(memory.buffer, l, rows), grad: new Float32Array(memory.buffer, g, elements), factor: 1 / rows });
-  return {
-    loss: { ...named, what: "naive loss", run: loss, results: () => ({ ...written(), grad: undefined, mean: loss() }) },
-    lossGrad: { ...named, what: "naive loss+grad", run: () => lossGrad(0), results: written },
-    copy: { what: "copy", run: () => wasm.copy(x, g, Math.floor(elements / 4) * 4) },
-  };
+  return { candidate, copy: { what: "copy", threads: 1, run: () => wasm.copy(x, g, Math.floor(elements / 4) * 4) } };
 }

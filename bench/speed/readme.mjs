@@ -3,7 +3,7 @@ import { figure, markdownTable } from "./table.mjs";
 import { shapes } from "./cases.mjs";
 import { isBusy } from "./machine.mjs";
 
-/** @typedef {import("./contest.mjs").Outcome} Outcome */
+/** @typedef {import("./contest.mjs").Outcome & { naive?: number }} Outcome `naive`: of records that were compared with the textbook form */
 
 /** @param {number} bytes */
 const megabytes = (bytes) => (bytes < 1e6 ? `${figure(bytes / 1e3, 2)} kB` : `${figure(bytes / 1e6)} MB`);

@@ -1,4 +1,5 @@
 // Times candidates in turns, round by round, in one process: a machine that changes its speed changes it for all of them. Imports statistics only.
+import process from "node:process";
 import { medianSorted, quantileSorted } from "simple-statistics";
 
 /** @typedef {import("./judge.mjs").Candidate} Candidate */
@@ -22,12 +23,28 @@ export function timesOf(all) {
   return { best: sorted[0] ?? Number.NaN, median, spread: (quantileSorted(sorted, 0.75) - quantileSorted(sorted, 0.25)) / median, all };
 }
 
-/** Milliseconds of one of `repeat` runs. @param {Pick<Candidate, "run" | "before">} candidate @param {number} [repeat] @returns {number} */
-export function once({ run, before }, repeat = 1) {
-  before?.();
-  const start = performance.now();
-  for (let i = 0; i < repeat; i += 1) run();
-  return (performance.now() - start) / repeat;
+/** Milliseconds that all threads of this process have computed. */
+function computed() {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+/**
+ * Milliseconds of one of `repeat` runs. Of a candidate on one thread no more than what the process computed in that time: what other
+ * programs took of the processor is left out. A run that has something to put back before it is put back untimed each time.
+ * @param {Pick<Candidate, "run" | "before" | "threads">} candidate @param {number} [repeat] @returns {number}
+ */
+export function once({ run, before, threads }, repeat = 1) {
+  let [ms, own] = [0, 0];
+  const runs = before === undefined ? repeat : 1;
+  for (let left = repeat; left > 0; left -= runs) {
+    before?.();
+    const [start, ownStart] = [performance.now(), computed()];
+    for (let i = 0; i < runs; i += 1) run();
+    own += computed() - ownStart;
+    ms += performance.now() - start;
+  }
+  return (threads === 1 ? Math.min(ms, own) : ms) / repeat;
 }
 
 /**
@@ -69,14 +86,16 @@ export async function takeTurnsByClock(clocks, { rounds, told = () => {} }) {
 }
 
 /**
- * @param {readonly Pick<Candidate, "run" | "before">[]} candidates
+ * @param {readonly Pick<Candidate, "run" | "before" | "threads">[]} candidates
  * @param {object} how
  * @param {number} how.rounds
- * @param {number} [how.leastMs] a run that takes less is repeated until it takes so long; not one that has something to put back before it
+ * @param {number} [how.leastMs] a run that takes less is repeated until it takes so long
+ * @param {number} [how.warmMs] each runs for so long before any is timed: an engine compiles code that is hot once more, meanwhile, on a thread of its own
  * @param {(round: number) => void} [how.told] called after every round with its number
  * @returns {Times[]} in the order of the candidates
  */
-export function takeTurns(candidates, { rounds, leastMs = 0, told = () => {} }) {
+export function takeTurns(candidates, { rounds, leastMs = 0, warmMs = 0, told = () => {} }) {
+  for (const candidate of candidates) for (const start = performance.now(); performance.now() - start < warmMs; ) once(candidate);
   const repeats = candidates.map(() => 1);
   /** @type {number[][]} */
   const times = candidates.map(() => []);
@@ -86,7 +105,7 @@ export function takeTurns(candidates, { rounds, leastMs = 0, told = () => {} }) 
     const repeat = repeats[index] ?? 1;
     const ms = once(candidate, repeat);
     if (round >= 0) times[index]?.push(ms);
-    else if (candidate.before === undefined) repeats[index] = repeatsFor(leastMs, ms, repeat);
+    else repeats[index] = repeatsFor(leastMs, ms, repeat);
   }
   return times.map(timesOf);
 }

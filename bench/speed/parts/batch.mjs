@@ -1,4 +1,4 @@
-// Part "batch": label images as a training step has them, with class weights and pixels to ignore; the textbook kernel has neither and computes all.
+// Part "batch": label images as a training step has them, with class weights and pixels to ignore; the baseline has neither and computes all.
 import { batch, labelImages, ordinary, scaled } from "../cases.mjs";
 import { exactGrad, exactLosses } from "../definition.mjs";
 import { compare } from "../judge.mjs";
@@ -47,21 +47,21 @@ export async function run({ builds, threads, rounds, divisor, wants, print, told
     }
     candidates.push(...all);
   }
-  const textbook = naive(build, shape, data);
-  candidates.push(textbook.loss, textbook.lossGrad);
+  const { candidate: baseline } = naive(build, shape, data);
+  candidates.push(...what.map((name) => baseline("unrolled", name)));
   const timed = wrong.length > 0 ? [] : takeTurns(candidates, { rounds, told: (round) => told(`${shape.name}: round ${round} of ${rounds}`) });
   await Promise.all(engines.map((xent) => xent.dispose()));
   const logits = shape.rows * shape.classes;
   const outcomes = candidates.map(({ what: name, threads: count }, index) => {
-    const rival = candidates.findIndex((each) => each.what === (name.endsWith("loss") ? "naive loss" : "naive loss+grad"));
+    const rival = candidates.findIndex((each) => each.what === name.replace(/^(unrolled )?/, "unrolled "));
     const [best, other] = [timed[index]?.best, timed[rival]?.best];
     if (best === undefined) return { shape: batch.name, what: name, build, threads: count, wrong: wrong.join("; ") };
-    return { shape: batch.name, what: name, build, threads: count, best, nsPerLogit: (best * 1e6) / logits, naive: (other ?? Number.NaN) / best };
+    return { shape: batch.name, what: name, build, threads: count, best, nsPerLogit: (best * 1e6) / logits, unrolled: (other ?? Number.NaN) / best };
   });
-  const rows = outcomes.map(({ what: name, threads: count, best, nsPerLogit, naive: ratio, wrong: reason }) =>
+  const rows = outcomes.map(({ what: name, threads: count, best, nsPerLogit, unrolled: ratio, wrong: reason }) =>
     reason !== undefined ? [`${name} t${count}`, "FAIL", reason] : [`${name} t${count}`, figure(best), figure(nsPerLogit), times(ratio)],
   );
-  const title = `${shape.name} (${shape.why}), ${build}; the textbook kernel computes every pixel, unweighted`;
-  print(`\n${title}\n${textTable(["", "ms", "ns/logit", "x naive"], rows)}`);
+  const title = `${shape.name} (${shape.why}), ${build}; the baseline computes every pixel, unweighted`;
+  print(`\n${title}\n${textTable(["", "ms", "ns/logit", "x unrolled"], rows)}`);
   return outcomes;
 }

@@ -27,11 +27,11 @@ async function byClasses({ builds, rounds, divisor, wants, told }) {
     if (!wants(shape)) continue;
     const data = ordinary(shape);
     const { xent, candidates } = await ours(shape, data, { build, threads: 1, what: ["loss", "loss+grad", "in place"] });
-    const textbook = naive(build, shape, data);
+    const { candidate } = naive(build, shape, data);
     const losses = new Float32Array(shape.rows);
     const grad = new Float32Array(data.logits.length);
-    const plain = { what: "plain loop", run: () => plainLoop(shape, data, losses, grad) };
-    results.push(...contest(shape, data, [...candidates, textbook.loss, textbook.lossGrad, plain], { rounds, told }).map((each) => ({ ...each, classes })));
+    const plain = { what: "plain loop", threads: 1, run: () => plainLoop(shape, data, losses, grad) };
+    results.push(...contest(shape, data, [...candidates, candidate("unrolled", "loss"), candidate("unrolled", "loss+grad"), plain], { rounds, told }).map((each) => ({ ...each, classes })));
     await xent.dispose();
   }
   return results;
@@ -125,10 +125,10 @@ export async function run(context) {
   const lines = [...new Set(classes.map((each) => each.classes))].map((count) => {
     const of = (/** @type {string} */ what) => classes.find((each) => each.classes === count && each.what === what);
     const cell = (/** @type {string} */ what) => (of(what)?.wrong === undefined ? figure(of(what)?.nsPerLogit) : "FAIL");
-    const all = ["loss", "naive loss", "loss+grad", "in place", "naive loss+grad", "plain loop"].map(cell);
-    return [String(count), ...all, times(of("loss")?.naive), times(of("loss+grad")?.naive)];
+    const all = ["loss", "unrolled loss", "loss+grad", "in place", "unrolled loss+grad", "plain loop"].map(cell);
+    return [String(count), ...all, times(of("loss")?.unrolled), times(of("loss+grad")?.unrolled)];
   });
-  const head = ["classes", "loss", "naive loss", "loss+grad", "in place", "naive", "plain loop", "loss x naive", "loss+grad x naive"];
+  const head = ["classes", "loss", "unrolled loss", "loss+grad", "in place", "unrolled", "plain loop", "loss x unrolled", "loss+grad x unrolled"];
   if (lines.length > 0) context.print(`\nns per logit by classes, ${figure(logits / context.divisor, 7)} logits, ${context.builds[0]} t1\n${textTable(head, lines)}`);
 
   if (!context.wants({ name: "rows" })) return classes;

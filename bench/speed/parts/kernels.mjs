@@ -1,18 +1,18 @@
-// Part "kernels": the operation at every shape, in each build, on one thread and on all, against the textbook kernel, a copy, and the plain loop.
+// Part "kernels": the operation at every shape, in each build, on one thread and on all, against the baselines, a copy, and the plain loop.
 import { ordinary, scaled, shapes } from "../cases.mjs";
 import { plainLoop } from "../baseline.mjs";
 import { contest } from "../contest.mjs";
 import { naive } from "../naive.mjs";
-import { ours } from "../ours.mjs";
+import { all, ours } from "../ours.mjs";
 import { error, figure, textTable, times } from "../table.mjs";
 
 /** @typedef {import("../contest.mjs").Outcome} Outcome */
 /** @typedef {import("../contest.mjs").Context} Context */
 /** @typedef {import("../cases.mjs").Shape} Shape */
 
-export const about = "every shape, build and number of threads beside the textbook wasm kernel, a copy and the plain JavaScript loop";
+export const about = "every shape, build and number of threads beside the baseline wasm kernels, a copy and the plain JavaScript loop";
 
-const head = ["", "Glogit/s", "median", "spread", "ns/logit", "GB/s", "x naive", "of copy", "x plain", "loss error", "grad error"];
+const head = ["", "Glogit/s", "median", "spread", "ns/logit", "GB/s", "x unrolled", "of copy", "x plain", "loss error", "grad error"];
 
 /** @param {Outcome} outcome */
 const nameOf = ({ what, build, threads }) => [what, build, threads === undefined ? "" : `t${threads}`].filter(Boolean).join(" ");
@@ -26,7 +26,7 @@ export function outcomeTable({ rows, classes }, outcomes) {
     outcomes.map((each) => {
       if (each.wrong !== undefined) return [nameOf(each), "FAIL", each.wrong];
       const spread = each.spread === undefined ? "" : `${(each.spread * 100).toFixed(0)}%`;
-      const ratios = [times(each.naive), figure(each.copy, 2), each.plain === undefined ? "" : `${figure(each.plain)}x`];
+      const ratios = [times(each.unrolled), figure(each.copy, 2), each.plain === undefined ? "" : `${figure(each.plain)}x`];
       return [nameOf(each), rate(each.best), rate(each.median), spread, figure(each.nsPerLogit), figure(each.gigabytes), ...ratios, error(each.lossError), error(each.gradError)];
     }),
   );
@@ -43,15 +43,15 @@ async function atShape(shape, { builds, threads, rounds, told }) {
       engines.push(xent);
       candidates.push(...own);
     }
-    const textbook = naive(build, shape, data);
-    candidates.push(textbook.loss, textbook.lossGrad);
-    if (build === builds[0]) candidates.push(textbook.copy);
+    const { candidate, copy } = naive(build, shape, data);
+    candidates.push(...all.map((what) => candidate("unrolled", what)), candidate("textbook", "loss"), candidate("textbook", "loss+grad"));
+    if (build === builds[0]) candidates.push(copy);
   }
   const losses = new Float32Array(shape.rows);
   const grad = new Float32Array(data.logits.length);
   const run = () => plainLoop(shape, data, losses, grad);
   const results = () => ({ mean: run(), losses, grad, factor: 1 / shape.rows });
-  candidates.push({ what: "plain loop", run, results, tolerance: { relative: 1e-5, absolute: 4e-6 } });
+  candidates.push({ what: "plain loop", threads: 1, run, results, tolerance: { relative: 1e-5, absolute: 4e-6 } });
   const outcomes = contest(shape, data, candidates, { rounds, told });
   await Promise.all(engines.map((xent) => xent.dispose()));
   return outcomes;

@@ -42,7 +42,7 @@ export async function run({ builds, rounds, divisor, wants, print, told }) {
       what.map((name) => {
         const { run } = candidate(name, options, option === ignoring ? someIgnored : undefined);
         // Results that come in tensors are given back, as a user would.
-        return { option, what: name, run: () => /** @type {{ predictions?: { dispose(): void } }} */ (run()).predictions?.dispose() };
+        return { option, what: name, threads: 1, run: () => /** @type {{ predictions?: { dispose(): void } }} */ (run()).predictions?.dispose() };
       }),
     );
     const timed = takeTurns(entries, { rounds, told: (round) => told(`${shape.name}, options: round ${round} of ${rounds}`) });

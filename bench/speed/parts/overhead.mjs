@@ -67,7 +67,7 @@ export async function run({ rounds, threads, print, told }) {
     for (const { name, sync, async } of cases) {
       for (const loss of [sync(), await async()]) if (!(Math.abs(loss - exactLoss) < 1e-5)) throw new Error(`${name}: the loss is ${loss}`);
     }
-    const sync = takeTurns(cases.map((each) => ({ run: each.sync })), { rounds: rounds * 3, leastMs });
+    const sync = takeTurns(cases.map((each) => ({ run: each.sync, threads: count })), { rounds: rounds * 3, leastMs });
     const later = await takeTurnsByClock(cases.map((each) => () => timedAsync(each.async)), { rounds });
     await xent.dispose();
     const here = cases.map(({ name }, index) => {

@@ -30,7 +30,8 @@ async function atShape(shape, threads, { builds, rounds, told }) {
   const sides = [];
   for (const count of threads) sides.push(await ours(shape, data, { build, threads: count, what }));
   const candidates = sides.flatMap((side) => side.candidates);
-  const timed = takeTurns(candidates, { rounds, leastMs, told: (round) => told(`${shape.name}, threads: round ${round} of ${rounds}`) });
+  // By the clock on the wall, one thread as well as many.
+  const timed = takeTurns(candidates.map(({ run }) => ({ run })), { rounds, leastMs, told: (round) => told(`${shape.name}, threads: round ${round} of ${rounds}`) });
   await Promise.all(sides.map(({ xent }) => xent.dispose()));
   return candidates.map(({ what: job, threads: count }, index) => {
     const [mine, one] = [timed[index], timed[candidates.findIndex((each) => each.what === job)]];

@@ -15,11 +15,14 @@ const flagged = runsOf(process.execPath, process.versions.node).filter(({ flags 
 
 // Not about the engine (the artifacts, the package, the sources, the command line), or starting every Node by themselves.
 const once = ["test/{artifact,bench,packed,page,page-models,peers,layers,recipes,coming-from,faults,lifecycle}.test.ts", "test/cli/**"];
+// On the libraries that adapters are for, which know Node's main thread and pages.
+const hosted = ["test/adapters/*.*.test.ts"];
 const never = ["**/node_modules/**", "test/browser/**"];
 // Nothing of Node is imported there.
 const inBrowsers = [
   "test/{api,digests,engines,errors,golden,load,options,properties,sigmoid,threads,views}.test.ts",
   "test/systems/*.test.ts",
+  "test/adapters/lm.test.ts",
   "test/browser/*.test.ts",
 ];
 
@@ -34,9 +37,9 @@ export default defineConfig({
   test: {
     projects: [
       { resolve: { alias }, test: { ...(engineOnly ? engine : { ...common, exclude: never }), name: "node", pool: "forks" } },
-      ...flagged.map(({ flags }) => ({ resolve: { alias }, test: { ...engine, name: "relaxed", pool: "forks" as const, execArgv: [...flags] } })),
+      ...flagged.map(({ flags }) => ({ resolve: { alias }, test: { ...engine, exclude: [...engine.exclude, ...hosted], name: "relaxed", pool: "forks" as const, execArgv: [...flags] } })),
       ...(engineOnly ? [] : browserProjects(inBrowsers)),
-      ...(engineOnly ? [] : [{ resolve: { alias }, test: { ...engine, name: "worker", pool: "threads" as const } }]),
+      ...(engineOnly ? [] : [{ resolve: { alias }, test: { ...engine, exclude: [...engine.exclude, ...hosted], name: "worker", pool: "threads" as const } }]),
     ],
   },
 });

@@ -116,7 +116,7 @@ describe("the crate's layers", () => {
 
 /** The TypeScript layers, top to bottom: a file imports only from groups below its own, or from its own. */
 const layers: readonly (readonly string[])[] = [
-  ["index"],
+  ["index", "adapters"],
   ["load"],
   ["engine"],
   ["result", "call"],
@@ -149,6 +149,14 @@ describe("the package's layers", () => {
       .filter((file) => file.startsWith("ts/cli/"))
       .filter((file) => [...code(file).matchAll(/from "(\.\.\/[^"]+)"/g)].some(([, path]) => path !== "../index.js"));
     expect(insiders).toEqual([]);
+  });
+
+  test("the adapters share only errors, element types, shapes and symbols with the library, and nothing that runs an engine", () => {
+    const adapters = typescript.filter((file) => file.startsWith("ts/adapters/"));
+    expect(adapters).not.toEqual([]);
+    const shared = adapters.flatMap((file) => [...code(file).matchAll(/^(?:import|export)\s+(?!type\b)[^;]*?from "(\.[^"]+)"/gm)].map(([, path]) => new URL(path ?? "", `file:///${file}`).pathname.slice(1)));
+    const allowed = ["ts/errors.js", "ts/dtypes.js", "ts/layout.js", "ts/symbols.js"];
+    expect(shared.filter((path) => !path.startsWith("ts/adapters/") && !allowed.includes(path))).toEqual([]);
   });
 
   test("the live page knows the library by its name only", () => {

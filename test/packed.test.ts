@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { adapters } from "../ts/build/project.mjs";
 import { nodes } from "./nodes.js";
 import { consumer, type Consumer } from "./package.js";
 import { runtimes } from "./runtimes.js";
@@ -76,14 +77,34 @@ afterAll(() => given?.remove());
 test("holds what is needed and nothing else", () => {
   const { files } = given;
   expect(files.filter((file) => !/^(dist\/|package\.json$|README\.md$|CHANGELOG\.md$|LICENSE-(MIT|APACHE)$)/.test(file))).toEqual([]);
-  const needed = ["index.js", "index.cjs", "inline.js", "inline.cjs", "worker.js", "cli.js", "types/index.d.ts", "types-cjs/index.d.ts", "THIRD-PARTY.txt",
+  const needed = [...adapters.flatMap((name) => [`${name}.js`, `${name}.cjs`, `types/adapters/${name}/index.d.ts`]), "index.js", "index.cjs", "inline.js", "inline.cjs", "worker.js", "cli.js", "types/index.d.ts", "types-cjs/index.d.ts", "THIRD-PARTY.txt",
     "sparse-xent.simd.wasm", "sparse-xent.relaxed.wasm"].map((name) => `dist/${name}`);
   expect(files).toEqual(expect.arrayContaining([...needed, "LICENSE-MIT", "LICENSE-APACHE", "README.md", "CHANGELOG.md"]));
 });
 
-test("brings no dependency", () => {
-  const { dependencies, peerDependencies, optionalDependencies } = JSON.parse(readFileSync(`${given.installed}/package.json`, "utf8"));
-  expect([dependencies, peerDependencies, optionalDependencies]).toEqual([undefined, undefined, undefined]);
+test("brings no dependency, and every library that an adapter is for may be absent", () => {
+  const { dependencies, peerDependencies, peerDependenciesMeta, optionalDependencies } = JSON.parse(readFileSync(`${given.installed}/package.json`, "utf8"));
+  expect([dependencies, optionalDependencies]).toEqual([undefined, undefined]);
+  const peers = Object.keys(peerDependencies as object);
+  expect(peerDependenciesMeta).toEqual(Object.fromEntries(peers.map((name) => [name, { optional: true }])));
+  expect(peers.filter((name) => existsSync(`${folder}/node_modules/${name}`))).toEqual([]);
+});
+
+describe("an adapter", () => {
+  test.each(adapters)("%s is there for import and for require, with the same names, without the library", async (name) => {
+    const names = `Object.keys(entry).sort().join()`;
+    const script = `import * as entry from "sparse-xent/${name}"; import { createRequire } from "node:module";
+      const required = createRequire(${JSON.stringify(`${folder}/x.js`)})("sparse-xent/${name}"); console.log(${names} === ${names.replace("entry", "required")}, ${names});`;
+    writeFileSync(`${folder}/${name}.mjs`, script);
+    const { stdout, stderr } = await run(process.execPath, [`${folder}/${name}.mjs`], { cwd: folder, ...limits });
+    expect(stderr).toBe("");
+    expect(stdout).toMatch(/^true \w+/);
+  });
+
+  test.each(["index.js", "index.cjs", "inline.js", "inline.cjs"])("is not loaded by %s, nor a word of it", (file) => {
+    const text = readFileSync(`${given.installed}/dist/${file}`, "utf8");
+    for (const word of ["tokenLogProbs", "compileSparse", "softmaxCrossEntropyLoss"]) expect(text).not.toContain(word);
+  });
 });
 
 const scripts = Object.keys(entries).flatMap((name) => [`${name}.mjs`, `${name}.cjs`]);
@@ -186,13 +207,13 @@ console.log(JSON.stringify({ info: xent.info, losses: losses.map((loss) => loss.
 
 test("are-the-types-wrong finds nothing wrong", { timeout: minute }, async () => {
   // The other sub-paths are files to be served, and have no types.
-  const args = [`${root}node_modules/@arethetypeswrong/cli/dist/index.js`, given.tarball, "--entrypoints", ".", "inline", "--format", "ascii", "--no-color", "--no-emoji"];
+  const args = [`${root}node_modules/@arethetypeswrong/cli/dist/index.js`, given.tarball, "--entrypoints", ".", "inline", ...adapters, "--format", "ascii", "--no-color", "--no-emoji"];
   const { code, stdout } = await run(process.execPath, args, { cwd: folder }).then(
     (done) => ({ code: 0, ...done }),
     (error: { code: number; stdout: string }) => error,
   );
   expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining("No problems found") });
-  for (const entry of Object.values(entries)) expect(stdout).toContain(`"${entry}"`);
+  for (const entry of [...Object.values(entries), ...adapters.map((name) => `sparse-xent/${name}`)]) expect(stdout).toContain(`"${entry}"`);
 });
 
 describe("a strict TypeScript consumer", () => {

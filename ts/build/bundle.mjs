@@ -1,5 +1,5 @@
-// The JavaScript of the package: index.js (ESM), index.cjs, the same with the wasm inside as inline.js and inline.cjs, worker.js, cli.js, and the type
-// declarations.
+// The JavaScript of the package: index.js (ESM), index.cjs, the same with the wasm inside as inline.js and inline.cjs, worker.js, cli.js, the adapters, and the
+// type declarations.
 import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { gzipSync } from "node:zlib";
@@ -7,7 +7,7 @@ import { build } from "esbuild";
 import { filesOf, forget, isFresh, keyOf, remember } from "./fresh.mjs";
 import { writeGlue } from "./glue.mjs";
 import { writeNotices } from "./notices.mjs";
-import { paths, root, wasmOf } from "./project.mjs";
+import { adapters, paths, root, wasmOf } from "./project.mjs";
 import { run, step } from "./report.mjs";
 
 const worker = `${paths.dist}/worker.js`;
@@ -74,6 +74,11 @@ async function bundles() {
     }),
     bundle({ ...library, outfile: `${paths.dist}/inline.js`, format: "esm", plugins: [generated("inline")] }),
     bundle({ ...library, outfile: `${paths.dist}/inline.cjs`, format: "cjs", plugins: [generated("inline")] }),
+    ...adapters.flatMap((name) =>
+      /** @type {const} */ ([["esm", "js"], ["cjs", "cjs"]]).map(([format, ending]) =>
+        bundle({ entryPoints: [`${root}/ts/adapters/${name}/index.ts`], outfile: `${paths.dist}/${name}.${ending}`, format, platform: "neutral" }),
+      ),
+    ),
     bundle({
       entryPoints: [`${root}/ts/cli/main.ts`], outfile: `${paths.dist}/cli.js`, format: "esm", platform: "node", plugins: [libraryBeside],
       // The bundled CommonJS packages ask for Node's built-ins with require.
@@ -98,7 +103,8 @@ export async function buildScripts(wasmKey) {
   // The live page uses what is built here and is no part of it.
   const sources = filesOf(["ts"]).filter((file) => !file.startsWith("ts/page/"));
   const key = keyOf([...sources, "package.json", "package-lock.json", "tsconfig.json"], wasmKey);
-  const outputs = ["index.js", "index.cjs", "inline.js", "inline.cjs", "worker.js", "cli.js", "data", "types/index.d.ts", "types-cjs/package.json", "THIRD-PARTY.txt"];
+  const outputs = ["index.js", "index.cjs", "inline.js", "inline.cjs", "worker.js", "cli.js", "data", "types/index.d.ts", "types-cjs/package.json", "THIRD-PARTY.txt",
+    ...adapters.flatMap((name) => [`${name}.js`, `${name}.cjs`, `types/adapters/${name}/index.d.ts`])];
   if (isFresh("scripts", key, outputs.map((name) => `${paths.dist}/${name}`))) return false;
   forget("scripts");
   mkdirSync(paths.dist, { recursive: true });

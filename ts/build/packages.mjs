@@ -53,5 +53,8 @@ export async function installApart(name, folder) {
 /** The Node versions the tests run on: without them the tests run on fewer versions and say so. @param {string} folder */
 export const installNodes = (folder) => installApart("test Nodes", folder);
 
+/** The libraries that the adapters are for: without them the tests name what they skip. @param {string} folder */
+export const installHosts = (folder) => installApart("test hosts", folder);
+
 /** Deno, Bun and the oldest TypeScript, on which the packed package is tried: without them the tests name what they skip. @param {string} folder */
 export const installRuntimes = (folder) => installApart("test runtimes", folder);

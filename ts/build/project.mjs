@@ -19,8 +19,12 @@ export const paths = {
   glue: inside("target/glue"),
   testNodes: inside("test/nodes"),
   testRuntimes: inside("test/runtimes"),
+  testHosts: inside("test/hosts"),
   docs: inside("ts/docs"),
 };
+
+/** The entries that bring the operation to other libraries, each a folder of ts/adapters and a sub-path of the package. */
+export const adapters = /** @type {const} */ (["lm"]);
 
 /** The two wasm files. They differ in this one target feature; `builds` is also the order in which sizes are printed. */
 export const builds = /** @type {const} */ ([

@@ -15,6 +15,8 @@ export const budgets = {
   // Both wasm files, gzipped and in base64, which costs 4/3 on the disk and a hundredth on the way.
   "inline.js": 275_000,
   "inline.cjs": 275_000,
+  "lm.js": 7_000,
+  "lm.cjs": 7_000,
   "worker.js": 3_500,
   "cli.js": 70_000,
 };
@@ -53,6 +55,7 @@ const rows = [
   { what: "the wasm, build `simd`", names: ["sparse-xent.simd.wasm"] },
   { what: "the JavaScript, as an ES module · for `require`", names: ["index.js", "index.cjs"] },
   { what: "all of it in one file, `sparse-xent/inline`, in the same two forms", names: ["inline.js", "inline.cjs"] },
+  { what: "`sparse-xent/lm`, in the same two forms", names: ["lm.js", "lm.cjs"] },
   { what: "`worker.js`, for `workerUrl`; the text of it is in the JavaScript", names: ["worker.js"] },
 ];
 

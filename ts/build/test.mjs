@@ -5,7 +5,7 @@ import process from "node:process";
 import { browserNames, findBrowser, installBrowsers, lacking } from "./browsers.mjs";
 import { buildNaive } from "./naive.mjs";
 import { buildNative } from "./native.mjs";
-import { installNodes, installRuntimes } from "./packages.mjs";
+import { installHosts, installNodes, installRuntimes } from "./packages.mjs";
 import { buildPage, installPage } from "./page.mjs";
 import { paths, root } from "./project.mjs";
 import { attempt } from "./report.mjs";
@@ -103,6 +103,7 @@ export async function test(filters) {
   if (filters.length === 0 || filters.some((words) => "test/bench.test.ts".includes(words))) await buildNative();
   await installNodes(paths.testNodes);
   await installRuntimes(paths.testRuntimes);
+  await installHosts(paths.testHosts);
   /** @type {Outcome[]} */
   const outcomes = [];
   /** @type {string[]} */

@@ -6,6 +6,7 @@
 //!    threads.
 //! 4. [`totals`] adds up the rows in an order that depends on nothing but their number.
 
+mod by_chunk;
 #[cfg(not(target_arch = "wasm32"))]
 mod by_kernel;
 mod deliver;
@@ -30,6 +31,7 @@ use crate::parallel::{Executor, Stopped};
 use crate::simd::Best;
 use crate::simd::Isa;
 use crate::{Error, Shape};
+pub(crate) use by_chunk::{ByChunk, Fate};
 use core::sync::atomic::AtomicI32;
 use plan::Plan;
 
@@ -264,12 +266,24 @@ impl CrossEntropy<'_> {
         shape: Shape,
         labels: Labels<'_>,
     ) -> Result<Output<E::PerRow>, Error> {
-        let (rows, wanted) = (shape.rows(), self.outputs);
+        self.collected(shape.rows(), shape.classes(), |results| {
+            self.execute(access, shape, labels, results, None)
+        })
+    }
+
+    /// What a computation over arrays of its own comes to.
+    pub(crate) fn collected<L: Element>(
+        &self,
+        rows: usize,
+        classes: usize,
+        compute: impl FnOnce(Results<'_, L>) -> Result<Summary, Error>,
+    ) -> Result<Output<L>, Error> {
+        let wanted = self.outputs;
         let mut losses = zeros(rows)?;
         let mut log_sum_exp = zeros_if(wanted.log_sum_exp, rows)?;
         let mut target_log_prob = zeros_if(wanted.target_log_prob, rows)?;
         let mut predictions = zeros_if(wanted.predictions || wanted.per_class, rows)?;
-        let mut per_class = zeros_if(wanted.per_class, 4 * shape.classes())?;
+        let mut per_class = zeros_if(wanted.per_class, 4 * classes)?;
         let results = Results {
             losses: &mut losses,
             log_sum_exp: some_if(wanted.log_sum_exp, &mut log_sum_exp),
@@ -277,14 +291,14 @@ impl CrossEntropy<'_> {
             predictions: some_if(wanted.predictions || wanted.per_class, &mut predictions),
             per_class: some_if(wanted.per_class, &mut per_class),
         };
-        let summary = self.execute(access, shape, labels, results, None)?;
+        let summary = compute(results)?;
         if self.reduction != Reduction::None {
             losses = Vec::new();
         }
         if !wanted.predictions {
             predictions = Vec::new();
         }
-        let mut columns = per_class.chunks_exact(shape.classes()).map(<[f64]>::to_vec);
+        let mut columns = per_class.chunks_exact(classes).map(<[f64]>::to_vec);
         let mut column = || columns.next().unwrap_or_default();
         Ok(Output {
             log_sum_exp,

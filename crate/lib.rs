@@ -39,6 +39,7 @@
 //! | threads | [`Executor`] |
 //! | vector instructions, and which bits to expect | [`Kernel`] |
 //! | independent yes-or-no targets | [`WeightedSigmoid`] |
+//! | a classifier's last layer and its loss in one, logits never stored | [`LinearCrossEntropy`] |
 //! | the definition, in plain f64 | [`mod@reference`] |
 //!
 //! Three programs, `cargo run --release --example` and one of: `train`, a classifier trained by the gradient;
@@ -62,8 +63,8 @@
 //! Each imports only what stands to its right:
 //!
 //! ```text
-//! js -> cross_entropy -> { shape, labels, parallel, kernels }
-//!                     -> { objective, math, element } -> simd
+//! js -> linear -> cross_entropy -> { shape, labels, parallel, kernels }
+//!                               -> { objective, math, element } -> simd
 //! ```
 #![cfg_attr(target_arch = "wasm32", feature(stdarch_wasm_atomic_wait))]
 
@@ -73,6 +74,7 @@ mod element;
 mod error;
 mod kernels;
 mod labels;
+mod linear;
 mod math;
 mod objective;
 mod options;
@@ -95,6 +97,7 @@ pub use element::{Element, GradElement};
 pub use error::Error;
 pub use half::{bf16, f16};
 pub use labels::Labels;
+pub use linear::{Floats, LinearCrossEntropy, LinearGrad, Matrix, WeightLayout};
 pub use options::{
     CrossEntropy, Denominator, EmptyMean, Input, InvalidLabel, ProbsNormalize, Reduction, SmoothingWeights,
     Upstream, Weights,

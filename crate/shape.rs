@@ -94,6 +94,15 @@ impl Shape {
         })
     }
 
+    /// The shape of so many rows with their classes side by side, of logits that are never all there: their number is not looked at.
+    pub(crate) fn of_rows(rows: usize, classes: usize) -> Result<Self, Error> {
+        let one = Self::from_parts(u64::from(rows > 0), classes as u64, 1)?;
+        if rows as u64 > LARGEST_COUNT {
+            return Err(Error::Size { what: "rows", got: rows as u64, expected: LARGEST_COUNT });
+        }
+        Ok(Self { outer: rows, ..one })
+    }
+
     /// The product of the dimensions before the class axis.
     #[must_use]
     pub fn outer(&self) -> usize {

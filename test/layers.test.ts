@@ -67,6 +67,7 @@ describe("stays where it belongs", () => {
 const crate: Record<string, readonly string[]> = {
   js: ["cross_entropy", "sigmoid", "options", "labels", "element", "parallel", "simd"],
   sigmoid: ["cross_entropy", "options", "element", "parallel"],
+  linear: ["cross_entropy", "options", "labels", "element", "parallel", "simd"],
   cross_entropy: ["options", "labels", "element", "parallel", "kernels", "objective", "simd"],
   kernels: ["options", "objective", "element", "math", "simd"],
   options: ["parallel", "simd"],

@@ -34,7 +34,7 @@ fn block_sums<L: Element>(losses: &[L]) -> [f64; SIDE] {
 }
 
 /// The memory that [`Call::totals`] needs: asked for before anything is written, since a call that fails writes nothing.
-pub(super) struct Room {
+pub(crate) struct Room {
     partials: Vec<Partial>,
     /// One class's sums over a block, per class; and the classes of a block. Empty unless there are sums per class.
     block: Vec<[f64; 4]>,

@@ -1,0 +1,246 @@
+//! The way through a call: everything is judged and all memory is there, then chunk by chunk of rows.
+
+use super::pack::Source;
+use super::step::{Hidden, Layer};
+use super::{Floats, LinearCrossEntropy, WeightLayout};
+use crate::Error;
+use crate::cross_entropy::{ByChunk, Fate, Results, Summary, fits, zeros};
+use crate::labels::Labels;
+use crate::options::Input;
+#[cfg(target_arch = "wasm32")]
+use crate::simd::Best;
+use crate::simd::Isa;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::simd::Task;
+use core::sync::atomic::AtomicI32;
+
+/// Bytes of the logits of a chunk, and rows that it has at least and at most, where nothing else is asked for.
+const CHUNK_BYTES: usize = 32 << 20;
+const CHUNK_ROWS: [usize; 2] = [64, 128];
+
+/// What a call reads beside the hidden states.
+pub(crate) struct Inputs<'a> {
+    pub(crate) rows: usize,
+    pub(crate) depth: usize,
+    pub(crate) classes: usize,
+    pub(crate) weight: Floats<'a>,
+    pub(crate) labels: Labels<'a>,
+}
+
+/// The hidden states, and where their gradient goes.
+pub(crate) enum States<'a> {
+    Apart(Floats<'a>, Option<&'a mut [f32]>),
+    #[cfg_attr(
+        not(all(feature = "js", target_arch = "wasm32")),
+        expect(dead_code, reason = "the boundary's")
+    )]
+    InPlace(&'a mut [f32]),
+}
+
+/// Where the gradients of weights and bias go.
+pub(crate) type Gradients<'a> = (Option<&'a mut [f32]>, Option<&'a mut [f32]>);
+
+impl States<'_> {
+    fn read(&self) -> Floats<'_> {
+        match self {
+            States::Apart(hidden, _) => *hidden,
+            States::InPlace(hidden) => Floats::F32(hidden),
+        }
+    }
+
+    fn gradient(&mut self) -> Option<&mut [f32]> {
+        match self {
+            States::Apart(_, gradient) => gradient.as_deref_mut(),
+            States::InPlace(hidden) => Some(hidden),
+        }
+    }
+}
+
+impl LinearCrossEntropy<'_> {
+    /// The rows of a chunk. They depend on the shape alone, since bits depend on them.
+    fn rows_per_chunk(&self, classes: usize) -> usize {
+        let [fewest, most] = CHUNK_ROWS;
+        self.chunk_rows.unwrap_or((CHUNK_BYTES / size_of::<f32>() / classes).clamp(fewest, most))
+    }
+
+    /// Everything that can be wrong with a call's options, labels and weights, and what was learnt on the way.
+    pub(crate) fn judge<'a>(
+        &'a self,
+        rows: usize,
+        classes: usize,
+        labels: &Labels<'_>,
+        cancel: Option<&'a AtomicI32>,
+    ) -> Result<ByChunk<'a>, Error> {
+        let conflict = |option| Err(Error::OptionConflict { option, with: "a linear layer" });
+        if self.chunk_rows == Some(0) {
+            return Err(Error::OptionRange { option: "chunkRows", got: 0.0, expected: "1 or more" });
+        }
+        if self.loss.input != Input::Logits {
+            return conflict("input");
+        }
+        if self.loss.label_matrix.is_some() {
+            return conflict("labelMatrix");
+        }
+        ByChunk::new(&self.loss, rows, classes, labels, cancel)
+    }
+
+    /// The whole call over caller-owned memory. `cancel`, once not 0, stops it between units.
+    pub(crate) fn execute(
+        &self,
+        inputs: &Inputs<'_>,
+        mut states: States<'_>,
+        gradients: Gradients<'_>,
+        mut results: Results<'_, f32>,
+        cancel: Option<&AtomicI32>,
+    ) -> Result<Summary, Error> {
+        #[cfg(not(target_arch = "wasm32"))]
+        let kernel = self.loss.kernel.choose()?;
+        let Inputs { rows, depth, classes, .. } = *inputs;
+        if depth == 0 {
+            return Err(Error::Shape { what: "hidden depth", got: 0, expected: "1 or more" });
+        }
+        for (gradient, length, what) in [
+            (states.gradient().as_deref(), rows * depth, "grad.hidden"),
+            (gradients.0.as_deref(), classes * depth, "grad.weight"),
+            (gradients.1.as_deref(), classes, "grad.bias"),
+        ] {
+            gradient.map_or(Ok(()), |gradient| fits(gradient.len(), length, what))?;
+        }
+        self.bias.map_or(Ok(()), |bias| fits(bias.len(), classes, "bias"))?;
+        let loss = self.judge(rows, classes, &inputs.labels, cancel)?;
+        let stride = if self.weight_layout == WeightLayout::Vd { depth } else { classes };
+        let layer = Layer {
+            weight: Source { data: inputs.weight, stride, rows: None },
+            layout: self.weight_layout,
+            classes,
+            depth,
+            bias: self.bias,
+            executor: self.loss.executor,
+            cancel,
+        };
+        let job = Job { layer, loss: &loss, per_chunk: self.rows_per_chunk(classes), rows };
+        let room = loss.room(&results)?;
+        #[cfg(target_arch = "wasm32")]
+        job.run::<Best>(&mut states, gradients, &mut results)?;
+        #[cfg(not(target_arch = "wasm32"))]
+        kernel.run(ByKernel { job, states: &mut states, gradients, results: &mut results })?;
+        loss.totals(results, room)
+    }
+}
+
+/// [`Job::run`] by a kernel that is known at run time only.
+#[cfg(not(target_arch = "wasm32"))]
+struct ByKernel<'j, 'g, 's, 'r, 'm> {
+    job: Job<'j>,
+    states: &'m mut States<'s>,
+    gradients: Gradients<'g>,
+    results: &'m mut Results<'r, f32>,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Task for ByKernel<'_, '_, '_, '_, '_> {
+    type Output = Result<(), Error>;
+
+    fn run<I: Isa>(self) -> Self::Output {
+        self.job.run::<I>(self.states, self.gradients, self.results)
+    }
+}
+
+/// A call that was judged.
+struct Job<'a> {
+    layer: Layer<'a>,
+    loss: &'a ByChunk<'a>,
+    per_chunk: usize,
+    rows: usize,
+}
+
+impl Job<'_> {
+    fn run<I: Isa>(
+        &self,
+        states: &mut States<'_>,
+        (mut weight, mut bias): Gradients<'_>,
+        results: &mut Results<'_, f32>,
+    ) -> Result<(), Error> {
+        let Self { layer, loss, .. } = self;
+        let depth = layer.depth;
+        let wants = states.gradient().is_some() || weight.is_some() || bias.is_some();
+        // A mean over nothing has the same gradient in every row that counts, whatever its logits are.
+        let computes = wants && loss.gradient_of_nothing().is_none();
+        let count = (0..self.rows).filter(|row| loss.fate(*row, results) != Fate::Dropped).count();
+        let most = self.per_chunk.min(count);
+        // All memory, before anything is written.
+        let mut kept: Vec<u32> = zeros(count)?;
+        let mut logits = zeros::<f32>(most.saturating_mul(layer.classes))?;
+        let (left, right) = layer.hidden_lengths::<I>(most);
+        let mut hidden = Hidden { left: zeros(left)?, right: zeros(if computes { right } else { 0 })? };
+        let gradient_rows =
+            if computes && states.gradient().is_some() { layer.gradient_rows::<I>(most) } else { 0 };
+        let mut gradient = zeros::<f32>(gradient_rows.saturating_mul(depth))?;
+        let mut scratch = zeros::<f32>(Layer::SCRATCH * layer.workers(most))?;
+        let mut per_row = loss.per_row(most, results)?;
+
+        let rows = (0_u32..).take(self.rows).filter(|row| loss.fate(*row as usize, results) != Fate::Dropped);
+        kept.iter_mut().zip(rows).for_each(|(slot, row)| *slot = row);
+        ByChunk::begin(results);
+        let accumulates = loss.accumulates();
+        for (index, chunk) in kept.chunks(self.per_chunk.max(1)).enumerate() {
+            let count = chunk.len();
+            let logits = &mut logits[..count * layer.classes];
+            let source = Source { data: states.read(), stride: depth, rows: Some(chunk) };
+            let is_silent = |row: usize| loss.fate(chunk[row] as usize, results) == Fate::Silent;
+            layer.pack::<I>(&source, count, is_silent, &mut hidden);
+            layer.logits::<I>(count, &hidden, logits, &mut scratch)?;
+            loss.run(chunk, logits, computes, results, &mut per_row)?;
+            if !computes {
+                continue;
+            }
+            if weight.is_some() || bias.is_some() {
+                let into = (weight.as_deref_mut(), bias.as_deref_mut());
+                let adds = accumulates || index > 0;
+                layer.weight_gradient::<I>(count, &hidden, logits, into, adds, &mut scratch)?;
+            }
+            if let Some(into) = states.gradient() {
+                layer.hidden_gradient::<I>(count, logits, &mut gradient, &mut scratch)?;
+                for (row, values) in chunk.iter().zip(gradient.chunks_exact(depth)) {
+                    let into = &mut into[*row as usize * depth..][..depth];
+                    if accumulates {
+                        into.iter_mut().zip(values).for_each(|(slot, value)| *slot += value);
+                    } else {
+                        into.copy_from_slice(values);
+                    }
+                }
+            }
+        }
+        self.fill(states, [weight, bias], results, computes, count == 0);
+        Ok(())
+    }
+
+    /// What no product has written: the gradient of rows that do not count, and everything where there was nothing to compute.
+    fn fill(
+        &self,
+        states: &mut States<'_>,
+        sums: [Option<&mut [f32]>; 2],
+        results: &Results<'_, f32>,
+        computes: bool,
+        is_empty: bool,
+    ) {
+        let (loss, depth) = (self.loss, self.layer.depth);
+        let nothing = loss.gradient_of_nothing().unwrap_or_default();
+        let put = |slots: &mut [f32], value: f32| {
+            if value != 0.0 || !loss.accumulates() {
+                slots.fill(value);
+            }
+        };
+        if !computes || is_empty {
+            let value = if loss.counts_any() { nothing } else { 0.0 };
+            sums.into_iter().flatten().for_each(|sums| put(sums, value));
+        }
+        let Some(into) = states.gradient() else { return };
+        for (row, into) in into.chunks_exact_mut(depth).enumerate() {
+            let is_computed = computes && loss.fate(row, results) != Fate::Dropped;
+            if !is_computed {
+                put(into, if loss.is_valid(row) { nothing } else { 0.0 });
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The three products of a chunk of rows, cut into units that the executor's threads share.
+//!
+//! ```text
+//! logits[b][v]    = sum over d of hidden[b][d] * weight[v][d]     + bias[v]
+//! d weight[v][d] += sum over b of d logits[b][v] * hidden[b][d]   d bias[v] += sum over b of d logits[b][v]
+//! d hidden[b][d]  = sum over v of d logits[b][v] * weight[v][d]
+//! ```
+//!
+//! The first two are cut by classes. The third runs over all classes, slab by slab, and is cut by rows and columns of its
+//! result. What the threads share of a factor is packed once; what a unit alone needs it packs itself.
+
+use super::pack::{Lines, Source};
+use super::product::{CUT, Packed, Whole, columns, cuts, multiply, rows};
+use super::{Floats, WeightLayout};
+use crate::Error;
+use crate::parallel::{Executor, PerWorker, Rows, Strided};
+use crate::simd::Isa;
+use core::ops::Range;
+use core::sync::atomic::AtomicI32;
+
+/// Classes of a unit, rows of a block, and the most columns of a unit: what is packed of them stays in the second cache.
+pub(super) const STRIPE: usize = 256;
+const BLOCK: usize = 128;
+/// The fewest rows and columns that a unit of the third product is cut to.
+const FEWEST: [usize; 2] = [32, 64];
+/// Multiplications of a unit of the third product: some milliseconds.
+const MOST: usize = 1 << 26;
+/// Numbers of the two packed factors of a worker: lines of a stripe, filled up to whole panels.
+const PACKED: usize = CUT * (STRIPE + 32);
+/// Multiplications of one thread in a nanosecond: whether another thread is worth its waking.
+const PER_NANOSECOND: f64 = 20.0;
+
+/// What all chunks of a call share.
+#[derive(Clone, Copy)]
+pub(super) struct Layer<'a> {
+    pub(super) weight: Source<'a>,
+    pub(super) layout: WeightLayout,
+    pub(super) classes: usize,
+    pub(super) depth: usize,
+    pub(super) bias: Option<Floats<'a>>,
+    pub(super) executor: Executor,
+    pub(super) cancel: Option<&'a AtomicI32>,
+}
+
+/// A chunk's hidden states, packed for the first product, and for the second.
+pub(super) struct Hidden {
+    pub(super) left: Vec<f32>,
+    pub(super) right: Vec<f32>,
+}
+
+fn padded(count: usize, width: usize) -> usize {
+    count.next_multiple_of(width)
+}
+
+impl Layer<'_> {
+    /// How lines of the weights lie whose depth is that of the hidden states, and those whose depth is the classes.
+    fn lines(&self) -> (Lines, Lines) {
+        match self.layout {
+            WeightLayout::Vd => (Lines::AreRows, Lines::AreColumns),
+            WeightLayout::Dv => (Lines::AreColumns, Lines::AreRows),
+        }
+    }
+
+    /// How wide a panel of the hidden states is in the second product.
+    fn second_width<I: Isa>(&self) -> usize {
+        match self.layout {
+            WeightLayout::Vd => columns::<I>(),
+            WeightLayout::Dv => rows::<I>(),
+        }
+    }
+
+    /// How many numbers [`Hidden`] has for a chunk of so many rows.
+    pub(super) fn hidden_lengths<I: Isa>(&self, chunk: usize) -> (usize, usize) {
+        (padded(chunk, rows::<I>()) * self.depth, padded(self.depth, self.second_width::<I>()) * chunk)
+    }
+
+    /// How many numbers of scratch a worker needs.
+    pub(super) const SCRATCH: usize = 2 * PACKED;
+
+    /// The executor for a product of a chunk of so many rows.
+    fn executor(&self, rows: usize) -> Executor {
+        let products = rows as f64 * self.depth as f64 * self.classes as f64;
+        self.executor.for_work(products / PER_NANOSECOND)
+    }
+
+    /// The most workers that a product of a chunk of so many rows uses.
+    pub(super) fn workers(&self, rows: usize) -> usize {
+        self.executor(rows).workers(usize::MAX)
+    }
+
+    /// Packs the hidden states of a chunk. Of rows for which `is_silent` says so, whose gradient is 0 whatever they hold, nothing
+    /// goes into the gradient of the weights.
+    pub(super) fn pack<I: Isa>(
+        &self,
+        hidden: &Source<'_>,
+        chunk: usize,
+        is_silent: impl Fn(usize) -> bool,
+        into: &mut Hidden,
+    ) {
+        let left = rows::<I>();
+        let right = self.second_width::<I>();
+        I::enter(
+            #[inline(always)]
+            || {
+                for cut in cuts(0..self.depth) {
+                    let at = padded(chunk, left) * cut.start;
+                    hidden.pack::<I>(Lines::AreRows, left, 0..chunk, cut, &mut into.left[at..]);
+                }
+                // Without gradients there is no second product.
+                for cut in cuts(0..if into.right.is_empty() { 0 } else { chunk }) {
+                    let at = padded(self.depth, right) * cut.start;
+                    let panels = &mut into.right[at..][..padded(self.depth, right) * cut.len()];
+                    hidden.pack::<I>(Lines::AreColumns, right, 0..self.depth, cut.clone(), panels);
+                    for (step, row) in cut.clone().enumerate() {
+                        if is_silent(row) {
+                            let panels = panels.chunks_exact_mut(right * cut.len());
+                            panels.for_each(|panel| panel[step * right..][..right].fill(0.0));
+                        }
+                    }
+                }
+            },
+        );
+    }
+
+    /// The logits of a chunk, `[rows][classes]`.
+    pub(super) fn logits<I: Isa>(
+        &self,
+        chunk: usize,
+        hidden: &Hidden,
+        logits: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), Error> {
+        let (classes, left) = (self.classes, rows::<I>());
+        let outputs = (Strided::new(logits, chunk, classes, STRIPE), PerWorker::new(scratch, Self::SCRATCH));
+        let units = classes.div_ceil(STRIPE);
+        self.executor(chunk).run(units, self.cancel, outputs, |_, unit, (mut target, scratch)| {
+            let stripe = unit * STRIPE..classes.min((unit + 1) * STRIPE);
+            for cut in cuts(0..self.depth) {
+                let b = self.pack_weight::<I>(self.lines().0, stripe.clone(), cut.clone(), scratch);
+                let panels =
+                    &hidden.left[padded(chunk, left) * cut.start..][..padded(chunk, left) * cut.len()];
+                multiply::<I, _>(Packed { lines: chunk, panels }, b, cut.len(), cut.start > 0, &mut target);
+            }
+            if let Some(bias) = self.bias {
+                let mut buffer = [0.0; STRIPE];
+                let bias = bias.widened(stripe, &mut buffer);
+                I::enter(
+                    #[inline(always)]
+                    || {
+                        for row in 0..chunk {
+                            target.plane(row).iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
+                        }
+                    },
+                );
+            }
+        })?;
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn pack_weight<'s, I: Isa>(
+        &self,
+        way: Lines,
+        lines: Range<usize>,
+        depth: Range<usize>,
+        scratch: &'s mut [f32],
+    ) -> Packed<'s> {
+        pack::<I>(&self.weight, way, columns::<I>(), lines, depth, scratch)
+    }
+
+    /// Writes, or adds, what a chunk gives to the gradients of weights and bias.
+    pub(super) fn weight_gradient<I: Isa>(
+        &self,
+        chunk: usize,
+        hidden: &Hidden,
+        gradient: &[f32],
+        (weight, bias): (Option<&mut [f32]>, Option<&mut [f32]>),
+        adds: bool,
+        scratch: &mut [f32],
+    ) -> Result<(), Error> {
+        let (classes, depth, right) = (self.classes, self.depth, self.second_width::<I>());
+        let source = Source { data: Floats::F32(gradient), stride: classes, rows: None };
+        let (by_rows, by_columns) = match (self.layout, weight) {
+            (WeightLayout::Vd, weight) => (weight.map(|weight| Rows::new(weight, depth, STRIPE)), None),
+            (WeightLayout::Dv, weight) => {
+                (None, weight.map(|weight| Strided::new(weight, depth, classes, STRIPE)))
+            }
+        };
+        let bias = bias.map(|bias| Rows::new(bias, 1, STRIPE));
+        let outputs = (by_rows, by_columns, bias, PerWorker::new(scratch, Self::SCRATCH));
+        let units = classes.div_ceil(STRIPE);
+        self.executor(chunk).run(
+            units,
+            self.cancel,
+            outputs,
+            |_, unit, (by_rows, by_columns, bias, scratch)| {
+                let stripe = unit * STRIPE..classes.min((unit + 1) * STRIPE);
+                if let Some(bias) = bias {
+                    add_rows::<I>(gradient, classes, stripe.clone(), adds, bias);
+                }
+                let mut by_rows = by_rows.map(|data| Whole { data, width: depth });
+                let mut by_columns = by_columns;
+                for cut in cuts(0..chunk) {
+                    let length = padded(depth, right) * cut.len();
+                    let panels = &hidden.right[padded(depth, right) * cut.start..][..length];
+                    let states = Packed { lines: depth, panels };
+                    let adds = adds || cut.start > 0;
+                    let steps = cut.len();
+                    if let Some(target) = &mut by_rows {
+                        let a =
+                            pack::<I>(&source, Lines::AreColumns, rows::<I>(), stripe.clone(), cut, scratch);
+                        multiply::<I, _>(a, states, steps, adds, target);
+                    } else if let Some(target) = &mut by_columns {
+                        let b = pack::<I>(
+                            &source,
+                            Lines::AreColumns,
+                            columns::<I>(),
+                            stripe.clone(),
+                            cut,
+                            scratch,
+                        );
+                        multiply::<I, _>(states, b, steps, adds, target);
+                    }
+                }
+            },
+        )?;
+        Ok(())
+    }
+
+    /// How the third product is cut: rows and columns of a unit. Bits do not depend on it.
+    fn tile<I: Isa>(&self, chunk: usize) -> [usize; 2] {
+        let workers = self.workers(chunk);
+        let wanted = if workers == 1 { 1 } else { 3 * workers };
+        let (left, right) = (rows::<I>(), columns::<I>());
+        let mut tile = [chunk.min(BLOCK), self.depth.min(STRIPE)];
+        while chunk.div_ceil(tile[0]) * self.depth.div_ceil(tile[1]) < wanted {
+            let side = usize::from(tile[1] / FEWEST[1] >= tile[0] / FEWEST[0]);
+            if tile[side] <= FEWEST[side] {
+                break;
+            }
+            tile[side] = tile[side].div_ceil(2).next_multiple_of([left, right][side]);
+        }
+        tile
+    }
+
+    /// How many rows [`Layer::hidden_gradient`] writes to: those of a chunk, filled up to whole units.
+    pub(super) fn gradient_rows<I: Isa>(&self, chunk: usize) -> usize {
+        padded(chunk, self.tile::<I>(chunk)[0])
+    }
+
+    /// The gradient of a chunk's hidden states, `[rows][depth]`, in [`Layer::gradient_rows`] rows.
+    pub(super) fn hidden_gradient<I: Isa>(
+        &self,
+        chunk: usize,
+        gradient: &[f32],
+        into: &mut [f32],
+        scratch: &mut [f32],
+    ) -> Result<(), Error> {
+        let (classes, depth) = (self.classes, self.depth);
+        let [tall, wide] = self.tile::<I>(chunk);
+        let source = Source { data: Floats::F32(gradient), stride: classes, rows: None };
+        let tiles = depth.div_ceil(wide);
+        let slab = (MOST / (tall * wide)).next_multiple_of(CUT);
+        for start in (0..classes).step_by(slab) {
+            let into = &mut into[..padded(chunk, tall) * depth];
+            let outputs = (Strided::new(into, tall, depth, wide), PerWorker::new(scratch, Self::SCRATCH));
+            let units = chunk.div_ceil(tall) * tiles;
+            self.executor(chunk).run(units, self.cancel, outputs, |_, unit, (mut target, scratch)| {
+                let first = unit / tiles * tall;
+                let lines = first..chunk.min(first + tall);
+                let first = unit % tiles * wide;
+                let columns = first..depth.min(first + wide);
+                let (left, right) = scratch.split_at_mut(PACKED);
+                for cut in cuts(start..classes.min(start + slab)) {
+                    let a = pack::<I>(&source, Lines::AreRows, rows::<I>(), lines.clone(), cut.clone(), left);
+                    let b = self.pack_weight::<I>(self.lines().1, columns.clone(), cut.clone(), right);
+                    multiply::<I, _>(a, b, cut.len(), cut.start > 0, &mut target);
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Packs lines of a matrix into the front of some scratch.
+#[inline(never)]
+fn pack<'s, I: Isa>(
+    source: &Source<'_>,
+    way: Lines,
+    width: usize,
+    lines: Range<usize>,
+    depth: Range<usize>,
+    scratch: &'s mut [f32],
+) -> Packed<'s> {
+    let panels = &mut scratch[..padded(lines.len(), width) * depth.len()];
+    let count = lines.len();
+    I::enter(
+        #[inline(always)]
+        || source.pack::<I>(way, width, lines, depth, panels),
+    );
+    Packed { lines: count, panels }
+}
+
+/// Writes, or adds, the sum over all rows of the columns `stripe`.
+#[inline(never)]
+fn add_rows<I: Isa>(matrix: &[f32], width: usize, stripe: Range<usize>, adds: bool, into: &mut [f32]) {
+    I::enter(
+        #[inline(always)]
+        || {
+            let mut sums = [0.0_f32; STRIPE];
+            for row in matrix.chunks_exact(width) {
+                sums.iter_mut().zip(&row[stripe.clone()]).for_each(|(sum, x)| *sum += x);
+            }
+            for (slot, sum) in into.iter_mut().zip(&sums) {
+                *slot = if adds { *slot + sum } else { *sum };
+            }
+        },
+    );
+}

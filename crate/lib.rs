@@ -42,9 +42,10 @@
 //! | a classifier's last layer and its loss in one, logits never stored | [`LinearCrossEntropy`] |
 //! | the definition, in plain f64 | [`mod@reference`] |
 //!
-//! Three programs, `cargo run --release --example` and one of: `train`, a classifier trained by the gradient;
+//! Four programs, `cargo run --release --example` and one of: `train`, a classifier trained by the gradient;
 //! `segmentation`, label maps with 33 classes, weights, a void label, a matrix of costs and the memory of both ways;
-//! `token_log_probs`, log-probabilities and perplexity over a vocabulary of 32,000.
+//! `token_log_probs`, log-probabilities and perplexity over a vocabulary of 32,000; `linear`, a last layer with and without its
+//! logits.
 //!
 //! # Promises
 //!

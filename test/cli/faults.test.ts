@@ -69,6 +69,19 @@ const faults: readonly Fault[] = [
   { name: "an infinite sample weight", weights: npyBytes("<f4", [6], Float32Array.of(1, Infinity, 1, 1, 1, 1)), args: sampleWeight, says: ["weights.npy", "row 1: sample weight got Infinity", "finite"] },
 ];
 
+// Headers of 128 bytes that ask for more than a machine has. The file is as long as they say: there are no rows.
+const claims: readonly (readonly [shape: string, says: string])[] = [
+  ["(0, 2147483647)", "classes got 2147483647, expected at most 2097152"],
+  ["(0, 2097153)", "classes got 2097153, expected at most 2097152"],
+  ["(0, 9007199254740991)", "classes got 9007199254740991, expected at most 2097152"],
+  ["(4503599627370496, 0, 500000000)", "classes got 500000000, expected at most 2097152"],
+  ["(4503599627370496, 0)", "at least one class"],
+];
+const labelClaims: readonly (readonly [shape: string, says: string])[] = [
+  ["(0, 9007199254740991)", "labels got shape (0, 9007199254740991), expected (6,)"],
+  ["(9007199254740991, 0)", "labels got shape (9007199254740991, 0), expected (6,)"],
+];
+
 /** One line on standard error, nothing on standard output, no trace of the source. */
 function expectFault(outcome: Outcome, says: readonly string[], code = 1): void {
   expect(outcome.stdout).toBe("");
@@ -91,6 +104,37 @@ describe("bad files give one line, exit code 1, and write nothing", () => {
       expect(left(where)).toEqual(before);
     });
   }
+});
+
+describe("a header may ask for anything: the answer is an error, at once", () => {
+  // A machine that gives the memory would take a minute for it, another one ends the process.
+  const atOnce = { timeout: 10_000 };
+  for (const [shape, says] of claims) {
+    test.concurrent(`logits of ${shape}`, atOnce, async () => {
+      const where = folder();
+      writeBytes(where, "logits.npy", withDictionary(order("<f4", "False", shape)));
+      writeBytes(where, "labels.npy", withDictionary(order("|u1", "False", `${shape.slice(0, shape.lastIndexOf(",") + 1)})`)));
+      for (const more of [[], ["--class-weight", "balanced"], ["--json"]]) expectFault(await cli(["score", "logits.npy", "labels.npy", ...more], where), ["logits.npy", says]);
+    });
+  }
+  for (const [shape, says] of labelClaims) {
+    test.concurrent(`labels of ${shape}`, atOnce, async () => {
+      const where = folder();
+      writeBytes(where, "logits.npy", goodLogits);
+      writeBytes(where, "labels.npy", withDictionary(order("|u1", "False", shape)));
+      expectFault(await cli(["score", "logits.npy", "labels.npy"], where), ["labels.npy", says]);
+    });
+  }
+
+  test.concurrent("the most classes that are taken are scored", async () => {
+    const where = folder();
+    const most = 2 ** 21;
+    writeNpy(where, "logits.npy", "<f2", [1, most], new Uint16Array(most));
+    writeNpy(where, "labels.npy", "<i4", [1], Int32Array.of(most - 1));
+    const { code, stdout, stderr } = await cli(["score", "logits.npy", "labels.npy"], where);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toContain("mean loss      14.55609");
+  });
 });
 
 describe("paths that lead nowhere", () => {

@@ -103,6 +103,7 @@ describe("headers that are refused, with the reason", () => {
     ["code in place of values", "{'descr': __import__('os'), 'fortran_order': False, 'shape': (7,)}", /got "__import__\('", expected a value/],
     ["an unfinished dictionary", "{'descr': '<f4', 'fortran_order': False", /got its end/],
     ["text after the dictionary", "{'descr': '<f4', 'fortran_order': False, 'shape': (7,)} + 1", /expected nothing after/],
+    ["more axes than NumPy has", `{'descr': '<f4', 'fortran_order': False, 'shape': (${"1,".repeat(30000)}), }`, /shape got 30000 axes, expected at most 64/],
     ["brackets without end", `{'descr': ${"[".repeat(60000)}`, /nests deeper than 32/],
     ["no dictionary", "['descr', '<f4']", /expected '\{'/],
   ];

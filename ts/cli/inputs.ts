@@ -31,8 +31,9 @@ export interface Inputs {
   close(): Promise<void>;
 }
 
-// The engine counts rows and classes in 31 bits; rows of a whole file may be more, since it gets them in pieces.
-const maximumClasses = 2 ** 31 - 1;
+// The report has a row for each class: of so many its JSON is a quarter of a gigabyte, half of what a string can hold. A header of 128 bytes may
+// claim any number. Rows may be as many as there are, since the engine gets them in pieces.
+const maximumClasses = 2 ** 21;
 
 /** Opens and checks all inputs; on a failure everything is closed again. */
 export async function openInputs(paths: InputPaths): Promise<Inputs> {
@@ -49,7 +50,7 @@ export async function openInputs(paths: InputPaths): Promise<Inputs> {
     const classes = logits.shape.at(-1);
     if (classes === undefined) throw new Failure(logits.path, "shape got (), expected at least one axis: classes, last");
     if (classes === 0) throw new Failure(logits.path, `shape got ${showShape(logits.shape)}, expected at least one class on the last axis`);
-    if (classes > maximumClasses) throw new Failure(logits.path, `classes got ${classes}, expected at most ${maximumClasses}`);
+    if (classes > maximumClasses) throw new Failure(logits.path, `classes got ${classes}, expected at most ${maximumClasses}: the report has a row for each`);
     const outer = logits.shape.slice(0, -1);
     const rows = logits.count / classes;
 

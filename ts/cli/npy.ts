@@ -26,6 +26,8 @@ export const prefixBytes = 12;
 // NumPy refuses headers above 10,000 bytes; a plain array needs about 118.
 const maximumHeaderBytes = 65536;
 const alignment = 64;
+// NumPy's own limit, since version 2; 32 before that.
+const maximumAxes = 64;
 // Structured dtypes nest by a few levels; a hostile header must not exhaust the stack.
 const maximumDepth = 32;
 
@@ -67,6 +69,7 @@ export function parseHeader(bytes: Uint8Array): NpyHeader {
   if (typeof descr !== "string") throw new NpyFormatError("header has no dtype ('descr'), expected a string such as '<f4'");
   if (typeof fortranOrder !== "boolean") throw new NpyFormatError("header has no 'fortran_order', expected True or False");
   if (!Array.isArray(shape) || !shape.every(isLength)) throw new NpyFormatError("header has no 'shape', expected a tuple of lengths");
+  if (shape.length > maximumAxes) throw new NpyFormatError(`shape got ${shape.length} axes, expected at most ${maximumAxes}`);
   return { descr, fortranOrder, shape, dataOffset };
 }
 
@@ -129,7 +132,9 @@ class Literal {
     if (depth > maximumDepth) throw new NpyFormatError(`header nests deeper than ${maximumDepth} levels`);
     if (this.#take("(")) return this.#items(")", depth);
     if (this.#take("[")) return this.#items("]", depth);
-    const word = /^(?:'([^'\\]*)'|"([^"\\]*)"|(-?\d+)L?|(True|False|None)\b)/.exec(this.#text.slice(this.#at));
+    const pattern = /(?:'([^'\\]*)'|"([^"\\]*)"|(-?\d+)L?|(True|False|None)\b)/y;
+    pattern.lastIndex = this.#at;
+    const word = pattern.exec(this.#text);
     if (word === null) throw this.#fault("a value");
     this.#at += word[0].length;
     const quoted = word[1] ?? word[2];

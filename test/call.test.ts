@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { callFields } from "../ts/call.ts";
 import { dtypes } from "../ts/dtypes.ts";
-import { choices } from "../ts/options.ts";
+import { optionTable } from "../ts/options.ts";
 
 const source = (name: string): string => readFileSync(new URL(`../crate/js/${name}`, import.meta.url), "utf8");
 
@@ -27,7 +27,7 @@ test("a logits type has the same number on both sides", () => {
 });
 
 describe("a choice has the same number on both sides", () => {
-  const lists: Record<Exclude<keyof typeof choices, "outputs">, string> = {
+  const lists = {
     reduction: "Reduction",
     denominator: "Denominator",
     invalidLabel: "InvalidLabel",
@@ -35,12 +35,13 @@ describe("a choice has the same number on both sides", () => {
     emptyMean: "EmptyMean",
     input: "Input",
     probsNormalize: "ProbsNormalize",
-  };
+  } as const;
   test.each(Object.entries(lists))("%s", (name, type) => {
     const list = new RegExp(`\\[(${type}::\\w+(?:,\\s*(?:${type}::)?\\w+)*)\\]`).exec(source("call.rs"))?.[1] ?? "";
     const variants = list.split(",").map((variant) => variant.trim().replace(`${type}::`, "").toLowerCase());
     // The number that `denominator` may also be follows its words.
     const numbered = name === "denominator" ? ["count"] : [];
-    expect(variants).toEqual([...choices[name as keyof typeof lists].map((word) => word.toLowerCase()), ...numbered]);
+    const words: readonly string[] = optionTable[name as keyof typeof lists].words;
+    expect(variants).toEqual([...words.map((word) => word.toLowerCase()), ...numbered]);
   });
 });

@@ -275,9 +275,13 @@ describe("ABORTED", () => {
     const logits = xent.tensor("f32", [20_000, 1000]);
     const abort = new AbortController();
     const promise = xent.crossEntropyAsync(logits, new Int32Array(20_000), { grad: true, signal: abort.signal });
+    // Time to begin.
+    await new Promise((resolve) => setTimeout(resolve, 5));
     abort.abort();
     expect((await rejectionOf(promise)).code).toBe("ABORTED");
     expect(xent.crossEntropy(plain, [0, 1]).rowCount).toBe(2);
+    // Behind it, if it had not.
+    expect((await xent.crossEntropyAsync(plain, [0, 1])).rowCount).toBe(2);
     logits.dispose();
     expect(xent.info.usedBytes).toBe(used);
   });

@@ -123,10 +123,12 @@ const layers: readonly (readonly string[])[] = [
   ["result", "call"],
   ["sigmoid"],
   ["arguments"],
+  ["operands"],
   ["options", "tensor", "presets"],
   ["layout"],
   ["memory", "features"],
   ["pool"],
+  ["aborts"],
   ["dtypes", "errors", "symbols"],
 ];
 

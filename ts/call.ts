@@ -1,11 +1,12 @@
 // One call as a block of 64-bit float words in shared memory: the mirror of crate/js/call.rs. May import arguments, layout, memory and below.
 // Guarantees: whatever a call took from the memory is given back when it closes, its results excepted, and those too when it fails.
 // Memory is taken in two steps, labels and weights first: where the second is refused, what they hold can still be judged.
-import type { Arguments, Operand, Operation } from "./arguments.js";
+import type { Arguments, Operation } from "./arguments.js";
 import { dtypes, type Dtype } from "./dtypes.js";
 import { broadcastIndex, broadcastTarget, product, sameShape } from "./layout.js";
 import type { Allocation, Memory } from "./memory.js";
-import { choices } from "./options.js";
+import type { Operand } from "./operands.js";
+import { optionTable } from "./options.js";
 import { Tensor } from "./tensor.js";
 
 /** The words of the block in their order. An address of 0 means "none". The names from `code` on are results. */
@@ -30,7 +31,7 @@ const operations = { crossEntropy: 1, weightedSigmoid: 2 } as const satisfies Re
 const WORD_BYTES = 8;
 const gradModes = { none: 0, write: 1, inPlace: 2, accumulate: 3 } as const;
 /** `denominator` when it is a number: one past the words. */
-const DENOMINATOR_NUMBER = choices.denominator.length;
+const DENOMINATOR_NUMBER = optionTable.denominator.words.length;
 /** Values per class in the `perClass` result: loss, weight, count, correct. */
 export const PER_CLASS_COLUMNS = 4;
 
@@ -88,16 +89,30 @@ export class Call {
     return this.#memory.words(address + bytes)[address / WORD_BYTES + place] ?? Number.NaN;
   }
 
-  /** Asks a running call to stop at its next block of rows. */
-  cancel(): void {
-    if (this.#memory.isDisposed) return;
+  /** Asks the call to stop at its next block of rows; false once it is over. */
+  cancel(): boolean {
+    if (this.#memory.isDisposed || this.#block.isReleased) return false;
     // One aligned word with one writer, which the threads poll: a plain store is enough.
     this.#memory.view("i32", this.address + wordOf.cancel * WORD_BYTES, 1)[0] = 1;
+    return true;
+  }
+
+  /** Where the other half of the word `cancel` is: who sets it first, the thread that would run the call or the one that calls it off, has it. */
+  get ticket(): number {
+    return this.address + wordOf.cancel * WORD_BYTES + WORD_BYTES / 2;
   }
 
   /** A result that needed memory, if it was asked for. */
   made(name: MadeName): Made | undefined {
     return this.#made.get(name);
+  }
+
+  /** Gives back what a call that will never run has no use for: all but the block, where its ticket is. */
+  callOff(): void {
+    const [block, ...rest] = this.#temporary.splice(0);
+    this.#temporary.push(...rest);
+    this.abandon();
+    if (block !== undefined) this.#temporary.push(block);
   }
 
   /** Gives everything back but the results, which now belong to the caller. */
@@ -140,7 +155,7 @@ export class Call {
 
   /** The address of an argument: in place if it is a tensor, otherwise of a copy for the length of the call. */
   #place(operand: Operand): number {
-    if (operand.source instanceof Tensor) return this.#pin(operand.source);
+    if (Tensor.is(operand.source)) return this.#pin(operand.source);
     const allocation = this.#take(operand.name, operand.length * dtypes[operand.dtype].bytes);
     this.#memory.write(allocation, operand.source);
     return allocation.address;
@@ -181,7 +196,7 @@ export class Call {
     const target = operand.shape && broadcastTarget(layout, operand.shape);
     if (operand.shape === undefined || target === undefined || sameShape(operand.shape, target)) return this.#place(operand);
     const allocation = this.#take(operand.name, layout.rows * dtypes[operand.dtype].bytes);
-    const source = operand.source instanceof Tensor ? operand.source.view : operand.source;
+    const source = Tensor.is(operand.source) ? operand.source.view : operand.source;
     this.#memory.gather(allocation, operand.dtype, source, layout.rows, broadcastIndex(operand.shape, target));
     return allocation.address;
   }
@@ -189,7 +204,7 @@ export class Call {
   /** Logits and gradient, which may share their bytes. */
   #writeGrad(): void {
     const { logits, grad, layout, settings } = this.#arguments;
-    if (grad === true && !(logits.source instanceof Tensor)) {
+    if (grad === true && !(Tensor.is(logits.source))) {
       // The copy of the logits is ours to overwrite: in place gives the same bits and needs half the memory.
       const made = this.#make("grad", logits.dtype, layout.dims);
       this.#memory.write(made, logits.source);
@@ -213,20 +228,20 @@ export class Call {
     const { settings } = this.#arguments;
     const { denominator, ignoreIndex } = settings;
     const isNumber = typeof denominator === "number";
-    this.#write(wordOf.reduction, choices.reduction.indexOf(settings.reduction));
-    this.#write(wordOf.denominator, isNumber ? DENOMINATOR_NUMBER : choices.denominator.indexOf(denominator));
+    this.#write(wordOf.reduction, optionTable.reduction.words.indexOf(settings.reduction));
+    this.#write(wordOf.denominator, isNumber ? DENOMINATOR_NUMBER : optionTable.denominator.words.indexOf(denominator));
     this.#write(wordOf.denominatorValue, isNumber ? denominator : 0);
-    this.#write(wordOf.invalidLabel, choices.invalidLabel.indexOf(settings.invalidLabel));
+    this.#write(wordOf.invalidLabel, optionTable.invalidLabel.words.indexOf(settings.invalidLabel));
     this.#write(wordOf.labelSmoothing, settings.labelSmoothing);
-    this.#write(wordOf.smoothingWeights, choices.smoothingWeights.indexOf(settings.smoothingWeights));
-    this.#write(wordOf.emptyMean, choices.emptyMean.indexOf(settings.emptyMean));
+    this.#write(wordOf.smoothingWeights, optionTable.smoothingWeights.words.indexOf(settings.smoothingWeights));
+    this.#write(wordOf.emptyMean, optionTable.emptyMean.words.indexOf(settings.emptyMean));
     this.#write(wordOf.zLoss, settings.zLoss);
     this.#write(wordOf.focalGamma, settings.focalGamma);
     this.#write(wordOf.poly1Epsilon, settings.poly1Epsilon);
     this.#write(wordOf.logitScale, settings.logitScale);
-    this.#write(wordOf.input, choices.input.indexOf(settings.input));
+    this.#write(wordOf.input, optionTable.input.words.indexOf(settings.input));
     this.#write(wordOf.probsEpsilon, settings.probsEpsilon);
-    this.#write(wordOf.probsNormalize, choices.probsNormalize.indexOf(settings.probsNormalize));
+    this.#write(wordOf.probsNormalize, optionTable.probsNormalize.words.indexOf(settings.probsNormalize));
     if (ignoreIndex.length === 0) return;
     this.#write(wordOf.ignoreCount, ignoreIndex.length);
     this.#write(wordOf.ignoreAddress, this.#placeIgnored(ignoreIndex));

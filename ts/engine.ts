@@ -1,9 +1,10 @@
 // Engine: one loaded instance, its memory and its threads. May import arguments, sigmoid, call, result, tensor, memory and below.
 // Guarantees: a call that fails wrote nothing and left nothing allocated; after dispose() everything of the engine throws DISPOSED.
+import { Aborts } from "./aborts.js";
 import { readArguments, type Arguments } from "./arguments.js";
 import { Call } from "./call.js";
 import { dtypes, isDtype, type Dtype } from "./dtypes.js";
-import { isSparseXentError, mismatch, SparseXentError } from "./errors.js";
+import { aborted, isSparseXentError, mismatch } from "./errors.js";
 import { checkBytes, product, readShape } from "./layout.js";
 import { Memory } from "./memory.js";
 import type { CrossEntropyAsyncOptions, CrossEntropyOptions, LabelsInput, LogitsInput, WeightsInput } from "./options.js";
@@ -56,6 +57,7 @@ type Exactly<Known, O> = Known & { readonly [Key in Exclude<keyof O, keyof Known
 export class Engine {
   readonly #runtime: Runtime;
   readonly #memory: Memory;
+  readonly #aborts = new Aborts();
   #disposal: Promise<void> | undefined;
 
   /** @internal `load()` makes engines. */
@@ -150,7 +152,7 @@ export class Engine {
     options?: O,
   ): Promise<CrossEntropyResult<O, L>> {
     const args = readArguments(this.#memory, logits, labels, options === undefined ? {} : options, true);
-    return (await this.#runAsync(args, options?.signal)) as CrossEntropyResult<O, L>;
+    return (await this.#runAsync(args)) as CrossEntropyResult<O, L>;
   }
 
   /**
@@ -190,7 +192,7 @@ export class Engine {
     options?: O,
   ): Promise<WeightedSigmoidResult<O, L>> {
     const args = readSigmoidArguments(this.#memory, logits, targets, options === undefined ? {} : options, true);
-    return (await this.#runAsync(args, options?.signal)) as WeightedSigmoidResult<O, L>;
+    return (await this.#runAsync(args)) as WeightedSigmoidResult<O, L>;
   }
 
   /**
@@ -219,7 +221,7 @@ export class Engine {
   #run(args: Arguments): unknown {
     const call = this.#begin(args, this.#runtime.syncThreads);
     try {
-      return this.#conclude(call, args, this.#runtime.run(call.address), undefined);
+      return this.#conclude(call, args, this.#runtime.run(call.address));
     } catch (error) {
       this.#fail(call, error);
       throw error;
@@ -229,20 +231,27 @@ export class Engine {
   }
 
   /** As `#run`, without holding up this thread. */
-  async #runAsync(args: Arguments, signal: AbortSignal | undefined): Promise<unknown> {
-    if (signal?.aborted === true) {
-      throw new SparseXentError({ code: "ABORTED", message: "the call was aborted by its signal", cause: signal.reason });
-    }
-    const call = this.#begin(args, this.#runtime.info.threads);
-    const cancel = (): void => call.cancel();
-    signal?.addEventListener("abort", cancel, { once: true });
+  #runAsync(args: Arguments): Promise<unknown> {
+    const { signal } = args;
+    if (signal?.aborted === true) throw aborted(signal);
+    let call: Call | undefined;
+    const begin = async (): Promise<unknown> => this.#await((call = this.#begin(args, this.#runtime.info.threads)), args);
+    if (signal === undefined) return begin();
+    return this.#aborts.race(signal, begin, () => {
+      // One that still waits for others never runs; one that runs stops soon, and its outcome says so.
+      if (call === undefined || !call.cancel() || !this.#runtime.callOff(call.ticket)) return false;
+      call.callOff();
+      return true;
+    });
+  }
+
+  async #await(call: Call, args: Arguments): Promise<AnyResult> {
     try {
-      return this.#conclude(call, args, await this.#runtime.runAsync(call.address), signal?.reason);
+      return this.#conclude(call, args, await this.#runtime.runAsync(call.address, call.ticket));
     } catch (error) {
       this.#fail(call, error);
       throw error;
     } finally {
-      signal?.removeEventListener("abort", cancel);
       call.finish();
     }
   }
@@ -256,7 +265,7 @@ export class Engine {
     } catch (refusal) {
       try {
         const code = this.#runtime.run(call.address);
-        const fault = code === 0 ? refusal : readError(call, args, code, undefined);
+        const fault = code === 0 ? refusal : readError(this.#memory, call, args, code);
         throw isSparseXentError(fault, "OUT_OF_MEMORY") ? refusal : fault;
       } catch (error) {
         this.#fail(call, error);
@@ -266,8 +275,8 @@ export class Engine {
   }
 
   /** What a call that ended with this code gives back, or its error. */
-  #conclude(call: Call, args: Arguments, code: number, abortReason: unknown): AnyResult {
-    if (code !== 0) throw readError(call, args, code, abortReason);
+  #conclude(call: Call, args: Arguments, code: number): AnyResult {
+    if (code !== 0) throw readError(this.#memory, call, args, code);
     return readResult(this.#memory, call, args);
   }
 

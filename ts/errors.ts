@@ -119,8 +119,14 @@ export function show(value: unknown): string {
   }
   if (typeof value === "function") return "a function";
   if (typeof value === "symbol") return "a symbol";
+  if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "object" && value !== null) return `an object (${Object.prototype.toString.call(value).slice(8, -1)})`;
   return String(value);
+}
+
+/** A name as the messages print it: a word without quotes, anything else as {@link show} does. */
+export function named(value: unknown): string {
+  return typeof value === "string" ? value : show(value);
 }
 
 /** An error of the usual form, `subject got value, expected description`. */
@@ -133,4 +139,9 @@ export function mismatch(
 ): SparseXentError {
   const message = `${subject} got ${more.shown ?? show(got)}, expected ${expected}`;
   return new SparseXentError({ code, message, got, expected, index: more.index });
+}
+
+/** The error of a call that its signal has ended. */
+export function aborted(signal: AbortSignal | undefined): SparseXentError {
+  return new SparseXentError({ code: "ABORTED", message: "the call was aborted by its signal", cause: signal?.reason });
 }

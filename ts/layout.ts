@@ -28,9 +28,11 @@ export interface Layout {
 const LARGEST_COUNT = 2 ** 31 - 1;
 const LARGEST_ELEMENTS = 2 ** 53;
 
-/** The dimensions if they are an array of integers of at least 0, otherwise an error `SHAPE`. */
+/** A copy of the dimensions if they are an array of integers of at least 0, otherwise an error `SHAPE`. */
 export function readShape(subject: string, shape: unknown): readonly number[] {
-  if (isShape(shape)) return shape;
+  // The caller may change the array while a call is under way.
+  const dims: unknown = Array.isArray(shape) ? [...(shape as readonly unknown[])] : shape;
+  if (isShape(dims)) return dims;
   throw mismatch("SHAPE", `${subject} shape`, shape, "dimensions that are integers of at least 0");
 }
 

@@ -1,5 +1,5 @@
 // The options of a call: types, defaults, ranges and exclusions. May import dtypes, errors and the type of Tensor.
-// Guarantees: `readOptions` accepts exactly the documented keys and ranges and returns every option filled in.
+// Guarantees: an `optionReader` accepts exactly the documented keys and ranges, asks the caller's object for each once, and returns all filled in.
 import type { Dtype, Float16ArrayLike, LabelsDtype, LogitsDtype, WeightsDtype } from "./dtypes.js";
 import { SparseXentError, mismatch } from "./errors.js";
 import type { Tensor } from "./tensor.js";
@@ -133,162 +133,206 @@ export interface CrossEntropyAsyncOptions extends CrossEntropyOptions {
    * Ends the call with the error `ABORTED` when it fires. A given `grad` may then be partly written, in part with numbers on the
    * way to the gradient: where `grad` is the logits, they are lost.
    */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignal | null | undefined;
 }
+
+/** How an option that is not an array is read: what it is when left out, and what it may be. */
+interface Rule<T> {
+  readonly fallback: T;
+  /** The words it may be; a word's place is its number in the call block. */
+  readonly words?: readonly string[];
+  /** Its value, or an error `OPTION_RANGE`. */
+  readonly read: (name: string, value: unknown) => T;
+}
+
+function word<const Words extends readonly string[]>(words: Words, fallback: Words[number]): Rule<Words[number]> & { readonly words: Words } {
+  const read = (name: string, value: unknown): Words[number] => {
+    const found = words.find((candidate) => candidate === value);
+    if (found === undefined) throw mismatch("OPTION_RANGE", name, value, `one of ${words.join(", ")}`);
+    return found;
+  };
+  return { words, fallback, read };
+}
+
+function number(fallback: number, expected: string, accepts: (value: number) => boolean): Rule<number> {
+  const read = (name: string, value: unknown): number => {
+    if (typeof value === "number" && accepts(value)) return value;
+    throw mismatch("OPTION_RANGE", name, value, expected);
+  };
+  return { fallback, read };
+}
+
+const flag: Rule<boolean> = {
+  fallback: false,
+  read: (name, value) => {
+    if (typeof value === "boolean") return value;
+    throw mismatch("OPTION_RANGE", name, value, "true or false");
+  },
+};
+
+const isAtLeast0 = (value: number): boolean => value >= 0 && Number.isFinite(value);
+/** An array, or what describes one: it is read where arrays are, in arguments.ts. */
+const argument = undefined;
+
+/** Every option, in the order of {@link CrossEntropyOptions}, which is that of the checks. */
+export const optionTable = {
+  axis: argument,
+  shape: argument,
+  dtype: argument,
+  reduction: word(["none", "sum", "mean"], "mean"),
+  denominator: { words: ["weights", "valid", "all", "nonzero"], fallback: "weights", read: readDenominator },
+  ignoreIndex: { fallback: noLabels(), read: readIgnored },
+  invalidLabel: word(["throw", "nan", "ignore"], "throw"),
+  classWeight: argument,
+  sampleWeight: argument,
+  labelSmoothing: number(0, "0..1", (value) => value >= 0 && value <= 1),
+  smoothingWeights: word(["class", "row"], "class"),
+  emptyMean: word(["zero", "nan"], "zero"),
+  upstream: argument,
+  grad: argument,
+  accumulate: flag,
+  zLoss: number(0, "a finite number of at least 0", isAtLeast0),
+  focalGamma: number(0, "a finite number of at least 0", isAtLeast0),
+  poly1Epsilon: number(0, "a finite number", Number.isFinite),
+  logitScale: number(1, "a finite number above 0", (value) => value > 0 && Number.isFinite(value)),
+  input: word(["logits", "logProbs", "probs"], "logits"),
+  probsEpsilon: number(1e-7, "a number above 0 and below 0.5", (value) => value > 0 && value < 0.5),
+  probsNormalize: word(["before", "after", "none"], "before"),
+  classMask: argument,
+  labelMatrix: argument,
+  outputs: { words: ["logSumExp", "targetLogProb", "predictions", "perClass"], fallback: noOutputs(), read: readOutputs },
+} as const satisfies Record<keyof CrossEntropyOptions, Rule<unknown> | undefined>;
+
+type Table = typeof optionTable;
 
 /** Options as the rest of the package uses them: checked and filled in. Arrays are looked at elsewhere. */
-export interface Settings {
-  readonly reduction: Reduction;
-  readonly denominator: Denominator;
-  readonly ignoreIndex: readonly bigint[];
-  readonly invalidLabel: "throw" | "nan" | "ignore";
-  readonly labelSmoothing: number;
-  readonly smoothingWeights: "class" | "row";
-  readonly emptyMean: "zero" | "nan";
-  readonly accumulate: boolean;
-  readonly zLoss: number;
-  readonly focalGamma: number;
-  readonly poly1Epsilon: number;
-  readonly logitScale: number;
-  readonly input: "logits" | "logProbs" | "probs";
-  readonly probsEpsilon: number;
-  readonly probsNormalize: "before" | "after" | "none";
-  readonly outputs: ReadonlySet<OutputName>;
-}
+export type Settings = { readonly [Name in keyof Table as Table[Name] extends undefined ? never : Name]: Table[Name] extends { read(name: string, value: unknown): infer T } ? T : never };
 
-/** The accepted words of the options that take one, in the order of their numbers in the call block. */
-export const choices = {
-  reduction: ["none", "sum", "mean"],
-  denominator: ["weights", "valid", "all", "nonzero"],
-  invalidLabel: ["throw", "nan", "ignore"],
-  smoothingWeights: ["class", "row"],
-  emptyMean: ["zero", "nan"],
-  input: ["logits", "logProbs", "probs"],
-  probsNormalize: ["before", "after", "none"],
-  outputs: ["logSumExp", "targetLogProb", "predictions", "perClass"],
-} as const satisfies Record<string, readonly string[]>;
-
-interface NumberRule {
-  readonly fallback: number;
-  readonly expected: string;
-  readonly accepts: (value: number) => boolean;
-}
-
-const numbers = {
-  labelSmoothing: { fallback: 0, expected: "0..1", accepts: (value) => value >= 0 && value <= 1 },
-  zLoss: { fallback: 0, expected: "a finite number of at least 0", accepts: (value) => value >= 0 && Number.isFinite(value) },
-  focalGamma: { fallback: 0, expected: "a finite number of at least 0", accepts: (value) => value >= 0 && Number.isFinite(value) },
-  poly1Epsilon: { fallback: 0, expected: "a finite number", accepts: Number.isFinite },
-  logitScale: { fallback: 1, expected: "a finite number above 0", accepts: (value) => value > 0 && Number.isFinite(value) },
-  probsEpsilon: { fallback: 1e-7, expected: "a number above 0 and below 0.5", accepts: (value) => value > 0 && value < 0.5 },
-} as const satisfies Record<string, NumberRule>;
-
-/** Every key an options object may have, in the order of {@link CrossEntropyOptions}. */
-export const optionNames = [
-  "axis", "shape", "dtype", "reduction", "denominator", "ignoreIndex", "invalidLabel", "classWeight", "sampleWeight", "labelSmoothing",
-  "smoothingWeights", "emptyMean", "upstream", "grad", "accumulate", "zLoss", "focalGamma", "poly1Epsilon", "logitScale", "input",
-  "probsEpsilon", "probsNormalize", "classMask", "labelMatrix", "outputs",
-] as const satisfies readonly (keyof CrossEntropyOptions)[]; // prettier-ignore
+/** Every key an options object may have. */
+export const optionNames = Object.keys(optionTable) as readonly (keyof CrossEntropyOptions)[];
 
 const MOST_IGNORED = 16;
 
-/** No labels and no outputs, for the calls that name none. */
-const noLabels: readonly bigint[] = [];
-const noOutputs: ReadonlySet<OutputName> = new Set();
+/** The options that are no arrays, as far as they could be read. */
+export interface OptionsRead {
+  /** Every option, the defaults filled in. */
+  readonly settings: Settings;
+  /** The names of those that were given. */
+  readonly given: readonly string[];
+  readonly signal: AbortSignal | undefined;
+  /** What is wrong with them, the first of several; to be thrown when it is its turn. */
+  readonly fault: unknown;
+}
 
-/** Checks ranges, then exclusions, of everything that is not an array, and fills in the defaults. `known`: the keys there may be, beside `signal`. */
-export function readOptions(options: CrossEntropyAsyncOptions, known: ReadonlySet<string>, isAsync: boolean): Settings {
-  for (const key of Object.keys(options)) {
-    if (known.has(key) || (isAsync && key === "signal")) continue;
-    throw mismatch("OPTION_RANGE", "options", key, `keys among ${[...known, ...(isAsync ? ["signal"] : [])].join(", ")}`);
-  }
-  const settings: Settings = {
-    reduction: choice("reduction", options.reduction, "mean"),
-    denominator: readDenominator(options.denominator),
-    ignoreIndex: readIgnored(options.ignoreIndex),
-    invalidLabel: choice("invalidLabel", options.invalidLabel, "throw"),
-    labelSmoothing: number("labelSmoothing", options.labelSmoothing),
-    smoothingWeights: choice("smoothingWeights", options.smoothingWeights, "class"),
-    emptyMean: choice("emptyMean", options.emptyMean, "zero"),
-    accumulate: boolean("accumulate", options.accumulate),
-    zLoss: number("zLoss", options.zLoss),
-    focalGamma: number("focalGamma", options.focalGamma),
-    poly1Epsilon: number("poly1Epsilon", options.poly1Epsilon),
-    logitScale: number("logitScale", options.logitScale),
-    input: choice("input", options.input, "logits"),
-    probsEpsilon: number("probsEpsilon", options.probsEpsilon),
-    probsNormalize: choice("probsNormalize", options.probsNormalize, "before"),
-    outputs: readOutputs(options.outputs),
+/**
+ * How the options of an operation are read, of which these are the names. Each is asked for once: a getter that does something else as well has done
+ * it when the checks begin.
+ */
+export function optionReader(names: readonly string[]): (options: CrossEntropyAsyncOptions, isAsync: boolean) => OptionsRead {
+  const table: Readonly<Record<string, Rule<unknown> | undefined>> = optionTable;
+  const defaults = Object.fromEntries(Object.entries(table).flatMap(([name, rule]) => (rule ? [[name, rule.fallback]] : []))) as unknown as Settings;
+  const rules = new Map(names.map((name) => [name, table[name]]));
+  return (options, isAsync) => {
+    const settings: Record<string, unknown> & Settings = { ...defaults };
+    const given: string[] = [];
+    let signal: AbortSignal | undefined;
+    let fault: unknown;
+    // What an object of a class may inherit is asked for by name.
+    const isPlain = Object.getPrototypeOf(options) === Object.prototype;
+    for (const key of isPlain ? Object.getOwnPropertyNames(options) : new Set([...Object.keys(options), ...names, "signal"])) {
+      try {
+        const rule = rules.get(key);
+        if (key === "signal" && isAsync) signal = readSignal(options.signal);
+        else if (!rules.has(key) && Object.hasOwn(options, key)) throw unknownOption(key, isAsync ? [...names, "signal"] : names);
+        if (rule === undefined) continue;
+        const value = (options as Readonly<Record<string, unknown>>)[key];
+        if (value === undefined) continue;
+        given.push(key);
+        settings[key] = rule.read(key, value);
+      } catch (error) {
+        fault ??= error;
+      }
+    }
+    return { settings, given, signal, fault };
   };
-  checkConflicts(options, settings);
-  return settings;
 }
 
-function choice<Name extends Exclude<keyof typeof choices, "outputs">>(
-  name: Name,
-  value: unknown,
-  fallback: (typeof choices)[Name][number],
-): (typeof choices)[Name][number] {
-  if (value === undefined) return fallback;
-  const words: readonly (typeof choices)[Name][number][] = choices[name];
+/** OPTION_RANGE: a key that no option has, and the one that may have been meant. */
+function unknownOption(key: string, known: readonly string[]): SparseXentError {
+  const meant = known.find((name) => isNear(key, name));
+  const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
+  return mismatch("OPTION_RANGE", "options", key, `keys among ${known.join(", ")}${hint}`);
+}
+
+/** Whether two words are the same but for case and `_`, or but for one letter that is missing, added, changed or swapped with the next. */
+function isNear(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((text) => text.replace(/[_-]/g, "").toLowerCase()) as [string, string];
+  let start = 0;
+  while (start < a.length && a[start] === b[start]) start += 1;
+  const [restA, restB] = [a.slice(start), b.slice(start)];
+  const isSwapped = restA.length > 1 && restA[0] === restB[1] && restA[1] === restB[0] && restA.slice(2) === restB.slice(2);
+  return isSwapped || restA.slice(1) === restB.slice(1) || restA.slice(1) === restB || restA === restB.slice(1);
+}
+
+/** By what is used of it: a signal may come from another realm, or from a library. */
+function readSignal(value: unknown): AbortSignal | undefined {
+  if (value === undefined || value === null) return undefined;
+  const signal = value as AbortSignal;
+  try {
+    if ([signal.addEventListener, signal.removeEventListener].every((member) => typeof member === "function") && typeof signal.aborted === "boolean") return signal;
+  } catch {
+    // An object that only looks like one: its getters know better.
+  }
+  throw mismatch("OPTION_RANGE", "signal", value, "an AbortSignal");
+}
+
+function noLabels(): readonly bigint[] {
+  return [];
+}
+
+function noOutputs(): ReadonlySet<OutputName> {
+  return new Set();
+}
+
+function readDenominator(name: string, value: unknown): Denominator {
+  const { words } = optionTable.denominator;
   const word = words.find((candidate) => candidate === value);
-  if (word === undefined) throw mismatch("OPTION_RANGE", name, value, `one of ${words.join(", ")}`);
-  return word;
-}
-
-function number(name: keyof typeof numbers, value: unknown): number {
-  const rule: NumberRule = numbers[name];
-  if (value === undefined) return rule.fallback;
-  if (typeof value !== "number" || !rule.accepts(value)) throw mismatch("OPTION_RANGE", name, value, rule.expected);
-  return value;
-}
-
-function boolean(name: string, value: unknown): boolean {
-  if (value === undefined) return false;
-  if (typeof value !== "boolean") throw mismatch("OPTION_RANGE", name, value, "true or false");
-  return value;
-}
-
-function readDenominator(value: unknown): Denominator {
-  if (value === undefined) return "weights";
-  const word = choices.denominator.find((candidate) => candidate === value);
   if (word !== undefined) return word;
   if (typeof value === "number" && value > 0 && Number.isFinite(value)) return value;
-  throw mismatch("OPTION_RANGE", "denominator", value, `one of ${choices.denominator.join(", ")}, or a finite number above 0`);
+  throw mismatch("OPTION_RANGE", name, value, `one of ${words.join(", ")}, or a finite number above 0`);
 }
 
-function readIgnored(value: unknown): readonly bigint[] {
-  if (value === undefined || value === null) return noLabels;
+function readIgnored(name: string, value: unknown): readonly bigint[] {
+  if (value === null) return noLabels();
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
   const labels = new Set<bigint>();
   for (const label of list) {
     if (typeof label === "bigint") labels.add(label);
     else if (typeof label === "number" && Number.isInteger(label)) labels.add(BigInt(label));
-    else throw mismatch("OPTION_RANGE", "ignoreIndex", label, "an integer, a bigint, a list of them, or null");
+    else throw mismatch("OPTION_RANGE", name, label, "an integer, a bigint, a list of them, or null");
   }
-  if (list.length > MOST_IGNORED) throw mismatch("OPTION_RANGE", "ignoreIndex", list, `at most ${MOST_IGNORED} labels`);
+  if (list.length > MOST_IGNORED) throw mismatch("OPTION_RANGE", name, list, `at most ${MOST_IGNORED} labels`);
   // No label type holds what lies outside 64 bits, so it matches nothing.
   return [...labels].filter((label) => label >= -(2n ** 63n) && label < 2n ** 64n);
 }
 
-function readOutputs(value: unknown): ReadonlySet<OutputName> {
-  if (value === undefined) return noOutputs;
-  const expected = `a list of ${choices.outputs.join(", ")}`;
-  if (!Array.isArray(value)) throw mismatch("OPTION_RANGE", "outputs", value, expected);
+function readOutputs(name: string, value: unknown): ReadonlySet<OutputName> {
+  const { words } = optionTable.outputs;
+  const expected = `a list of ${words.join(", ")}`;
+  if (!Array.isArray(value)) throw mismatch("OPTION_RANGE", name, value, expected);
   const wanted = new Set<OutputName>();
-  for (const name of value as readonly unknown[]) {
-    const output = choices.outputs.find((candidate) => candidate === name);
-    if (output === undefined) throw mismatch("OPTION_RANGE", "outputs", name, expected);
+  for (const each of value as readonly unknown[]) {
+    const output = words.find((candidate) => candidate === each);
+    if (output === undefined) throw mismatch("OPTION_RANGE", name, each, expected);
     wanted.add(output);
   }
   return wanted;
 }
 
 /** What each input or option rules out. Upstream and grad, which depend on arguments, are looked at where those are. */
-function checkConflicts(options: CrossEntropyOptions, settings: Settings): void {
-  const { labelMatrix, probsEpsilon, probsNormalize } = options;
+export function checkConflicts({ settings, given }: OptionsRead, arrays: Partial<Record<"classMask" | "classWeight" | "labelMatrix", unknown>>): void {
   // With none of these nothing is ruled out.
-  if (settings.input === "logits" && labelMatrix === undefined && probsEpsilon === undefined && probsNormalize === undefined) return;
+  if (settings.input === "logits" && arrays.labelMatrix === undefined && !given.includes("probsEpsilon") && !given.includes("probsNormalize")) return;
   const active = {
     zLoss: settings.zLoss !== 0,
     logitScale: settings.logitScale !== 1,
@@ -296,11 +340,11 @@ function checkConflicts(options: CrossEntropyOptions, settings: Settings): void 
     focalGamma: settings.focalGamma !== 0,
     poly1Epsilon: settings.poly1Epsilon !== 0,
     labelSmoothing: settings.labelSmoothing !== 0,
-    classMask: options.classMask !== undefined,
-    labelMatrix: labelMatrix !== undefined,
-    classWeight: options.classWeight !== undefined,
-    probsEpsilon: probsEpsilon !== undefined,
-    probsNormalize: probsNormalize !== undefined,
+    classMask: arrays.classMask !== undefined,
+    labelMatrix: arrays.labelMatrix !== undefined,
+    classWeight: arrays.classWeight !== undefined,
+    probsEpsilon: given.includes("probsEpsilon"),
+    probsNormalize: given.includes("probsNormalize"),
   };
   const exclude = (reason: string, names: readonly (keyof typeof active)[]): void => {
     const name = names.find((candidate) => active[candidate]);

@@ -2,9 +2,9 @@
 import type { Arguments } from "./arguments.js";
 import { PER_CLASS_COLUMNS, wordOf, type Call, type MadeName } from "./call.js";
 import type { Copies, Dtype, LogitsDtype } from "./dtypes.js";
-import { mismatch, SparseXentError, type ErrorCode } from "./errors.js";
+import { aborted, mismatch, SparseXentError, type ErrorCode } from "./errors.js";
 import { broadcastIndex, broadcastTarget } from "./layout.js";
-import { copyOf, elementsOf, outOfMemory, type Memory } from "./memory.js";
+import { copyOf, outOfMemory, type Memory } from "./memory.js";
 import type { CrossEntropyOptions, LogitsInput, OutputName, Reduction } from "./options.js";
 import type { WeightedSigmoidOptions } from "./sigmoid.js";
 import { Tensor } from "./tensor.js";
@@ -119,7 +119,7 @@ export type AnyResult = Totals & { readonly loss: number | Tensor<"f32" | "f64">
 export function readResult(memory: Memory, call: Call, args: Arguments): AnyResult {
   // Put in one by one: an object copied without its gaps would take longer than the rest of a small call.
   const results: { -readonly [Name in keyof AnyResult]?: AnyResult[Name] } = { loss: tensorOf(memory, call, "loss") ?? call.read(wordOf.loss) };
-  const grad = args.grad instanceof Tensor ? args.grad : tensorOf<Dtype>(memory, call, "grad");
+  const grad = Tensor.is(args.grad) ? args.grad : tensorOf<Dtype>(memory, call, "grad");
   if (grad !== undefined) results.grad = grad;
   results.lossSum = call.read(wordOf.lossSum);
   results.weightSum = call.read(wordOf.weightSum);
@@ -189,7 +189,7 @@ const weightNames = ["classWeight", "sampleWeight", "labelMatrix", "posWeight"] 
 const VOID_BYTE = 255;
 
 /** The error that a call's code stands for, with the caller's own names and indices. */
-export function readError(call: Call, args: Arguments, code: number, abortReason: unknown): SparseXentError {
+export function readError(memory: Memory, call: Call, args: Arguments, code: number): SparseXentError {
   const name = blockCodes[code];
   const index = call.read(wordOf.errorIndex);
   switch (name) {
@@ -198,7 +198,7 @@ export function readError(call: Call, args: Arguments, code: number, abortReason
       return mismatch(name, `labels[${index}]`, call.read(wordOf.errorGot), `an integer below ${bound}`, { index });
     }
     case "LABEL_OUT_OF_RANGE": {
-      const got = labelAt(args, index, call.read(wordOf.errorGot));
+      const got = labelAt(memory, call, args, index);
       const count = call.read(wordOf.errorCount);
       const hint = args.settings.ignoreIndex.length === 0 && (got < 0 || got == VOID_BYTE) ? `; set ignoreIndex: ${got} to skip them` : "";
       const expected = `0..${args.layout.classes - 1}`;
@@ -206,13 +206,13 @@ export function readError(call: Call, args: Arguments, code: number, abortReason
       return new SparseXentError({ code: name, message, got, expected, index });
     }
     case "TARGET_MASKED":
-      return mismatch(name, `labels[${index}]`, labelAt(args, index, call.read(wordOf.errorGot)), "a class kept by classMask", { index });
+      return mismatch(name, `labels[${index}]`, labelAt(memory, call, args, index), "a class kept by classMask", { index });
     case "WEIGHT_VALUE":
       return weightError(args, weightNames[call.read(wordOf.errorCount)] ?? "classWeight", index, call.read(wordOf.errorGot));
     case "OUT_OF_MEMORY":
       return outOfMemory("scratch", call.read(wordOf.errorGot), "the rest is in use");
     case "ABORTED":
-      return new SparseXentError({ code: name, message: "the call was aborted by its signal", cause: abortReason });
+      return aborted(args.signal);
     case "ENGINE_LOST":
       return new SparseXentError({ code: name, message: "engine was lost with one of its threads, expected a living one: load() gives it" });
     default:
@@ -221,13 +221,13 @@ export function readError(call: Call, args: Arguments, code: number, abortReason
   }
 }
 
-/** A label as it is stored, where a 64-bit one may not fit the block's word. */
-function labelAt(args: Arguments, index: number, word: number): number | bigint {
-  const { dtype, source } = args.labels;
+/** A label as it is stored, where a 64-bit one may not fit the block's word. It is read where the call read it: the caller's array may be another by now. */
+function labelAt(memory: Memory, call: Call, { labels: { dtype, length } }: Arguments, index: number): number | bigint {
+  const word = call.read(wordOf.errorGot);
   if (dtype !== "i64" && dtype !== "u64") return word;
-  const labels = source instanceof Tensor ? source.view : elementsOf(dtype, source as BigInt64Array | BigUint64Array);
-  const label = labels[index] ?? word;
-  return Number.isSafeInteger(Number(label)) ? Number(label) : label;
+  const label = memory.view(dtype, call.read(wordOf.labelsAddress), length)[index] ?? word;
+  // A tensor may have been written meanwhile.
+  return Number.isSafeInteger(word) || Number(label) !== word ? word : label;
 }
 
 function weightError(args: Arguments, name: (typeof weightNames)[number], row: number, got: number): SparseXentError {

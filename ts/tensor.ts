@@ -53,6 +53,13 @@ export class Tensor<D extends Dtype = Dtype> {
     this.byteOffset = allocation.address;
     this.#memory = memory;
     this.#allocation = allocation;
+    // A call takes its word for where the elements are and how many.
+    Object.freeze(this);
+  }
+
+  /** Whether a value is a tensor that an engine has made, and not one that only looks like it. @internal */
+  static is(value: unknown): value is Tensor {
+    return typeof value === "object" && value !== null && #memory in value;
   }
 
   /**

@@ -1,8 +1,8 @@
 // The coordinator: the worker that runs asynchronous calls, since it may wait and its owner's event loop may not.
 // In a browser whose main thread owns the engine it also builds the pool, for the same reason; the helpers are still started by
 // the owner, which can then see their errors and end them.
-import { instantiate, poison, storePoison, type GlueEnvironment } from "./instance.js";
-import { reasonOf, type Boot, type ToCoordinator } from "./messages.js";
+import { instantiate, poison, storePoison, takeTicket, type GlueEnvironment } from "./instance.js";
+import { CALLED_OFF, reasonOf, type Boot, type ToCoordinator } from "./messages.js";
 import type { Line } from "./worker.js";
 
 /** Boots the coordinator and answers calls, one after the other, in the order in which they came. */
@@ -31,7 +31,7 @@ export async function serveCalls(boot: Boot, line: Line): Promise<void> {
       case "spawned":
         return spawned?.();
       case "run":
-        return answer(message.id, () => glue.run(message.block));
+        return answer(message.id, () => (takeTicket(boot.memory, message.ticket) ? glue.run(message.block) : CALLED_OFF));
       case "fault":
         return answer(message.id, () => glue.inject_fault(message.kind, message.threads));
       default:

@@ -59,7 +59,7 @@ export function noWorkers(): Promise<void> {
   return Promise.reject(new Error("this thread builds no pool"));
 }
 
-/** The word at `control()`. It is the one thing besides tensors that JavaScript touches in the memory. */
+/** The word at an address: `control()`, or a ticket. */
 function word(memory: WebAssembly.Memory, address: number): Int32Array {
   return new Int32Array(memory.buffer, address, 1);
 }
@@ -72,6 +72,11 @@ export function storePoison(memory: WebAssembly.Memory, address: number, value: 
 /** Why the pool is lost; 0 when it is not. */
 export function loadPoison(memory: WebAssembly.Memory, address: number): number {
   return Atomics.load(word(memory, address), 0);
+}
+
+/** Takes the ticket at this address; true for the first who does, in whichever thread. */
+export function takeTicket(memory: WebAssembly.Memory, address: number): boolean {
+  return Atomics.compareExchange(word(memory, address), 0, 0, 1) === 0;
 }
 
 /** Page counts to try, largest first: 4 GiB where the address space allows it, less under a limit on it. */

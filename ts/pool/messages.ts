@@ -1,4 +1,4 @@
-// What the threads of an engine say to each other. Types only.
+// What the threads of an engine say to each other.
 
 /** What a worker is told first: `workerData` in Node, the first message in a browser. */
 export interface Boot {
@@ -30,8 +30,11 @@ export type FromWorker =
 export type ToCoordinator =
   /** The helpers asked for are ready. */
   | { readonly type: "spawned" }
-  | { readonly type: "run"; readonly id: number; readonly block: number }
+  | { readonly type: "run"; readonly id: number; readonly block: number; readonly ticket: number }
   | { readonly type: "fault"; readonly id: number; readonly kind: number; readonly threads: number };
+
+/** The code of a call that was called off before it began. */
+export const CALLED_OFF = 14;
 
 /** The text of anything thrown. */
 export function reasonOf(thrown: unknown): string {

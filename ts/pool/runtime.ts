@@ -3,8 +3,8 @@
 // pending call is settled.
 import { SparseXentError } from "../errors.js";
 import type { Crew } from "./crew.js";
-import { loadPoison, poison, storePoison, type Glue } from "./instance.js";
-import { reasonOf, type FromWorker, type ToCoordinator } from "./messages.js";
+import { loadPoison, poison, storePoison, takeTicket, type Glue } from "./instance.js";
+import { CALLED_OFF, reasonOf, type FromWorker, type ToCoordinator } from "./messages.js";
 import type { PoolWorker } from "./platform.js";
 
 /** What an engine's surface needs of it. */
@@ -20,8 +20,13 @@ export interface Runtime {
   readonly syncThreads: number;
   /** Runs a call block here and returns its code. Throws `ENGINE_LOST` when the engine is dead or dies of it. */
   run(block: number): number;
-  /** Runs a call block on the coordinator. Rejects with `ENGINE_LOST`, or `DISPOSED` when the engine was disposed meanwhile. */
-  runAsync(block: number): Promise<number>;
+  /**
+   * Runs a call block on the coordinator. Rejects with `ENGINE_LOST`, or `DISPOSED` when the engine was disposed meanwhile. `ticket`: the address of a
+   * 32-bit word that is 0 until the call begins or is called off.
+   */
+  runAsync(block: number, ticket: number): Promise<number>;
+  /** Calls a call off that has not begun: true if it never will. */
+  callOff(ticket: number): boolean;
   /** Ends every worker and rejects pending calls. Resolves when the workers are gone. Harmless when repeated. */
   dispose(): Promise<void>;
 }
@@ -145,11 +150,15 @@ export class PoolRuntime implements Runtime {
     return this.#call((alive) => alive.run(block));
   }
 
-  runAsync(block: number): Promise<number> {
+  runAsync(block: number, ticket: number): Promise<number> {
     return this.#callAsync(
-      (id) => ({ type: "run", id, block }),
-      () => this.run(block),
+      (id) => ({ type: "run", id, block, ticket }),
+      () => (takeTicket(this.memory, ticket) ? this.run(block) : CALLED_OFF),
     );
+  }
+
+  callOff(ticket: number): boolean {
+    return this.#memory !== undefined && takeTicket(this.#memory, ticket);
   }
 
   /** For the fault tests: lets a helper trap (1) or stall (2), or the calling thread trap (3), in a parallel call. */

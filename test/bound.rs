@@ -8,12 +8,7 @@
 //! ```
 //!
 //! With options on: the same on the sum of the magnitudes of the terms, times 2 + gamma, and T^gamma for gamma below 1.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::allow_attributes,
-    reason = "each test uses its part of this module"
-)]
+#![expect(unreachable_pub, reason = "a module of a program")]
 
 use crate::support::Case;
 use core::fmt::Debug;

@@ -3,14 +3,10 @@
 //! Options are drawn in an order that a seed fixes; sizes have n-1, n, n+1 at every lane, stream and block edge,
 //! magnitudes go from 1e-3 to 1e4.
 
-mod bound;
-mod draw;
-mod support;
-
-use bound::{Precision, compare, compare_outputs};
-use draw::{Cases, Choices, choices};
+use crate::bound::{Precision, compare, compare_outputs};
+use crate::draw::{Cases, Choices, choices};
+use crate::support::{Case, How, Settings, Upstream, bits, kernels, run, run_in_place, run_loss, widened};
 use sparse_xent::{Element, GradElement, Input, Logits, ProbsNormalize, Reduction, bf16, f16};
-use support::{Case, How, Settings, Upstream, bits, kernels, run, run_in_place, run_loss, widened};
 
 fn sizes() -> impl Iterator<Item = usize> {
     (1..=65).chain([129, 130, 255, 256, 257, 1023, 1024, 1025, 4095, 4096, 4097])

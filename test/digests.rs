@@ -5,13 +5,10 @@
 //! digest runs over the words of the gradient, then of the losses (under a reduction, of the loss as f64). When bits are
 //! meant to change, the message of the failing test has the new digests.
 
-mod draw;
-mod support;
-
-use draw::Draw;
+use crate::draw::Draw;
+use crate::support::{Case, Got, How, Settings, Upstream, raw, run};
 use serde::Deserialize;
 use sparse_xent::{Denominator, Element, Kernel, Reduction, SmoothingWeights, bf16, f16};
-use support::{Case, Got, How, Settings, Upstream, raw, run};
 
 #[derive(Deserialize)]
 struct Battery {

@@ -1,11 +1,6 @@
 //! Where cases come from: seeded numbers that TypeScript can draw too, the list of options that tests go through one by
 //! one, and options drawn at random, which proptest shrinks to none.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::allow_attributes,
-    reason = "each test uses its part of this module"
-)]
+#![expect(unreachable_pub, reason = "a module of a program")]
 
 use crate::support::{Case, Settings, Upstream};
 use proptest::prelude::*;

@@ -2,13 +2,10 @@
 //! is compiled apart from the loop that calls it, and every vector goes through memory: right results, many times slower.
 //! Those that turn a block of rows may be: they go through memory as it is, and a call is little beside a block.
 
-mod draw;
-mod support;
-
-use draw::{option_list, planes, rows};
+use crate::draw::{option_list, planes, rows};
+use crate::support::{Case, How, kernels, run, run_in_place, run_loss};
 use object::{Object, ObjectSymbol};
 use sparse_xent::{Element, bf16, f16};
-use support::{Case, How, kernels, run, run_in_place, run_loss};
 
 /// Everything that a program could ask for, so that it is in this one.
 fn use_all<E: Element>(case: &Case) {

@@ -1,13 +1,9 @@
 //! Tests the tester: results that are wrong in known ways must be caught by the comparison of `conformance.rs`.
 
-mod bound;
-mod draw;
-mod support;
-
-use bound::{Precision, compare};
-use draw::Draw;
+use crate::bound::{Precision, compare};
+use crate::draw::Draw;
+use crate::support::{Case, How, PAINT, Settings, run, widened};
 use sparse_xent::{Element, Kernel};
-use support::{Case, How, Settings, run, widened};
 
 /// Rows of 37 classes (a tail of one after whole vectors); row 1 is ignored.
 fn case() -> Case {
@@ -53,7 +49,7 @@ fn a_dropped_tail_is_caught() {
     let dropped = passed_off(|case| (0..5).for_each(|row| case.logits[row * 37 + 36] = -1e4));
     caught("the last class left out of the sum", &case(), &dropped);
     let mut unwritten = right(&case());
-    unwritten.grad[36] = support::PAINT;
+    unwritten.grad[36] = PAINT;
     caught("the last gradient not written", &case(), &unwritten);
 }
 

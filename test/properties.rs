@@ -1,14 +1,10 @@
 //! What holds for every input, tried on inputs that proptest draws and, where one fails, makes smaller.
 
-mod bound;
-mod draw;
-mod support;
-
-use bound::{Precision, compare};
-use draw::{Choices, Draw, choices};
+use crate::bound::{Precision, compare};
+use crate::draw::{Choices, Draw, choices};
+use crate::support::{Case, How, Settings, Upstream, bits, kernels, run, run_in_place, widened};
 use proptest::prelude::*;
 use sparse_xent::{Element, Input, InvalidLabel, Kernel, bf16, f16};
-use support::{Case, How, Settings, Upstream, bits, kernels, run, run_in_place, widened};
 
 /// Classes on both sides of every change of kernel, rows side by side or in planes.
 fn shapes() -> impl Strategy<Value = [usize; 3]> {

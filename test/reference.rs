@@ -1,13 +1,10 @@
 //! The definition agrees with its own finite differences and keeps its digits; everything else is compared with it.
 //! (That it agrees with other systems is in vectors.rs.)
 
-mod draw;
-mod support;
-
-use draw::{option_list, planes, rows};
+use crate::draw::{option_list, planes, rows};
+use crate::support::{Case, Settings, Upstream};
 use sparse_xent::reference::Answer;
 use sparse_xent::{Denominator, InvalidLabel, Reduction};
-use support::{Case, Settings, Upstream};
 
 fn answer(case: &Case) -> Answer {
     case.reference().unwrap_or_else(|bad| panic!("{}: {bad:?}", case.name))

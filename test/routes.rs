@@ -1,14 +1,10 @@
 //! A row's bits do not depend on the way it is computed: not on what else is asked for, on what its neighbours are, or on whether the
 //! gradient takes the place of the logits.
 
-mod bound;
-mod draw;
-mod support;
-
-use bound::{Precision, compare};
-use draw::{Setter, option_list, planes};
+use crate::bound::{Precision, compare};
+use crate::draw::{Setter, option_list, planes};
+use crate::support::{Case, How, Upstream, bits, kernels, raw, run, run_in_place, run_loss, widened};
 use sparse_xent::{InvalidLabel, Kernel, Logits, Reduction};
-use support::{Case, How, Upstream, bits, kernels, raw, run, run_in_place, run_loss, widened};
 
 /// The gradient and the losses, in every way to call for them, with the bits of the call that asks for everything.
 fn has_the_same_bits_on_every_way(case: &Case) {

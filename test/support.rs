@@ -1,10 +1,5 @@
 //! A case (shape, logits, labels, options) and the two ways to run it: by the definition and by the operation.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    clippy::allow_attributes,
-    reason = "each test uses its part of this module"
-)]
+#![expect(unreachable_pub, reason = "a module of a program")]
 
 use core::any::Any;
 use std::io::Write;

@@ -1,11 +1,8 @@
 //! `same_bits_any_threads`: threads change the time and no bit.
 
-mod draw;
-mod support;
-
-use draw::{Cases, planes};
+use crate::draw::{Cases, planes};
+use crate::support::{Case, How, Settings, bits, kernels, run, run_in_place};
 use sparse_xent::{Element, Kernel, Reduction, bf16};
-use support::{Case, How, Settings, bits, kernels, run, run_in_place};
 
 /// Large enough for eight threads: each needs 100 µs of work, by the estimate of `Plan::work`.
 const SHAPES: [[usize; 3]; 4] = [[33_000, 33, 1], [1900, 1000, 1], [2, 33, 16_641], [350_001, 3, 1]];

@@ -1,9 +1,7 @@
 //! The literal results of other systems, 12 digits each: (name, case, what is expected).
 
-mod support;
-
+use crate::support::{Case, How, Settings, Upstream, kernels, run, widened};
 use sparse_xent::{Denominator, Element, EmptyMean, Reduction, SmoothingWeights};
-use support::{Case, How, Settings, Upstream, kernels, widened};
 
 /// Results to agree with; what is `None` is not compared.
 #[derive(Default)]
@@ -319,7 +317,7 @@ fn check_operation<E: Element>(relative: f64, absolute: f64) {
     for kernel in kernels() {
         for Vector { case, expected } in &all() {
             let name = format!("{} in {} by {kernel:?}", case.name, E::NAME);
-            let got = support::run::<E, E>(case, How::with(kernel)).expect(&name);
+            let got = run::<E, E>(case, How::with(kernel)).expect(&name);
             let (losses, grad) = (widened(&got.out.losses), widened(&got.grad));
             check(&name, expected, got.out.loss, &losses, &grad, relative, absolute);
         }

@@ -1,7 +1,7 @@
 //! What goes wrong, and what is nothing: refusals write nothing, and a mean over nothing has the gradient that its option says.
 
-use crate::LAYOUTS;
-use crate::problem::{Grads, Layer};
+use super::LAYOUTS;
+use super::problem::{Grads, Layer};
 use crate::support::How;
 use sparse_xent::{
     CrossEntropy, EmptyMean, Error, Input, InvalidLabel, Kernel, LinearCrossEntropy, LinearGrad, Matrix,

@@ -1,6 +1,6 @@
 //! The values of PyTorch and JAX for loss and all three gradients: golden.json, made by from_torch.py and from_jax.py.
 
-use crate::problem::{Layer, norm};
+use super::problem::{Layer, norm};
 use crate::support::{How, Upstream, kernels};
 use serde_json::Value;
 use sparse_xent::{EmptyMean, Reduction, WeightLayout};

@@ -1,7 +1,7 @@
 //! Labels that name no class, ignored rows, and shapes that fit no labels.
 
+use super::edge::{INF, LN_2, NAN, edge};
 use crate::bound::{Precision, compare, compare_outputs};
-use crate::edge::{INF, LN_2, NAN, edge};
 use crate::support::{Case, How, PAINT, Settings, bits, kernels, raw, run, run_in_place, run_loss, widened};
 use sparse_xent::{CrossEntropy, Element, Error, GradElement, Input, InvalidLabel, Logits, Shape, bf16, f16};
 

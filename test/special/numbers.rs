@@ -1,7 +1,7 @@
 //! Finite logits at the ends of what floats hold, and the labels' probability near 0 and 1.
 
+use super::edge::{Edge, INF, LN_2, LN_3, edge};
 use crate::bound::{Precision, compare};
-use crate::edge::{Edge, INF, LN_2, LN_3, edge};
 use crate::support::{Case, How, Settings, Upstream, bits, kernels, run, run_in_place, widened};
 use sparse_xent::{Element, Kernel, bf16, f16};
 

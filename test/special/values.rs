@@ -1,6 +1,6 @@
 //! NaN and infinities among the logits.
 
-use crate::edge::{INF, LN_2, NAN, edge};
+use super::edge::{INF, LN_2, NAN, edge};
 use crate::support::{How, Settings, Upstream, bits, kernels, raw};
 use sparse_xent::{Element, Logits, LogitsMut, Shape, SmoothingWeights, bf16, f16};
 

@@ -1,6 +1,6 @@
 //! Weights that are 0, negative, cancel, or are no numbers; means over nothing.
 
-use crate::edge::{INF, LN_2, NAN, edge};
+use super::edge::{INF, LN_2, NAN, edge};
 use crate::support::{Case, How, PAINT, Settings, Upstream, bits, kernels, raw, run, run_in_place, run_loss};
 use sparse_xent::{Denominator, Element, EmptyMean, Error, Kernel, Logits, Reduction, bf16, f16};
 

@@ -1,11 +1,6 @@
 //! The table of edge cases, a test for each of its rows. That tensors are disposed of and that buffers overlap are rows
 //! that only TypeScript can meet: errors.test.ts has them.
 
-#[path = "../bound.rs"]
-mod bound;
-#[path = "../support.rs"]
-mod support;
-
 mod edge;
 mod labels;
 mod numbers;

@@ -6,19 +6,14 @@
     reason = "a test that fails, and numbers rounded on purpose"
 )]
 
-#[path = "../draw.rs"]
-mod draw;
-#[path = "../support.rs"]
-mod support;
-
 mod edges;
 mod golden;
 mod problem;
 
-use draw::{Draw, option_list};
+use crate::draw::{Draw, option_list};
+use crate::support::{How, Upstream, bits, kernels};
 use problem::{Grads, Layer, norm};
 use sparse_xent::{CrossEntropy, Executor, Input, Kernel, Logits, Shape, WeightLayout, bf16, f16};
-use support::{How, bits, kernels};
 
 const LAYOUTS: [WeightLayout; 2] = [WeightLayout::Vd, WeightLayout::Dv];
 
@@ -235,7 +230,7 @@ fn ignored_rows_are_never_read() {
     layer.case.set.ignore = vec![-100];
     layer.case.labels.iter_mut().step_by(3).for_each(|label| *label = -100);
     layer.case.set.sample_weight = Some((0..40).map(|row| f64::from(row % 4)).collect());
-    layer.case.set.upstream = support::Upstream::Each((0..40).map(|row| f64::from(row % 5)).collect());
+    layer.case.set.upstream = Upstream::Each((0..40).map(|row| f64::from(row % 5)).collect());
     let counts = |row: usize| [3, 4, 5].iter().all(|step| !row.is_multiple_of(*step));
     let with = |filling: f64| {
         let mut other = layer.clone();

@@ -1,0 +1,20 @@
+//! The tests of the crate's public surface, in one program: the crate is generic, so every program compiles its kernels again.
+//! One part of them runs as `cargo test --test suite routes::`.
+
+mod bound;
+mod draw;
+mod support;
+
+mod conformance;
+mod digests;
+mod errors;
+mod golden;
+mod inlining;
+mod linear;
+mod mutants;
+mod properties;
+mod reference;
+mod routes;
+mod special;
+mod threads;
+mod vectors;

@@ -387,3 +387,6 @@ impl Call<'_> {
         self.totals(results, room)
     }
 }
+
+#[cfg(test)]
+mod tests;

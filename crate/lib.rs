@@ -57,7 +57,7 @@
 //! # Features
 //!
 //! `threads` (default): `Executor::Rayon`. Without it the crate does not depend on rayon. `js` is the boundary to the
-//! TypeScript package in WebAssembly, and nothing for Rust callers.
+//! TypeScript package in WebAssembly, `faults` the same for its tests; nothing for Rust callers.
 //!
 //! # Layers
 //!

@@ -15,29 +15,38 @@
 //!     nothing but the counter, which it owns a share of.
 //!  3. Rayon is asked for a thread (`rayon::spawn`) and for nothing else: its own joins wait without a time limit, so a
 //!     helper that dies in wasm would hang the caller.
-//!  4. In wasm the wait is timed. A helper that trapped (its worker stores `POISON`) or that finished nothing for two
-//!     seconds ends the run with a trap: no code of the caller goes on while a lost helper may still write.
+//!  4. In wasm the wait is timed. A helper that trapped (its worker stores `POISON`) or that gave no sign of life for two
+//!     seconds ends the run with a trap: no code of the caller goes on while a lost helper may still write. A finished unit is
+//!     such a sign; in a longer one [`progress`] is.
 //!  5. At most as many jobs are queued or running as the pool has threads. Without the count, short runs one after the
 //!     other would pile jobs up in rayon's queue while its threads still wake. The caller asks again after each of its
 //!     own units, so a long run behind short ones gets its helpers.
 //!  6. In wasm a helper without work stays awake for a moment, so that calls one after the other need not wake it.
 //!
-//! What this costs: a unit must stay under about 10 ms, must not allocate, lock or wait, and its results must not depend
-//! on which worker ran it.
+//! What this costs: a unit should stay under about 10 ms and must not stay longer without [`progress`]; it must not allocate,
+//! lock or wait, and its results must not depend on which worker ran it.
 #![expect(
     unsafe_code,
     reason = "units write to parts of one buffer that the borrow checker cannot tell apart"
 )]
 
+#[cfg(feature = "threads")]
+mod host;
+#[cfg(feature = "threads")]
+mod job;
 mod parts;
 #[cfg(feature = "threads")]
 mod pool;
+#[cfg(feature = "threads")]
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+}
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use parts::{Parts, PerWorker, Pieces, Planes, Rows, Strided};
 #[cfg(all(feature = "js", target_arch = "wasm32"))]
-pub(crate) use pool::POISON;
+pub(crate) use {host::POISON, pool::nap};
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
@@ -68,6 +77,30 @@ pub enum Executor {
         /// How many threads may work on one call, the calling thread included.
         threads: usize,
     },
+}
+
+/// Elements of a long row after which [`progress`] is called: well under a millisecond of any work.
+pub(crate) const STEP: usize = 1 << 16;
+
+/// What a unit calls that goes on for longer than others do, such as one row of many millions of classes: so that who waits for it
+/// can tell it from one that hangs. Nothing but in wasm, on the thread of a helper.
+#[inline(always)]
+pub(crate) fn progress() {
+    #[cfg(feature = "threads")]
+    host::progress();
+    #[cfg(test)]
+    tests::PROGRESS.set(tests::PROGRESS.get() + 1);
+}
+
+/// The pieces of a row of this many elements, with a sign of life between them.
+#[inline(always)]
+pub(crate) fn steps(length: usize) -> impl Iterator<Item = core::ops::Range<usize>> {
+    (0..length).step_by(STEP).map(move |start| {
+        if start > 0 {
+            progress();
+        }
+        start..length.min(start + STEP)
+    })
 }
 
 /// Why a run ended before all of its units were done.

@@ -12,6 +12,7 @@ mod golden;
 mod inlining;
 mod linear;
 mod mutants;
+mod pool;
 mod properties;
 mod reference;
 mod routes;

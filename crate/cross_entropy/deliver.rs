@@ -3,7 +3,7 @@
 use super::plan::Kept;
 use super::{Access, Results};
 use crate::element::{Element, GradElement};
-use crate::parallel::{Pieces, Rows};
+use crate::parallel::{Pieces, Rows, STEP, steps};
 use core::ops::Range;
 
 /// The buffers that a call's gradient may go to, cut by units: one of its own, or the logits.
@@ -72,6 +72,9 @@ impl<L: Element> Results<'_, L> {
 /// Copies the kept classes of a row to scratch of the compute type.
 #[inline(never)]
 pub(super) fn gather<E: Element, S: Element>(row: &[E], kept: Option<&Kept>, scratch: &mut [S]) {
+    if kept.is_none() && row.len() > STEP {
+        return steps(row.len()).for_each(|cells| gather(&row[cells.clone()], None, &mut scratch[cells]));
+    }
     match kept {
         None => match S::as_f32_mut(&mut scratch[..row.len()]) {
             Some(scratch) => E::widen(row, scratch),
@@ -97,6 +100,10 @@ pub(super) fn scatter<S: Element, G: Element>(
     into: &mut [G],
     accumulate: bool,
 ) {
+    if kept.is_none() && into.len() > STEP {
+        return steps(into.len())
+            .for_each(|cells| scatter(&gradient[cells.clone()], None, &mut into[cells], accumulate));
+    }
     let put = |slot: &mut G, value: &S| {
         let before = if accumulate { slot.to_f64() } else { 0.0 };
         *slot = G::from_f64(before + value.to_f64());

@@ -202,6 +202,11 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// [`Plan::share`] of a row: one type for all callers, whatever types they are generic over.
+    pub(super) fn shares(&self, class: usize) -> impl Fn(usize) -> f64 {
+        move |position| self.share(class, position)
+    }
+
     /// Class weights that smoothing carries, where it does.
     pub(super) fn smoothing_vector(&self) -> Option<&[f32]> {
         (!self.smoothing_vector.is_empty()).then_some(&self.smoothing_vector[..])

@@ -237,19 +237,19 @@ impl<'a> Rules<'a> {
             return RowValues { loss, log_prob, log_sum_exp: f64::NAN, prediction: prediction.unwrap_or(-1) };
         }
         let wanted = row.weights.sample != 0.0 && objective.needs_moment();
-        let share = |position| plan.share(row.class, position);
         let result = if plan.reads_logits() {
-            match double::stats(x, row.label, objective.scale, wanted.then_some(share)) {
+            match double::stats(x, row.label, objective.scale, wanted.then(|| plan.shares(row.class))) {
                 Some(stats) => objective.row(&stats, &row.weights, upstream),
                 None => RowResult::NAN,
             }
         } else {
-            double::log_probs(x, row.label, objective, &row.weights, upstream, wanted.then_some(share))
+            let shares = wanted.then(|| plan.shares(row.class));
+            double::log_probs(x, row.label, objective, &row.weights, upstream, shares)
         };
         if result.gradient.scale.is_nan() {
             x.fill(f64::NAN);
         } else {
-            double::write_grad(x, &result.gradient, row.label, share);
+            double::write_grad(x, &result.gradient, row.label, plan.shares(row.class));
         }
         access.put(x, plan.kept.as_ref(), self.accumulate);
         RowValues::new(&result, prediction)

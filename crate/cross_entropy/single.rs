@@ -7,6 +7,7 @@ use crate::element::{Element, GradElement};
 use crate::kernels::rows::{Apart, BLOCK, Block, BlockStats, InPlace, LoneRows, ReadOnly};
 use crate::kernels::{Bias, MomentOf, rows};
 use crate::objective::{Coefficients, RowResult};
+use crate::parallel::{STEP, progress};
 use crate::simd::Isa;
 use core::ops::Range;
 
@@ -55,6 +56,14 @@ fn whole<'a, I: Isa>(row: &'a mut [f32], range: &Range<usize>) -> &'a mut [f32] 
     &mut row[range.start..][..range.len().max(I::LANES)]
 }
 
+/// A sign of life before some of the blocks.
+#[inline(always)]
+fn go_on(index: usize) {
+    if index > 0 && index.is_multiple_of(STEP / BLOCK) {
+        progress();
+    }
+}
+
 impl Rules<'_> {
     /// Whether the kernel takes logits of this type as they lie.
     fn takes<E: Element>(&self) -> bool {
@@ -95,6 +104,7 @@ impl Rules<'_> {
         let blocks = &mut scratch.blocks[..rows::blocks(classes)];
         let mut hints = Hints::NONE;
         for (index, block) in blocks.iter_mut().enumerate() {
+            go_on(index);
             let range = rows::block(classes, index);
             let cells = self.cells_of(&range);
             let floats = self.floats::<I, E, G>(access.part(cells), &range, logits, exponentials);
@@ -103,6 +113,7 @@ impl Rules<'_> {
         let concluded = self.conclude::<I>(row, upstream, blocks, label);
         if !matches!(access, Access::Loss(_)) {
             for (index, block) in blocks.iter().enumerate() {
+                go_on(index);
                 let range = rows::block(classes, index);
                 let cells = self.cells_of(&range);
                 self.write_block::<I, E, G>(row, &concluded, block, &range, access.part(cells), exponentials);

@@ -10,7 +10,7 @@ use crate::Error;
 use crate::element::{Element, GradElement};
 use crate::kernels::planes::strip::{self, TILES};
 use crate::kernels::planes::{self, Grad, Line, Tile, WIDTH};
-use crate::parallel::{PerWorker, Planes, Strided};
+use crate::parallel::{PerWorker, Planes, STEP, Strided, progress};
 use crate::simd::{Ahead, Isa};
 use core::ops::Range;
 
@@ -27,6 +27,14 @@ pub(super) struct PlaneSite<'a, 'p, E, G> {
     pub(super) rows: Range<usize>,
     pub(super) grad: Option<Planes<'p, G>>,
     pub(super) in_place: Option<Planes<'p, E>>,
+}
+
+/// A sign of life at some of the classes, each of which is a piece of a tile's rows.
+#[inline(always)]
+fn go_on(class: usize) {
+    if class > 0 && class.is_multiple_of(STEP / WIDTH) {
+        progress();
+    }
 }
 
 impl<E: Element, G: GradElement<E>> PlaneSite<'_, '_, E, G> {
@@ -67,6 +75,7 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for PlaneSite<'_, '_, E, G> {
         let own = || self.grad.as_ref().and_then(|planes| planes.read(0).get(self.rows.start));
         tile.ahead = [Ahead::planes(next, self.inner, I::LANES), Ahead::planes(own, self.inner, I::LANES)];
         for (position, line) in tile.lines.iter_mut().enumerate() {
+            go_on(position);
             let class = kept.map_or(position, |kept| kept.classes[position] as usize);
             E::widen(self.read(class), &mut line[..self.rows.len()]);
         }
@@ -74,6 +83,7 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for PlaneSite<'_, '_, E, G> {
 
     fn write<I: Isa, const BIASED: bool>(&mut self, grad: &Grad<'_, I>) -> bool {
         for class in 0..self.classes {
+            go_on(class);
             let Some(plane) = self.single(class) else { return false };
             let Ok(plane) = <&mut Line>::try_from(plane) else { return false };
             I::enter(
@@ -96,6 +106,7 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for PlaneSite<'_, '_, E, G> {
 
     fn store<I: Isa>(&mut self, kept: Option<&Kept>, lines: &[Line], adds: Option<&Line>) {
         for class in 0..self.classes {
+            go_on(class);
             let position = kept.map_or(Some(class), |kept| kept.position(class));
             let (rows, width) = (self.rows.clone(), self.rows.len());
             let line = position.map(|position| &lines[position][..width]);
@@ -250,10 +261,12 @@ impl Rules<'_> {
     ) {
         for (row, label) in classes.iter().enumerate() {
             for (class, slot) in from.iter_mut().enumerate() {
+                go_on(class);
                 *slot = site.read(class)[row];
             }
             if let Some(grad) = &site.grad {
                 for (class, slot) in to.iter_mut().enumerate() {
+                    go_on(class);
                     *slot = grad.read(class)[site.rows.start + row];
                 }
             }
@@ -266,11 +279,13 @@ impl Rules<'_> {
             columns.put(row, &values);
             if let Some(grad) = &mut site.grad {
                 for (class, value) in to.iter().enumerate() {
+                    go_on(class);
                     grad.plane(class)[site.rows.start + row] = *value;
                 }
             }
             if let Some(x) = &mut site.in_place {
                 for (class, value) in from.iter().enumerate() {
+                    go_on(class);
                     x.plane(class)[site.rows.start + row] = *value;
                 }
             }

@@ -14,20 +14,30 @@ use wasm_bindgen::prelude::wasm_bindgen;
 const OUT_OF_RANGE: u32 = 5;
 
 /// Runs the call of the block at this address and returns its code: 0, or which error. Losses and gradient are then
-/// where the block said, and its result words are filled. A block without logits is judged: its code says what is wrong
-/// with options, labels and weights.
+/// where the block said, and its result words are filled.
 #[wasm_bindgen]
 pub fn run(block: usize) -> u32 {
+    answer(block, |block, cancel| block.compute(cancel))
+}
+
+/// Judges the options, labels and weights of the block at this address: the code that `run` would return, were nothing wrong but
+/// those. It forms no slice of logits or results, so there is nothing that it could compute.
+#[wasm_bindgen]
+pub fn judge(block: usize) -> u32 {
+    answer(block, |block, _| block.judge().map(|()| Summary::default()))
+}
+
+fn answer(address: usize, work: impl FnOnce(&mut Block<'_>, &AtomicI32) -> Result<Summary, Error>) -> u32 {
     if is_lost() {
         return ENGINE_LOST;
     }
-    let start: *mut f64 = core::ptr::with_exposed_provenance_mut(block);
+    let start: *mut f64 = core::ptr::with_exposed_provenance_mut(address);
     // SAFETY: the caller passes a block of COUNT words, 8-aligned; the last, `cancel`, is not part of the slice.
     let words = unsafe { core::slice::from_raw_parts_mut(start, Field::cancel as usize) };
     // SAFETY: the last word lies behind the slice, and JavaScript stores to it atomically.
     let cancel = unsafe { AtomicI32::from_ptr(start.add(Field::cancel as usize).cast()) };
     let mut block = Block { words };
-    let result = block.with_dtype(cancel);
+    let result = work(&mut block, cancel);
     block.record(result)
 }
 
@@ -113,7 +123,7 @@ impl Block<'_> {
         values.map_or(RowValues::Scalar(self.get(value)), RowValues::PerRow)
     }
 
-    fn with_dtype(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
+    fn compute(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
         match (self.whole(Field::logitsDtype), self.whole(Field::gradDtype)) {
             (0, _) => self.operation::<f32, f32>(cancel),
             (1, _) => self.operation::<f64, f64>(cancel),
@@ -133,9 +143,17 @@ impl Block<'_> {
         match self.whole(Field::operation) {
             1 => self.cross_entropy::<E, G>(cancel),
             2 => self.weighted_sigmoid::<E, G>(cancel),
-            code => {
-                Err(Error::OptionRange { option: "operation", got: code as f64, expected: "a known one" })
-            }
+            code => Err(unknown_operation(code)),
+        }
+    }
+
+    fn judge(&self) -> Result<(), Error> {
+        let shape = self.shape()?;
+        let options = self.options(shape)?;
+        match self.whole(Field::operation) {
+            1 => options.judge(shape, &self.labels(shape.rows())?, Executor::Serial, None).map(|_| ()),
+            2 => self.sigmoid_options(&options, shape).check(shape, self.targets(shape)?),
+            code => Err(unknown_operation(code)),
         }
     }
 
@@ -144,9 +162,6 @@ impl Block<'_> {
         let (rows, elements) = (shape.rows(), shape.elements());
         let options = self.options(shape)?;
         let labels = self.labels(rows)?;
-        if self.is_without_logits() {
-            return options.judge(shape, &labels, Executor::Serial, None).map(|_| Summary::default());
-        }
         let access = self.access::<E, G>(elements)?;
         let losses = self.slice_mut(Field::lossAddress, rows);
         let mut own_losses = zeros(if losses.is_some() { 0 } else { rows })?;
@@ -162,10 +177,6 @@ impl Block<'_> {
             per_class,
         };
         options.execute(access, shape, labels, results, Some(cancel))
-    }
-
-    fn is_without_logits(&self) -> bool {
-        self.whole(Field::logitsAddress) == 0
     }
 
     fn access<'m, E: Element, G: GradElement<E>>(&self, elements: usize) -> Result<Access<'m, E, G>, Error> {
@@ -187,10 +198,19 @@ impl Block<'_> {
         let shape = self.shape()?;
         let elements = shape.elements();
         let shared = self.options(shape)?;
-        let row_values = |address, dtype, value| self.row_values(address, dtype, value, elements);
+        let options = self.sigmoid_options(&shared, shape);
+        let targets = self.targets(shape)?;
+        let access = self.access::<E, G>(elements)?;
+        let losses = self.slice_mut(Field::lossAddress, elements);
+        let mut own_losses = zeros(if losses.is_some() { 0 } else { elements })?;
+        options.execute(access, shape, targets, losses.unwrap_or(&mut own_losses), Some(cancel))
+    }
+
+    fn sigmoid_options<'m>(&self, shared: &CrossEntropy<'m>, shape: Shape) -> WeightedSigmoid<'m> {
+        let row_values = |address, dtype, value| self.row_values(address, dtype, value, shape.elements());
         let pos_weight = self.weights(Field::classWeightAddress, Field::classWeightDtype, shape.classes());
         let (sample, upstream) = (Field::sampleWeightAddress, Field::upstreamAddress);
-        let options = WeightedSigmoid {
+        WeightedSigmoid {
             reduction: shared.reduction,
             denominator: shared.denominator,
             pos_weight: pos_weight.map_or(RowValues::Scalar(1.0), RowValues::PerRow),
@@ -199,17 +219,12 @@ impl Block<'_> {
             upstream: row_values(upstream, Field::upstreamDtype, Field::upstreamValue),
             accumulate: shared.accumulate,
             executor: shared.executor,
-        };
-        let targets = self.weights(Field::labelsAddress, Field::labelsDtype, elements);
-        let missing = Error::OptionRange { option: "targets", got: 0.0, expected: "an address" };
-        let targets = targets.ok_or(missing)?;
-        if self.is_without_logits() {
-            return options.check(shape, targets).map(|()| Summary::default());
         }
-        let access = self.access::<E, G>(elements)?;
-        let losses = self.slice_mut(Field::lossAddress, elements);
-        let mut own_losses = zeros(if losses.is_some() { 0 } else { elements })?;
-        options.execute(access, shape, targets, losses.unwrap_or(&mut own_losses), Some(cancel))
+    }
+
+    fn targets<'m>(&self, shape: Shape) -> Result<Weights<'m>, Error> {
+        let targets = self.weights(Field::labelsAddress, Field::labelsDtype, shape.elements());
+        targets.ok_or(Error::OptionRange { option: "targets", got: 0.0, expected: "an address" })
     }
 
     fn shape(&self) -> Result<Shape, Error> {
@@ -304,6 +319,10 @@ impl Block<'_> {
         self.set(Field::code, f64::from(code));
         code
     }
+}
+
+fn unknown_operation(code: usize) -> Error {
+    Error::OptionRange { option: "operation", got: code as f64, expected: "a known one" }
 }
 
 /// An error's code, index, value and count.

@@ -1,7 +1,8 @@
 //! Memory for tensors. Refusal is a plain value: the engine goes on.
 
+use super::system;
+use core::alloc::Layout;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use std::alloc::{Layout, alloc as allocate, dealloc};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// A cache line, and as much as any vector load wants.
@@ -16,8 +17,9 @@ pub fn alloc(bytes: usize) -> usize {
         return ALIGNMENT;
     }
     let Ok(layout) = Layout::from_size_align(bytes, ALIGNMENT) else { return 0 };
+    // Not from the reserves: they are not for what may be refused.
     // SAFETY: the size is not 0.
-    let address = unsafe { allocate(layout) }.addr();
+    let address = unsafe { system::allocate(layout) }.expose_provenance();
     if address != 0 {
         USED.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -33,7 +35,7 @@ pub fn free(address: usize, bytes: usize) {
     }
     USED.fetch_sub(bytes, Ordering::Relaxed);
     // SAFETY: the caller passes an address and size that `alloc` gave out, once.
-    unsafe { dealloc(core::ptr::with_exposed_provenance_mut(address), layout) }
+    unsafe { system::release(core::ptr::with_exposed_provenance_mut(address), layout) }
 }
 
 /// Bytes given out and not given back.

@@ -6,10 +6,13 @@
 #[cfg(not(target_feature = "atomics"))]
 compile_error!("the wasm builds share their memory between threads: compile with +atomics");
 
+mod allocator;
 mod call;
 mod fields;
 mod heap;
 mod pool;
+#[cfg_attr(feature = "faults", path = "faults.rs")]
+mod system;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 

@@ -1,6 +1,6 @@
 //! The pool as JavaScript sees it: start it, see and set its poison, and make it fail on purpose.
 
-use crate::parallel::{Executor, POISON};
+use crate::parallel::{Executor, POISON, nap, progress};
 use std::sync::atomic::{AtomicBool, Ordering};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -25,10 +25,14 @@ pub fn control() -> usize {
 }
 
 /// For the fault tests, which run against the files that ship: a parallel run on `threads` threads that goes wrong.
-/// `kind` 0: it does not; 1: a helper traps; 2: a helper never returns; 3: the caller traps. Returns 0 when every unit was
-/// done, `ENGINE_LOST` when the pool was lost before, and otherwise not at all.
+/// `kind` 0: it does not; 1: a helper traps; 2: a helper never returns; 3: the caller traps; 4: it does not, but the
+/// first unit of a helper takes three seconds, with signs of life. Returns 0 when every unit was done, `ENGINE_LOST` when the pool was lost before, and otherwise not at all.
 #[wasm_bindgen]
 pub fn inject_fault(kind: u32, threads: usize) -> u32 {
+    #[cfg(feature = "faults")]
+    if kind >= 16 {
+        return super::system::command(kind, threads);
+    }
     if is_lost() {
         return ENGINE_LOST;
     }
@@ -36,7 +40,7 @@ pub fn inject_fault(kind: u32, threads: usize) -> u32 {
     let began = [AtomicBool::new(false), AtomicBool::new(threads < 2)];
     let result = Executor::Rayon { threads }.run(4_000, None, (), |worker, _, ()| {
         let side = worker.min(1);
-        began[side].store(true, Ordering::Relaxed);
+        let is_first = !began[side].swap(true, Ordering::Relaxed);
         // About a millisecond a unit until the other side has one too: whoever is to fail gets its chance.
         for _ in 0..1_000_000 {
             if began[1 - side].load(Ordering::Relaxed) {
@@ -50,6 +54,12 @@ pub fn inject_fault(kind: u32, threads: usize) -> u32 {
                 std::hint::spin_loop();
             },
             3 if worker == 0 => std::process::abort(),
+            4 if worker != 0 && is_first => {
+                for _ in 0..60 {
+                    nap();
+                    progress();
+                }
+            }
             _ => {}
         }
     });

@@ -4,18 +4,24 @@
 //! Sums run in blocks of [`BLOCK`], whose sums are then added, so that the rounding error of a long row stays at that
 //! of a short one.
 use crate::objective::{Coefficients, Objective, RowResult, RowStats, RowWeights};
+use crate::parallel::{STEP, progress, steps};
 
 /// Terms added one after the other before their sum joins the row's.
 const BLOCK: usize = 256;
 
 fn blocked(terms: impl ExactSizeIterator<Item = f64>) -> f64 {
     let (mut total, mut block, mut left) = (0.0, 0.0, BLOCK);
+    let mut blocks = 0;
     for term in terms {
         block += term;
         left -= 1;
         if left == 0 {
             total += block;
             (block, left) = (0.0, BLOCK);
+            blocks += 1;
+            if blocks % (STEP / BLOCK) == 0 {
+                progress();
+            }
         }
     }
     total + block
@@ -32,6 +38,7 @@ fn moment(x: &[f64], weight_of: Option<impl Fn(usize) -> f64>, map: impl Fn(f64)
 
 /// The statistics of a row of logits, which its exponentials replace; `None` for a row whose loss is NaN. `weight_of`
 /// gives the weights of the moment, where one is wanted.
+#[inline(never)] // as those below: once for all dtypes
 pub(crate) fn stats(
     x: &mut [f64],
     label: usize,
@@ -39,11 +46,13 @@ pub(crate) fn stats(
     weight_of: Option<impl Fn(usize) -> f64>,
 ) -> Option<RowStats> {
     let mut shift = f64::NEG_INFINITY;
-    for x in &*x {
-        if x.is_nan() {
-            return None;
+    for cells in steps(x.len()) {
+        for x in &x[cells] {
+            if x.is_nan() {
+                return None;
+            }
+            shift = shift.max(*x);
         }
-        shift = shift.max(*x);
     }
     if !shift.is_finite() {
         return None;
@@ -51,32 +60,41 @@ pub(crate) fn stats(
     let own = x[label];
     let others = weight_of.map(|weight_of| move |class| if class == label { 0.0 } else { weight_of(class) });
     let moment = moment(x, others, |x| scale * (x - shift));
-    for x in &mut *x {
-        *x = libm::exp(scale * (*x - shift));
+    for cells in steps(x.len()) {
+        for x in &mut x[cells] {
+            *x = libm::exp(scale * (*x - shift));
+        }
     }
     let rest = blocked(x.iter().enumerate().map(|(class, e)| if class == label { 0.0 } else { *e }));
     Some(RowStats { shift, label: own, rest, moment })
 }
 
 /// The first of the largest; `None` where one is NaN.
+#[inline(never)]
 pub(crate) fn argmax(x: &[f64]) -> Option<usize> {
     let mut best = 0;
-    for (class, value) in x.iter().enumerate() {
-        if value.is_nan() {
-            return None;
-        }
-        if *value > x[best] {
-            best = class;
+    for cells in steps(x.len()) {
+        for class in cells {
+            let value = x[class];
+            if value.is_nan() {
+                return None;
+            }
+            if value > x[best] {
+                best = class;
+            }
         }
     }
     Some(best)
 }
 
 /// Turns exponentials into the gradient; `bias_of` gives a class's share of the bias.
+#[inline(never)]
 pub(crate) fn write_grad(e: &mut [f64], c: &Coefficients, label: usize, bias_of: impl Fn(usize) -> f64) {
-    for (class, e) in e.iter_mut().enumerate() {
-        // + 0.0 turns the -0 of an exact zero times a negative number into +0.
-        *e = c.scale * *e + c.bias * bias_of(class) + 0.0;
+    for cells in steps(e.len()) {
+        for (class, e) in cells.clone().zip(&mut e[cells]) {
+            // + 0.0 turns the -0 of an exact zero times a negative number into +0.
+            *e = c.scale * *e + c.bias * bias_of(class) + 0.0;
+        }
     }
     if let Some(target) = c.target {
         e[label] = target;
@@ -86,6 +104,7 @@ pub(crate) fn write_grad(e: &mut [f64], c: &Coefficients, label: usize, bias_of:
 /// A row of log-probabilities: `nll = -x[label]`, taken as it is. Only the label's entry is read unless smoothing or a
 /// label matrix asks for the others. The gradient is `b[i] + c [i == label]`: `x` is left as zeros, which
 /// [`write_grad`] maps to that.
+#[inline(never)]
 pub(crate) fn log_probs(
     x: &mut [f64],
     label: usize,
@@ -139,6 +158,7 @@ impl Probs {
     /// After    c = clip(x)          loss = ln sum c - ln c[y]        grad[i] = 1 / sum c - [i == y] / c[y] where x[i] is not
     /// None                          loss = -ln clip(x[y])            grad[i] = -[i == y] / x[y] where x[y] is not
     /// ```
+    #[inline(never)]
     pub(crate) fn row(&self, x: &mut [f64], label: usize, weight: f64, upstream: f64) -> (f64, f64) {
         use crate::options::ProbsNormalize;
         let own = x[label];
@@ -149,17 +169,21 @@ impl Probs {
                 let sum = blocked(x.iter().copied());
                 let share = own / sum;
                 let flat = if inside(share) || share.is_nan() { step } else { 0.0 };
-                for (class, x) in x.iter_mut().enumerate() {
-                    let gather = if class == label { 1.0 / own } else { 0.0 };
-                    *x = if flat == 0.0 { 0.0 } else { flat * (1.0 / sum - gather) };
+                for cells in steps(x.len()) {
+                    for (class, x) in cells.clone().zip(&mut x[cells]) {
+                        let gather = if class == label { 1.0 / own } else { 0.0 };
+                        *x = if flat == 0.0 { 0.0 } else { flat * (1.0 / sum - gather) };
+                    }
                 }
                 -libm::log(self.clip(share))
             }
             ProbsNormalize::After => {
                 let sum = blocked(x.iter().map(|x| self.clip(*x)));
-                for (class, x) in x.iter_mut().enumerate() {
-                    let gather = if class == label { 1.0 / *x } else { 0.0 };
-                    *x = if inside(*x) || x.is_nan() { step * (1.0 / sum - gather) } else { 0.0 };
+                for cells in steps(x.len()) {
+                    for (class, x) in cells.clone().zip(&mut x[cells]) {
+                        let gather = if class == label { 1.0 / *x } else { 0.0 };
+                        *x = if inside(*x) || x.is_nan() { step * (1.0 / sum - gather) } else { 0.0 };
+                    }
                 }
                 libm::log(sum) - libm::log(self.clip(own))
             }

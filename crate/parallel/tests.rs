@@ -10,6 +10,11 @@ fn executors() -> Vec<Executor> {
     all
 }
 
+thread_local! {
+    /// Calls of `progress` on this thread.
+    pub(crate) static PROGRESS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 const ROUNDS: usize = if cfg!(miri) { 2 } else { 200 };
 
 #[test]

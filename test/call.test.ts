@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { callFields } from "../ts/call.ts";
 import { dtypes } from "../ts/dtypes.ts";
+import { callCodes } from "../ts/errors.ts";
 import { optionTable } from "../ts/options.ts";
 
 const source = (name: string): string => readFileSync(new URL(`../crate/js/${name}`, import.meta.url), "utf8");
@@ -24,6 +25,15 @@ test("a logits type has the same number on both sides", () => {
   const rows = [...source("call.rs").matchAll(/\((\d), _\) => self\.operation::<(\w+), \2>/g)];
   const logits = Object.fromEntries(rows.map(([, code, name]) => [String(name), Number(code)]));
   expect(logits).toEqual({ f32: dtypes.f32.code, f64: dtypes.f64.code, f16: dtypes.f16.code, bf16: dtypes.bf16.code });
+});
+
+test("an error has the same number on both sides", () => {
+  const sources = source("call.rs") + source("pool.rs");
+  const constant = (name: string): string => new RegExp(`const ${name}: u32 = (\\d+);`).exec(sources)?.[1] ?? name;
+  const arms = [...sources.matchAll(/Error::(\w+)(?: \{[^}]*\})? => (?:\{[^]*?)?\(([A-Z_]+|\d+), /g)];
+  const numbers = Object.fromEntries(arms.map(([, name = "", code = ""]) => [name.replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase(), Number(constant(code))]));
+  expect(Object.keys(numbers)).toHaveLength(12);
+  for (const [name, code] of Object.entries(numbers)) expect(callCodes[code], name).toBe(name);
 });
 
 describe("a choice has the same number on both sides", () => {

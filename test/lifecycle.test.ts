@@ -34,6 +34,71 @@ describe.each(nodes)("$name", (node) => {
   });
 });
 
+test.skipIf(process.platform !== "linux")("under a small limit on address space load() says what is missing", async () => {
+  const limited = { path: "/bin/sh", flags: ["-c", 'ulimit -v 3000000; exec "$0" "$@"', process.execPath] };
+  const script = `import { load } from "sparse-xent"; load({ threads: 2 }).catch(({ code, message }) => console.log(code, message));`;
+  const { code, stdout } = await runScript(limited, script);
+  expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^OUT_OF_MEMORY .*address space.*ulimit -v/) as string });
+});
+
+/** What a script does with engines that it has done with, and what must be gone afterwards. */
+const collected: Record<string, string> = {
+  "engines that were dropped": `
+  const engine = await load({ threads: 2 });
+  engine.tensor("f32", [8 << 20]).view.fill(1);
+  await engine.crossEntropyAsync(new Float32Array(8), [0, 1], { shape: [2, 4] });`,
+  "engines that were disposed of, whose tensors are kept": `
+  const engine = await load({ threads: 2 });
+  const tensor = engine.tensor("f32", [8 << 20]);
+  tensor.view.fill(1);
+  kept.push(tensor, engine);
+  await engine.crossEntropyAsync(new Float32Array(8), [0, 1], { shape: [2, 4] });
+  await engine.dispose();`,
+};
+
+test.each(Object.entries(collected))("%s leave no thread and no memory", async (_, use) => {
+  const script = `
+import { load } from "sparse-xent";
+import { readdirSync } from "node:fs";
+const kept = [];
+async function use() {${use}
+}
+const now = () => ({ threads: readdirSync("/proc/self/task").length, rss: process.memoryUsage.rss() });
+const turn = async () => {
+  globalThis.gc();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+};
+await use();
+for (let count = 0; count < 20; count++) await turn();
+const before = now();
+for (let count = 0; count < 10; count++) await use();
+for (let count = 0; count < 20; count++) await turn();
+const after = now();
+console.log(JSON.stringify({ threads: after.threads - before.threads, rss: after.rss - before.rss }));
+`;
+  const { code, stdout, stderr } = await runScript({ path: process.execPath, flags: ["--expose-gc"] }, script, 30_000);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  const grown = JSON.parse(stdout) as { threads: number; rss: number };
+  if (process.platform === "linux") expect(grown.threads).toBeLessThanOrEqual(0);
+  // Ten engines that stayed would hold 320 MiB.
+  expect(grown.rss).toBeLessThan(96 * 2 ** 20);
+}, 40_000);
+
+test("an engine whose tensor is in use is not collected", async () => {
+  const script = `
+import { load } from "sparse-xent";
+const tensor = (await load({ threads: 2 })).tensor("f32", [4]);
+tensor.view.fill(3);
+for (let count = 0; count < 20; count++) {
+  globalThis.gc();
+  await new Promise((resolve) => setTimeout(resolve, 10));
+}
+console.log(tensor.isDisposed, tensor.view[3]);
+`;
+  const { code, stdout } = await runScript({ path: process.execPath, flags: ["--expose-gc"] }, script);
+  expect({ code, stdout }).toEqual({ code: 0, stdout: "false 3\n" });
+});
+
 // The oldest and the newest Node: workers and memories are V8's, which differs most between those two.
 const ends = nodes.filter(({ version }) => version === nodes[0]?.version || version === nodes.at(-1)?.version).filter(({ flags }) => flags.length === 0);
 

@@ -1,5 +1,5 @@
 // What load() accepts, refuses and reports.
-import { isSparseXentError, load, type Engine, type LoadOptions } from "sparse-xent";
+import { isSparseXentError, load, type Engine, type LoadOptions, type Tensor } from "sparse-xent";
 import { afterEach, describe, expect, test } from "vitest";
 import { bytesAt, here, rejectionOf } from "./support.ts";
 
@@ -30,7 +30,8 @@ describe("refused options", () => {
     ["workerUrl as number", { workerUrl: 1 }, "workerUrl got 1, expected a URL or its text"],
     ["maximumPages 1", { maximumPages: 1 }, "maximumPages got 1, expected an integer"],
     ["maximumPages 65537", { maximumPages: 65_537 }, "maximumPages got 65537, expected an integer"],
-    ["an unknown name", { thread: 1 }, 'options got "thread", expected only threads, build, wasm, workerUrl, maximumPages'],
+    ["workerTimeoutMs 0", { workerTimeoutMs: 0 }, "workerTimeoutMs got 0, expected an integer 1..600000"],
+    ["an unknown name", { thread: 1 }, 'options got "thread", expected only threads, build, wasm, workerUrl, workerTimeoutMs, maximumPages'],
     ["null", null, "options got null, expected an object"],
   ];
   test.each(rows)("%s", async (_name, options, message) => {
@@ -98,6 +99,70 @@ test("maximumPages bounds the memory, and refusal leaves the engine usable", asy
   expect(lossOf(engine)).toBeCloseTo(LN_4, 6);
   expect(engine.info.memoryBytes).toBeLessThanOrEqual(256 * 65_536);
 });
+
+if (canShare) {
+  test("threads that the memory has no room for are refused at once, with the pages that they need", async () => {
+    const start = performance.now();
+    const error = await rejectionOf(load({ threads: 4, maximumPages: 30 }));
+    expect(performance.now() - start).toBeLessThan(5_000);
+    const [, least = "0"] = /^maximumPages got 30, expected at least (\d+) for 4 threads$/.exec(error.message) ?? [];
+    expect({ code: error.code, message: error.message }).toEqual({ code: "OPTION_RANGE", message: `maximumPages got 30, expected at least ${least} for 4 threads` });
+    // What it asks for is enough.
+    const engine = await loaded({ threads: 4, maximumPages: Number(least) });
+    expect(engine.info.threads).toBe(4);
+    expect(lossOf(engine)).toBeCloseTo(LN_4, 6);
+    // Who did not say how many gets what there is room for.
+    const auto = await loaded({ maximumPages: Number(least) - 3 * 17 });
+    expect(auto.info.threads).toBe(1);
+    expect(auto.info.whyOneThread).toMatch(/^(two need \d+ pages of memory, which has \d+|the machine runs one thread at a time)$/);
+  });
+
+  /** Takes all memory in pieces that get smaller, down to this size. */
+  function fill(engine: Engine, least: number): Tensor[] {
+    const tensors: Tensor[] = [];
+    for (let bytes = 2 ** 24; bytes >= least; ) {
+      try {
+        tensors.push(engine.tensor("u8", [bytes]));
+      } catch (error) {
+        if (!isSparseXentError(error, "OUT_OF_MEMORY")) throw error;
+        bytes /= 2;
+      }
+    }
+    return tensors;
+  }
+
+  test("the first asynchronous call in a nearly full memory is OUT_OF_MEMORY, and works once there is room", async () => {
+    const engine = await loaded({ threads: 2, maximumPages: 300 });
+    const rest = fill(engine, 2 ** 19);
+    const small = fill(engine, 2 ** 14);
+    small.pop()?.dispose();
+    const call = () => engine.crossEntropyAsync({ data: new Float32Array(8), shape: [2, 4] }, [0, 3]);
+    for (let time = 0; time < 2; time++) {
+      const start = performance.now();
+      expect((await rejectionOf(call())).code).toBe("OUT_OF_MEMORY");
+      expect(performance.now() - start).toBeLessThan(3_000);
+    }
+    expect(lossOf(engine)).toBeCloseTo(LN_4, 6);
+    rest.splice(0, 4).forEach((tensor) => tensor.dispose());
+    expect((await call()).loss).toBeCloseTo(LN_4, 6);
+  });
+
+  test("a refused call has computed nothing, however much of it was ready", async () => {
+    const engine = await loaded({ threads: 1, maximumPages: 800 });
+    const logits = engine.tensor("f32", [1, 1_310_720]);
+    logits.view.forEach((_, at) => void (logits.view[at] = (at % 7) / 2));
+    const before = logits.toArray();
+    const rest = fill(engine, 2 ** 12);
+    rest.at(-1)?.dispose();
+    const options = { grad: logits, reduction: "none", outputs: ["logSumExp", "perClass"] } as const;
+    for (const code of [(await rejectionOf(Promise.resolve().then(() => engine.crossEntropy(logits, [0], options)))).code, (await rejectionOf(engine.crossEntropyAsync(logits, [0], options))).code]) {
+      expect(code).toBe("OUT_OF_MEMORY");
+      expect(logits.view.every((value, at) => value === before[at])).toBe(true);
+    }
+    // What is wrong with a label comes first.
+    expect((await rejectionOf(engine.crossEntropyAsync(logits, [-7], options))).code).toBe("LABEL_OUT_OF_RANGE");
+  });
+}
 
 test("info tells threads, isolation and build", async () => {
   const one = await loaded({ threads: 1, build: "simd" });

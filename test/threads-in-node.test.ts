@@ -60,6 +60,41 @@ describe("elsewhere", () => {
     await engine.dispose();
   });
 
+  test("where no worker starts there is one thread, and the same bits", async () => {
+    const threads = process.getBuiltinModule("node:worker_threads");
+    const { Worker } = threads;
+    const alone = await digests(1, "sync");
+    const refuse = function refuse(): never {
+      throw new Error("no thread to be had");
+    };
+    threads.Worker = refuse as unknown as typeof Worker;
+    try {
+      const engine = await load({ threads: 3 });
+      expect(engine.info.threads).toBe(1);
+      expect(engine.info.whyOneThread).toMatch(/a helper worker could not be started: Error: no thread to be had/);
+      expect(await digestsOf(engine, "async")).toEqual(alone);
+      expect(await digestsOf(engine, "sync")).toEqual(alone);
+      await engine.dispose();
+      // Who names a worker file hears of it.
+      const error = await rejectionOf(load({ threads: 3, workerUrl: new URL("../dist/worker.js", import.meta.url) }));
+      expect(error.code).toBe("LOAD_FAILED");
+    } finally {
+      threads.Worker = Worker;
+    }
+  });
+
+  test("a worker that never answers is given up after workerTimeoutMs, five seconds unless said otherwise", async () => {
+    const workerUrl = new URL("data:text/javascript,setInterval(() => {}, 1000)");
+    const start = performance.now();
+    const hurried = rejectionOf(load({ threads: 2, workerUrl, workerTimeoutMs: 200 })).then((error) => ({ error, ms: performance.now() - start }));
+    const patient = rejectionOf(load({ threads: 2, workerUrl }));
+    const { error, ms } = await hurried;
+    expect(error.code).toBe("LOAD_FAILED");
+    expect(error.message).toMatch(/not ready within 0\.2 s/);
+    expect(ms).toBeLessThan(4_000);
+    expect((await patient).message).toMatch(/not ready within 5 s/);
+  });
+
   test("where memory cannot be shared there is one thread, and the same bits", async () => {
     vi.stubGlobal("crossOriginIsolated", false);
     const engine = await load({ threads: 3 }).finally(() => vi.unstubAllGlobals());

@@ -71,7 +71,7 @@ export class Call {
     }
   }
 
-  /** Copies the logits in and makes the results; errors `OUT_OF_MEMORY`, after which the block, without logits, can be judged by running it. */
+  /** Copies the logits in and makes the results; errors `OUT_OF_MEMORY`, after which the block can be judged. */
   complete(threads: number): void {
     this.#writeGrad();
     this.#writeOutputs();

@@ -37,11 +37,21 @@ export interface EngineInfo {
   readonly usedBytes: number;
 }
 
+/**
+ * Ends engines that were dropped without `dispose()`: each has threads, and address space for all of its memory. It watches the memory,
+ * which engines and tensors hold: while a tensor is in use its engine lives. Tensors have no such registry: a view may be in use when
+ * its tensor is not, and its bytes would become another tensor's.
+ */
+const dropped = new FinalizationRegistry<Runtime>((runtime) => void runtime.dispose());
+
 /** Options with no key but the known ones, so that a misspelt one is an error in the editor too. */
 type Exactly<Known, O> = Known & { readonly [Key in Exclude<keyof O, keyof Known>]: never };
 
 /**
  * One loaded instance: memory, threads, and the operation. `load()` makes it; engines are independent of each other.
+ *
+ * `dispose()` ends it. One that is dropped with all of its tensors is ended when it is collected, whenever that is. A tensor that is
+ * dropped keeps its part of the memory until its engine ends: views may outlive their tensor, so nothing takes it back on its own.
  *
  * @example
  * ```ts
@@ -64,6 +74,7 @@ export class Engine {
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
     this.#memory = new Memory(runtime);
+    dropped.register(this.#memory, runtime, runtime);
   }
 
   /** What this engine is and runs on: the answer to "why is it slow here". Stays readable after `dispose()`. */
@@ -203,6 +214,7 @@ export class Engine {
    */
   dispose(): Promise<void> {
     this.#memory.close("disposed");
+    dropped.unregister(this.#runtime);
     this.#disposal ??= this.#runtime.dispose();
     return this.#disposal;
   }
@@ -256,7 +268,7 @@ export class Engine {
     }
   }
 
-  /** A call that is ready to run. Where memory is refused, it is judged all the same: what is wrong with labels or weights is said before that. */
+  /** A call that is ready to run. Where memory is refused, it is judged all the same: what is wrong with labels or weights is said before that. Nothing runs. */
   #begin(args: Arguments, threads: number): Call {
     const call = new Call(this.#memory, args);
     try {
@@ -264,7 +276,7 @@ export class Engine {
       return call;
     } catch (refusal) {
       try {
-        const code = this.#runtime.run(call.address);
+        const code = this.#runtime.judge(call.address);
         const fault = code === 0 ? refusal : readError(this.#memory, call, args, code);
         throw isSparseXentError(fault, "OUT_OF_MEMORY") ? refusal : fault;
       } catch (error) {

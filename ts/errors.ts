@@ -25,6 +25,25 @@ export const errorCodes = [
 /** What went wrong, in the order in which a call checks for it; the last two are the engine's own. */
 export type ErrorCode = (typeof errorCodes)[number];
 
+/** What a call's code from the wasm stands for, in the order of crate/js/call.rs; 0 is success. */
+export const callCodes = [
+  undefined,
+  "DTYPE",
+  "SHAPE",
+  "LENGTH",
+  "SIZE",
+  "OPTION_RANGE",
+  "OPTION_CONFLICT",
+  "ALIAS",
+  "LABEL_NOT_INTEGER",
+  "LABEL_OUT_OF_RANGE",
+  "TARGET_MASKED",
+  "WEIGHT_VALUE",
+  "OUT_OF_MEMORY",
+  "ENGINE_LOST",
+  "ABORTED",
+] as const satisfies readonly (ErrorCode | undefined)[];
+
 /** What a {@link SparseXentError} is made of. */
 export interface ErrorParts {
   /** What went wrong, as a fact. */

@@ -7,16 +7,18 @@ import { Engine } from "./engine.js";
 import { SparseXentError, isSparseXentError, mismatch } from "./errors.js";
 import { chooseBuild, detect, type Build } from "./features.js";
 import { Crew } from "./pool/crew.js";
-import { createMemory, instantiate, type Glue, type GlueEnvironment } from "./pool/instance.js";
+import { thisPlatform } from "./pool/host.js";
+import { createMemory, instantiate, pagesFor, reserveStacks, workersIn, type Glue, type GlueEnvironment } from "./pool/instance.js";
 import { reasonOf } from "./pool/messages.js";
-import { bytesOf, thisPlatform, type Platform } from "./pool/platform.js";
+import { bytesOf, type Platform } from "./pool/platform.js";
 import { PoolRuntime } from "./pool/runtime.js";
 
 /** What `load` accepts. */
 export interface LoadOptions {
   /**
-   * Threads that work on one call, the one that waits for it included: 1 to 256, or `"auto"` (default) for what the machine has, at most
-   * 16. Where memory cannot be shared (a page that is not cross-origin isolated) it is 1 whatever was asked; `engine.info.threads` says.
+   * Threads that work on one call, the one that waits for it included: 1 to 256, or `"auto"` (default) for what the machine has and the
+   * memory holds, at most 16. Where memory cannot be shared (a page that is not cross-origin isolated), or no worker starts and `workerUrl`
+   * is not given, it is 1 whatever was asked; `engine.info.threads` says, and `engine.info.whyOneThread` why.
    */
   readonly threads?: number | "auto" | undefined;
   /**
@@ -32,14 +34,22 @@ export interface LoadOptions {
   /** Address of the shipped `worker.js`, for pages whose content security policy refuses workers made from text. */
   readonly workerUrl?: string | URL | undefined;
   /**
+   * How long it may take until a worker has started, or the next one of many, in milliseconds: 1 to 600 000; default 5000. One whose script
+   * is another than this package's never answers.
+   */
+  readonly workerTimeoutMs?: number | undefined;
+  /**
    * The most the memory may grow to, in pages of 64 KiB; default 65 536 (4 GiB), or less where the host refuses to reserve that much address
    * space. A page with many engines at once should set less: WebKit granted 15 memories of 4 GiB on a machine of 23 GiB, Chromium 124.
+   * Each thread but the first needs 17 pages.
    */
   readonly maximumPages?: number | undefined;
 }
 
-const OPTION_NAMES = ["threads", "build", "wasm", "workerUrl", "maximumPages"];
+const OPTION_NAMES = ["threads", "build", "wasm", "workerUrl", "workerTimeoutMs", "maximumPages"];
 const MOST_THREADS = 256;
+const WORKER_TIMEOUT_MS = 5_000;
+const MOST_WORKER_TIMEOUT_MS = 600_000;
 /** Beyond this, threads of one machine share the memory's bandwidth, which is what a loss over large logits waits for. */
 const MOST_AUTO_THREADS = 16;
 
@@ -69,7 +79,7 @@ export async function load(options: LoadOptions = {}): Promise<Engine> {
   const platform = thisPlatform();
   const features = detect();
   const build = chooseBuild(features, wishes.build);
-  const crewHere = (): Crew => new Crew({ platform, text: workerText, url: wishes.workerUrl });
+  const crewHere = (): Crew => new Crew({ platform, text: workerText, url: wishes.workerUrl, startLimitMs: wishes.workerTimeoutMs });
   const auto = wishes.wasm === undefined && wishes.build === "auto";
   let parts = await instance(await moduleOf(wishes.wasm, build, platform), wishes.maximumPages, crewHere());
   // Relaxed instructions may be carried out unfused, by calls of a library or step by step: then the other build is the faster one.
@@ -80,14 +90,12 @@ export async function load(options: LoadOptions = {}): Promise<Engine> {
   if (wishes.build !== "auto" && found !== wishes.build) {
     throw new SparseXentError({ code: "OPTION_CONFLICT", message: `wasm got a ${found} build, expected ${wishes.build} as build says`, got: found });
   }
-  const wished = wishes.threads === "auto" ? Math.min(platform.parallelism(), MOST_AUTO_THREADS) : wishes.threads;
   const { canBlock, whyNotShared = platform.whyNoWorkers } = features;
   const canShare = whyNotShared === undefined;
-  const alone = wishes.threads === "auto" ? "the machine runs one thread at a time" : "threads: 1 was asked for";
-  const whyOneThread = whyNotShared ?? (wished === 1 ? alone : undefined);
-  const info = { build: found, threads: canShare ? wished : 1, whyOneThread, isolated: canShare, canBlock };
-  // Who names no worker file, and has none to name, is better served by one thread than by an error.
-  const canDoWithoutWorkers = shipped.isWhole && wishes.workerUrl === undefined;
+  const { threads, whyAlone } = threadsOf(wishes.threads, platform.parallelism(), parts.maximumPages, { canShare, canBlock });
+  const info = { build: found, threads, whyOneThread: whyNotShared ?? whyAlone, isolated: canShare, canBlock };
+  // Who names no worker file is better served by one thread than by an error.
+  const canDoWithoutWorkers = wishes.workerUrl === undefined;
   const runtime = await PoolRuntime.start({ ...parts, canDoWithoutWorkers, info }).catch(async (error: unknown) => {
     if (!canDoWithoutWorkers || !isSparseXentError(error, "LOAD_FAILED")) throw error;
     const alone = { ...info, threads: 1, whyOneThread: error.message, isolated: false };
@@ -99,9 +107,29 @@ export async function load(options: LoadOptions = {}): Promise<Engine> {
   return engine;
 }
 
+/**
+ * How many threads there shall be, and why one if it is one; errors `OPTION_RANGE` where the memory has no room for those that were asked for.
+ * All but the first are workers, and where this thread may not wait there is one more.
+ */
+function threadsOf(wish: number | "auto", parallelism: number, pages: number, { canShare, canBlock }: { canShare: boolean; canBlock: boolean }) {
+  const besides = canBlock ? 1 : 0;
+  if (wish === "auto") {
+    const most = Math.min(parallelism, MOST_AUTO_THREADS);
+    const threads = canShare ? Math.min(most, workersIn(pages, initial) + besides) : 1;
+    if (threads > 1) return { threads };
+    const whyAlone = most === 1 ? "the machine runs one thread at a time" : `two need ${pagesFor(2 - besides, initial)} pages of memory, which has ${pages}`;
+    return { threads: 1, whyAlone };
+  }
+  if (wish === 1 || !canShare) return { threads: 1, whyAlone: "threads: 1 was asked for" };
+  const least = pagesFor(wish - besides, initial);
+  if (pages < least) throw mismatch("OPTION_RANGE", "maximumPages", pages, `at least ${least} for ${wish} threads`);
+  return { threads: wish };
+}
+
 /** An instance over a memory of its own, whose pool would get its helpers from `crew`. */
 async function instance(module: WebAssembly.Module, maximumPages: number, crew: Crew) {
   const startWorkers: GlueEnvironment["startWorkers"] = async (_module, poolMemory, builder) => {
+    reserveStacks(glue, builder.numThreads());
     await crew.startHelpers(builder.numThreads(), { module, memory: poolMemory, receiver: builder.receiver() });
     builder.build();
     builder.free();
@@ -168,7 +196,7 @@ function checked(options: LoadOptions) {
   for (const name of Object.keys(options)) {
     if (!OPTION_NAMES.includes(name)) throw mismatch("OPTION_RANGE", "options", name, `only ${OPTION_NAMES.join(", ")}`);
   }
-  const { threads = "auto", build = "auto", wasm, workerUrl, maximumPages = maximum } = options;
+  const { threads = "auto", build = "auto", wasm, workerUrl, workerTimeoutMs = WORKER_TIMEOUT_MS, maximumPages = maximum } = options;
   if (threads !== "auto" && !isInteger(threads, 1, MOST_THREADS)) {
     throw mismatch("OPTION_RANGE", "threads", threads, `an integer 1..${MOST_THREADS} or "auto"`);
   }
@@ -177,8 +205,11 @@ function checked(options: LoadOptions) {
   if (workerUrl !== undefined && typeof workerUrl !== "string" && !isA<URL>(workerUrl, "URL")) {
     throw mismatch("OPTION_RANGE", "workerUrl", workerUrl, "a URL or its text");
   }
+  if (!isInteger(workerTimeoutMs, 1, MOST_WORKER_TIMEOUT_MS)) {
+    throw mismatch("OPTION_RANGE", "workerTimeoutMs", workerTimeoutMs, `an integer 1..${MOST_WORKER_TIMEOUT_MS}`);
+  }
   if (!isInteger(maximumPages, initial, maximum)) {
     throw mismatch("OPTION_RANGE", "maximumPages", maximumPages, `an integer ${initial}..${maximum}`);
   }
-  return { threads, build, wasm, workerUrl, maximumPages };
+  return { threads, build, wasm, workerUrl, workerTimeoutMs, maximumPages };
 }

@@ -57,6 +57,8 @@ export class Memory {
   readonly #runtime: Pick<Runtime, "wasm" | "memory" | "maximumBytes">;
   #ending: Ending = "open";
   #words: Float64Array = new Float64Array();
+  /** The views of tensors. Not in the tensors: one that is kept would keep the memory of an engine that was disposed of. */
+  #views = new WeakMap<Allocation, Views[Dtype]>();
 
   /** @internal */
   constructor(runtime: Pick<Runtime, "wasm" | "memory" | "maximumBytes">) {
@@ -96,8 +98,10 @@ export class Memory {
   close(ending: "lost" | "disposed"): void {
     if (this.#ending === "disposed") return;
     this.#ending = ending;
-    // It would keep the memory; and who asks for it from now on is refused.
-    if (ending === "disposed") this.#words = new Float64Array();
+    if (ending !== "disposed") return;
+    // They would keep the memory; and who asks for it from now on is refused.
+    this.#words = new Float64Array();
+    this.#views = new WeakMap();
   }
 
   /** Whether the engine was disposed. */
@@ -130,9 +134,13 @@ export class Memory {
     return this.#words;
   }
 
-  /** The same window over today's buffer: itself unless the memory grew since it was made. */
-  refresh<D extends Dtype>(dtype: D, view: Views[D]): Views[D] {
-    return view.buffer === this.#buffer ? view : this.view(dtype, view.byteOffset, view.length);
+  /** The window onto an allocation that holds a tensor: the same one each time, unless the memory has grown. */
+  viewOf<D extends Dtype>(dtype: D, allocation: Allocation, length: number): Views[D] {
+    const known = this.#views.get(allocation) as Views[D] | undefined;
+    if (known !== undefined && known.buffer === this.#buffer) return known;
+    const view = this.view(dtype, allocation.address, length);
+    this.#views.set(allocation, view);
+    return view;
   }
 
   /** Copies an array into an allocation: typed arrays byte for byte, numbers as f64. */

@@ -2,7 +2,7 @@
 import type { Arguments } from "./arguments.js";
 import { PER_CLASS_COLUMNS, wordOf, type Call, type MadeName } from "./call.js";
 import type { Copies, Dtype, LogitsDtype } from "./dtypes.js";
-import { aborted, mismatch, SparseXentError, type ErrorCode } from "./errors.js";
+import { aborted, callCodes, mismatch, SparseXentError } from "./errors.js";
 import { broadcastIndex, broadcastTarget } from "./layout.js";
 import { copyOf, outOfMemory, type Memory } from "./memory.js";
 import type { CrossEntropyOptions, LogitsInput, OutputName, Reduction } from "./options.js";
@@ -163,25 +163,6 @@ function readPerClass(memory: Memory, call: Call, classes: number): PerClass | u
   return { loss: column(0), weight: column(1), count: column(2), correct: column(3) };
 }
 
-/** The codes of the block's word `code`, in the order of crate/js/call.rs; 0 is success. */
-const blockCodes = [
-  undefined,
-  "DTYPE",
-  "SHAPE",
-  "LENGTH",
-  "SIZE",
-  "OPTION_RANGE",
-  "OPTION_CONFLICT",
-  "ALIAS",
-  "LABEL_NOT_INTEGER",
-  "LABEL_OUT_OF_RANGE",
-  "TARGET_MASKED",
-  "WEIGHT_VALUE",
-  "OUT_OF_MEMORY",
-  "ENGINE_LOST",
-  "ABORTED",
-] as const satisfies readonly (ErrorCode | undefined)[];
-
 /** Which weights a WEIGHT_VALUE is about, in the order of crate/js/call.rs. */
 const weightNames = ["classWeight", "sampleWeight", "labelMatrix", "posWeight"] as const;
 
@@ -190,7 +171,7 @@ const VOID_BYTE = 255;
 
 /** The error that a call's code stands for, with the caller's own names and indices. */
 export function readError(memory: Memory, call: Call, args: Arguments, code: number): SparseXentError {
-  const name = blockCodes[code];
+  const name = callCodes[code];
   const index = call.read(wordOf.errorIndex);
   switch (name) {
     case "LABEL_NOT_INTEGER": {

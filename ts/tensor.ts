@@ -42,7 +42,6 @@ export class Tensor<D extends Dtype = Dtype> {
   readonly byteOffset: number;
   readonly #memory: Memory;
   readonly #allocation: Allocation;
-  #view: Views[D] | undefined;
 
   /** @internal Tensors are made by an engine. */
   constructor(memory: Memory, allocation: Allocation, dtype: D, shape: readonly number[]) {
@@ -71,8 +70,7 @@ export class Tensor<D extends Dtype = Dtype> {
    */
   get view(): Views[D] {
     this.#assertAlive();
-    this.#view = this.#view === undefined ? this.#memory.view(this.dtype, this.byteOffset, this.length) : this.#memory.refresh(this.dtype, this.#view);
-    return this.#view;
+    return this.#memory.viewOf(this.dtype, this.#allocation, this.length);
   }
 
   /**
@@ -99,7 +97,6 @@ export class Tensor<D extends Dtype = Dtype> {
    * While an asynchronous call still uses the tensor, `view` throws from now on, but the memory is kept until that call ends.
    */
   dispose(): void {
-    this.#view = undefined;
     this.#allocation.release();
   }
 

@@ -17,6 +17,8 @@ export const paths = {
   tools: inside("target/tools"),
   cargoWasm: inside("target/wasm"),
   glue: inside("target/glue"),
+  /** The wasm of the tests, in which allocations fail on demand and have canaries beside them. */
+  faultsWasm: inside("target/pkg-faults/sparse_xent_bg.wasm"),
   testNodes: inside("test/nodes"),
   testRuntimes: inside("test/runtimes"),
   testHosts: inside("test/hosts"),

@@ -4,7 +4,7 @@
 import process from "node:process";
 import { StepFailed, say } from "./report.mjs";
 
-const verbs = /** @type {const} */ (["build", "start", "page", "test", "check", "bench", "bench:peers", "accuracy", "docs"]);
+const verbs = /** @type {const} */ (["build", "start", "page", "test", "check", "bench", "bench:peers", "accuracy", "soak", "docs"]);
 const usage = `usage: node ts/build/run.mjs ${verbs.join(" | ")} [arguments]`;
 
 /** @param {readonly string[]} argv */
@@ -31,6 +31,8 @@ async function main([verb, ...rest]) {
       return (await import("./bench.mjs")).peers(rest);
     case "accuracy":
       return (await import("./bench.mjs")).accuracy(rest);
+    case "soak":
+      return (await import("./soak.mjs")).soak(rest);
     case "check":
       return (await import("./check.mjs")).check();
     case "docs":

@@ -10,6 +10,7 @@ import { buildPage, installPage } from "./page.mjs";
 import { paths, root } from "./project.mjs";
 import { attempt } from "./report.mjs";
 import { setUp } from "./set-up.mjs";
+import { buildFaultsWasm } from "./wasm.mjs";
 
 /** @typedef {{ name: string, passed: number, failed: number, skipped: number, titles: string[] }} Outcome `titles` of what was skipped */
 
@@ -99,6 +100,7 @@ async function versioned(name, program) {
 /** @param {readonly string[]} filters @returns {Promise<number>} the exit code */
 export async function test(filters) {
   await setUp();
+  await buildFaultsWasm();
   await buildNaive();
   if (filters.length === 0 || filters.some((words) => "test/bench.test.ts".includes(words))) await buildNative();
   await installNodes(paths.testNodes);

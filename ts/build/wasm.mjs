@@ -46,22 +46,22 @@ const environment = (toolchain) => ({
   CARGO_ENCODED_RUSTFLAGS: rustflags.join("\x1f"),
 });
 
-/** @param {Build} build */
-const cargoArguments = ({ features }) => [
+/** @param {string} target features of the instruction set @param {string} crate features of the crate */
+const cargoArguments = (target, crate) => [
   "--locked",
   "--no-default-features",
-  "--features=js",
+  `--features=${crate}`,
   "-Zbuild-std=std,panic_abort",
   "-Zprofile-rustflags",
-  ...(features === "" ? [] : ["--config", `profile.release.package.sparse-xent.rustflags=["-Ctarget-feature=${features}"]`]),
+  ...(target === "" ? [] : ["--config", `profile.release.package.sparse-xent.rustflags=["-Ctarget-feature=${target}"]`]),
 ];
 
-/** @param {Toolchain} toolchain @param {Build} build */
-async function compile(toolchain, build) {
+/** @param {Toolchain} toolchain @param {{ name: string, features: string }} build @param {string} crate features of the crate */
+async function compile(toolchain, build, crate = "js") {
   const folder = packageOf(build.name);
   rmSync(folder, { recursive: true, force: true });
   const wasmPack = ["build", "--release", "--target=web", "--mode=force", "--no-opt", "--no-pack", `--out-dir=${folder}`, "--out-name=sparse_xent", root];
-  await run("wasm-pack", [...wasmPack, "--", ...cargoArguments(build)], { env: environment(toolchain), name: `wasm ${build.name}` });
+  await run("wasm-pack", [...wasmPack, "--", ...cargoArguments(build.features, crate)], { env: environment(toolchain), name: `wasm ${build.name}` });
 }
 
 /**
@@ -75,10 +75,10 @@ async function optimise(build) {
   await run(process.execPath, [`${root}/node_modules/binaryen/bin/wasm-opt`, ...args], { name: `wasm-opt ${build.name}` });
 }
 
-/** One glue serves both files; that holds only while the two come out the same. */
-function compareGlue() {
-  const [first, ...others] = builds.map(({ name }) => readFileSync(`${packageOf(name)}/sparse_xent.js`, "utf8"));
-  if (others.some((other) => other !== first)) throw new StepFailed("the generated JavaScript of the wasm builds differs; one glue cannot serve both");
+/** One glue serves all files; that holds only while they come out the same. @param {readonly string[]} names */
+function compareGlue(names) {
+  const [first, ...others] = names.map((name) => readFileSync(`${packageOf(name)}/sparse_xent.js`, "utf8"));
+  if (others.some((other) => other !== first)) throw new StepFailed("the generated JavaScript of the wasm builds differs; one glue cannot serve them all");
 }
 
 /** @returns {string} the key of everything the wasm files are made from */
@@ -100,8 +100,21 @@ export async function buildWasm() {
     await step(`wasm ${build.name}`, () => compile(toolchain, build));
     await step(`wasm-opt ${build.name}`, () => optimise(build), () => `${statSync(wasmOf(build.name)).size} bytes`);
   }
-  compareGlue();
+  compareGlue(builds.map(({ name }) => name));
   await writeRustNotices(toolchain, environment(toolchain));
   remember("wasm", key);
   return key;
+}
+
+/** Builds the wasm that the tests of refused memory load: as `simd`, but its allocator fails on demand. */
+export async function buildFaultsWasm() {
+  const key = wasmKey();
+  if (isFresh("wasm-faults", key, [paths.faultsWasm])) return;
+  forget("wasm-faults");
+  const toolchain = await findToolchain();
+  await installTools(toolchain);
+  const name = "faults";
+  await step("wasm faults", () => compile(toolchain, { name, features: "" }, "faults"));
+  compareGlue([builds[0].name, name]);
+  remember("wasm-faults", key);
 }

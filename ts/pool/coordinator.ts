@@ -2,8 +2,7 @@
 // In a browser whose main thread owns the engine it also builds the pool, for the same reason; the helpers are still started by
 // the owner, which can then see their errors and end them.
 import { instantiate, poison, storePoison, takeTicket, type GlueEnvironment } from "./instance.js";
-import { CALLED_OFF, reasonOf, type Boot, type ToCoordinator } from "./messages.js";
-import type { Line } from "./worker.js";
+import { CALLED_OFF, reasonOf, type Boot, type Line, type ToCoordinator } from "./messages.js";
 
 /** Boots the coordinator and answers calls, one after the other, in the order in which they came. */
 export async function serveCalls(boot: Boot, line: Line): Promise<void> {

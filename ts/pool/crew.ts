@@ -4,9 +4,6 @@ import { SparseXentError } from "../errors.js";
 import { reasonOf, type Boot, type FromWorker } from "./messages.js";
 import type { Platform, PoolWorker } from "./platform.js";
 
-/** How long a worker may take until it is ready. One that never speaks, because its script is not ours, would leave `load` without an end. */
-const START_LIMIT_MS = 30_000;
-
 /** Where workers come from. */
 export interface WorkerSource {
   readonly platform: Platform;
@@ -14,13 +11,25 @@ export interface WorkerSource {
   readonly text: string;
   /** The shipped worker file, for pages that refuse the text. */
   readonly url: string | URL | undefined;
+  /**
+   * How long it may take until a worker is ready, or the next one of many. One that never speaks, because its script is not ours, would leave
+   * `load` without an end.
+   */
+  readonly startLimitMs: number;
+}
+
+/** A worker that is on its way. */
+interface Starting {
+  fail(cause: unknown): void;
+  /** Gives it the full time once more. */
+  wait(): void;
 }
 
 /** All workers of one engine. */
 export class Crew {
   readonly #source: WorkerSource;
   readonly #workers = new Set<PoolWorker>();
-  readonly #starting = new Set<(error: unknown) => void>();
+  readonly #starting = new Set<Starting>();
   #ended: SparseXentError | undefined;
   /** Called when a worker that had started is lost; set by the engine. */
   onLost: (reason: string) => void = () => {};
@@ -34,24 +43,32 @@ export class Crew {
     return new Promise((resolve, reject) => {
       if (this.#ended) throw this.#ended;
       let isReady = false;
+      let timer: ReturnType<typeof setTimeout> | undefined;
       const settle = (): void => {
         clearTimeout(timer);
-        this.#starting.delete(fail);
-      };
-      const fail = (cause: unknown): void => {
-        settle();
-        reject(cause instanceof SparseXentError ? cause : this.#cannotStart(boot.role, cause));
+        this.#starting.delete(starting);
       };
       const lose = (reason: string): void => {
         if (isReady) this.onLost(reason);
         else {
           void this.#end(worker);
-          fail(reason);
+          starting.fail(reason);
         }
       };
-      this.#starting.add(fail);
+      const { startLimitMs } = this.#source;
+      const starting: Starting = {
+        fail: (cause) => {
+          settle();
+          reject(cause instanceof SparseXentError ? cause : this.#cannotStart(boot.role, cause));
+        },
+        wait: () => {
+          clearTimeout(timer);
+          timer = setTimeout(() => lose(`it was not ready within ${startLimitMs / 1000} s`), startLimitMs);
+        },
+      };
+      this.#starting.add(starting);
+      starting.wait();
       let worker: PoolWorker;
-      const timer = setTimeout(() => lose(`it was not ready within ${START_LIMIT_MS / 1000} s`), START_LIMIT_MS);
       try {
         worker = this.#source.platform.startWorker(this.#source.text, this.#source.url, boot, {
           message: (message) => {
@@ -59,6 +76,7 @@ export class Crew {
             if (message.type === "ready") {
               isReady = true;
               settle();
+              for (const other of this.#starting) other.wait();
               worker.setReferenced(false);
               resolve(worker);
             } else if (message.type === "failed" || message.type === "lost") lose(message.reason);
@@ -69,7 +87,7 @@ export class Crew {
           },
         });
       } catch (error) {
-        return fail(error);
+        return starting.fail(error);
       }
       this.#workers.add(worker);
     });
@@ -88,7 +106,7 @@ export class Crew {
   /** Ends every worker; those that are starting reject with `error`. Resolves when they are gone. */
   async terminate(error: SparseXentError): Promise<void> {
     this.#ended ??= error;
-    for (const fail of [...this.#starting]) fail(error);
+    for (const starting of [...this.#starting]) starting.fail(error);
     await Promise.all([...this.#workers].map((worker) => this.#end(worker)));
   }
 

@@ -33,6 +33,10 @@ export interface Glue {
   free(address: number, bytes: number): void;
   used_bytes(): number;
   run(block: number): number;
+  /** What `run` would return if nothing were wrong but options, labels and weights. */
+  judge(block: number): number;
+  /** Sets stacks aside for threads that are to start; whether there was room for all. */
+  reserve_stacks(count: number, bytes: number): boolean;
   control(): number;
   inject_fault(kind: number, threads: number): number;
 }
@@ -42,6 +46,29 @@ export const poison = { trapped: 1, stalled: 2, disposed: 3 } as const;
 
 /** Stack of every thread but the first, in bytes; a multiple of the page size. Overflowing it is not caught, so blocks keep to small frames. */
 const STACK_BYTES = 1 << 20;
+const PAGE_BYTES = 65_536;
+/** Pages that one more thread takes: its stack, and a page for what else it has. */
+const THREAD_PAGES = STACK_BYTES / PAGE_BYTES + 1;
+/** Pages that a pool takes besides. */
+const POOL_PAGES = 2;
+
+/** Pages that an engine with so many workers needs before its first call, `initial` being those of the wasm itself. */
+export function pagesFor(workers: number, initial: number): number {
+  return workers === 0 ? initial : initial + POOL_PAGES + workers * THREAD_PAGES;
+}
+
+/** The most workers that so many pages have room for. */
+export function workersIn(pages: number, initial: number): number {
+  return Math.max(0, Math.floor((pages - initial - POOL_PAGES) / THREAD_PAGES));
+}
+
+/** Sets the stacks of threads aside, or errors `OUT_OF_MEMORY`. In the middle of a thread's start it would be too late: no thread could start any more. */
+export function reserveStacks(glue: Pick<Glue, "reserve_stacks">, count: number): void {
+  if (glue.reserve_stacks(count, STACK_BYTES)) return;
+  const got = count * STACK_BYTES;
+  const message = `the stack${count === 1 ? " of a thread needs" : `s of ${count} threads need`} got ${got} bytes, expected room for them in the engine's memory`;
+  throw new SparseXentError({ code: "OUT_OF_MEMORY", message, got });
+}
 
 /** Instantiates the wasm over a memory. The first instance over a memory owns the linker's stack, later ones get one of their own. */
 export function instantiate(
@@ -94,10 +121,14 @@ export function createMemory(initial: number, maximum: number): { memory: WebAss
       refusal = error;
     }
   }
+  const expected =
+    "address space for them: V8 reserves about 10 GiB for each memory, however small; a limit (ulimit -v, a container's) may stand in the way, " +
+    "or memories of engines that were not disposed of";
   throw new SparseXentError({
     code: "OUT_OF_MEMORY",
-    message: `the engine's memory got ${initial} pages of 64 KiB refused, expected room for them`,
-    got: initial * 65_536,
+    message: `the engine's memory got ${initial} pages of 64 KiB refused, expected ${expected}`,
+    got: initial * PAGE_BYTES,
+    expected,
     cause: refusal,
   });
 }

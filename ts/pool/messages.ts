@@ -1,4 +1,5 @@
 // What the threads of an engine say to each other.
+import { callCodes } from "../errors.js";
 
 /** What a worker is told first: `workerData` in Node, the first message in a browser. */
 export interface Boot {
@@ -34,7 +35,13 @@ export type ToCoordinator =
   | { readonly type: "fault"; readonly id: number; readonly kind: number; readonly threads: number };
 
 /** The code of a call that was called off before it began. */
-export const CALLED_OFF = 14;
+export const CALLED_OFF = callCodes.indexOf("ABORTED");
+
+/** The worker's side of the line to its owner. */
+export interface Line {
+  post(message: FromWorker): void;
+  listen(handler: (message: ToCoordinator) => void): void;
+}
 
 /** The text of anything thrown. */
 export function reasonOf(thrown: unknown): string {

@@ -1,7 +1,5 @@
-// What differs between Node and browsers when workers are started and files are read; and which of the two this is.
+// What differs between Node and browsers when workers are started and files are read.
 import type { Boot, FromWorker, ToCoordinator } from "./messages.js";
-import { nodePlatform } from "./platform.node.js";
-import { webPlatform } from "./platform.web.js";
 
 /** A running worker, seen by its owner. */
 export interface PoolWorker {
@@ -41,14 +39,6 @@ export interface Shipped {
   read(build: "relaxed" | "simd", platform: Platform): Promise<BufferSource>;
   /** What to do when they cannot be had. */
   readonly advice: string;
-  /** Whether the bundle needs no other file. Its users have none to name, so where no worker starts it does without. */
-  readonly isWhole: boolean;
-}
-
-/** The platform this code runs on. Deno and Bun answer as Node. */
-export function thisPlatform(): Platform {
-  const getBuiltinModule = globalThis.process?.getBuiltinModule;
-  return getBuiltinModule ? nodePlatform(getBuiltinModule) : webPlatform();
 }
 
 /** The first four bytes of every wasm, as one number. */

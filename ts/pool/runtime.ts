@@ -1,9 +1,9 @@
 // One living engine below its surface: an instance, its workers, and the rules by which it dies. Knows calls by their block's
 // address only. Guarantees: after a thread of it is lost, or after dispose, it never answers again and leaves no worker behind; every
 // pending call is settled.
-import { SparseXentError } from "../errors.js";
+import { callCodes, isSparseXentError, SparseXentError } from "../errors.js";
 import type { Crew } from "./crew.js";
-import { loadPoison, poison, storePoison, takeTicket, type Glue } from "./instance.js";
+import { loadPoison, poison, reserveStacks, storePoison, takeTicket, type Glue } from "./instance.js";
 import { CALLED_OFF, reasonOf, type FromWorker, type ToCoordinator } from "./messages.js";
 import type { PoolWorker } from "./platform.js";
 
@@ -20,9 +20,12 @@ export interface Runtime {
   readonly syncThreads: number;
   /** Runs a call block here and returns its code. Throws `ENGINE_LOST` when the engine is dead or dies of it. */
   run(block: number): number;
+  /** The code that a call block would have if nothing were wrong but its options, labels and weights. Nothing is computed or written. */
+  judge(block: number): number;
   /**
-   * Runs a call block on the coordinator. Rejects with `ENGINE_LOST`, or `DISPOSED` when the engine was disposed meanwhile. `ticket`: the address of a
-   * 32-bit word that is 0 until the call begins or is called off.
+   * Runs a call block on the coordinator. Rejects with `ENGINE_LOST`, with `DISPOSED` when the engine was disposed meanwhile, and with
+   * `OUT_OF_MEMORY` when there is no room to start the coordinator: the next call tries again. `ticket`: the address of a 32-bit word that is 0
+   * until the call begins or is called off.
    */
   runAsync(block: number, ticket: number): Promise<number>;
   /** Calls a call off that has not begun: true if it never will. */
@@ -57,7 +60,7 @@ export interface RuntimeParts {
 }
 
 /** The code of a call that found the pool lost. */
-const ENGINE_LOST = 13;
+const ENGINE_LOST = callCodes.indexOf("ENGINE_LOST");
 
 /** How it ended: what every later use throws. */
 interface Ending {
@@ -150,6 +153,10 @@ export class PoolRuntime implements Runtime {
     return this.#call((alive) => alive.run(block));
   }
 
+  judge(block: number): number {
+    return this.#call((alive) => alive.judge(block));
+  }
+
   runAsync(block: number, ticket: number): Promise<number> {
     return this.#callAsync(
       (id) => ({ type: "run", id, block, ticket }),
@@ -161,10 +168,10 @@ export class PoolRuntime implements Runtime {
     return this.#memory !== undefined && takeTicket(this.#memory, ticket);
   }
 
-  /** For the fault tests: lets a helper trap (1) or stall (2), or the calling thread trap (3), in a parallel call. */
-  injectFault(kind: number, how: "sync" | "async"): number | Promise<number> {
+  /** For the fault tests: what `inject_fault` of crate/js/pool.rs says, in a call on all threads, or with a value of its own. */
+  injectFault(kind: number, how: "sync" | "async", value?: number): number | Promise<number> {
     const { threads } = this.info;
-    const here = (): number => this.#call((alive) => alive.inject_fault(kind, this.syncThreads));
+    const here = (): number => this.#call((alive) => alive.inject_fault(kind, value ?? this.syncThreads));
     return how === "sync" ? here() : this.#callAsync((id) => ({ type: "fault", id, kind, threads }), here);
   }
 
@@ -173,6 +180,7 @@ export class PoolRuntime implements Runtime {
       this.#end({ code: "DISPOSED", message: "engine was disposed" }, poison.disposed);
       this.#glue = undefined;
       this.#memory = undefined;
+      this.#coordinator = undefined;
     }
     return this.#gone ?? Promise.resolve();
   }
@@ -220,7 +228,7 @@ export class PoolRuntime implements Runtime {
   /** The coordinator, started at the first need; nothing where it cannot be started and need not be. */
   #coordinatorIfAny(): Promise<PoolWorker | undefined> {
     return (this.#coordinator ?? this.#startCoordinator(0)).catch((error: unknown) => {
-      if (!this.#canDoWithoutWorkers || this.#ending) throw error;
+      if (!this.#canDoWithoutWorkers || this.#ending || !isSparseXentError(error, "LOAD_FAILED")) throw error;
       this.#hasCoordinator = false;
       return undefined;
     });
@@ -228,11 +236,13 @@ export class PoolRuntime implements Runtime {
 
   /** Starts the coordinator; with `helpers`, it builds the pool too. A failed start is forgotten, so that the next call tries again. */
   #startCoordinator(helpers: number): Promise<PoolWorker> {
-    const boot = { module: this.#module, memory: this.memory };
-    const starting = this.#crew.start({ ...boot, sparseXent: true, role: "coordinator", helpers }, (message, worker) => {
+    const module = this.#module;
+    reserveStacks({ reserve_stacks: (count, bytes) => this.#guard((alive) => Number(alive.reserve_stacks(count, bytes))) === 1 }, helpers + 1);
+    const starting = this.#crew.start({ module, memory: this.memory, sparseXent: true, role: "coordinator", helpers }, (message, worker) => {
       if (message.type === "done") this.#settle(message, worker);
       else if (message.type === "spawn") {
-        this.#crew.startHelpers(message.helpers, { ...boot, receiver: message.receiver }).then(
+        // Asked for again: who kept the memory here would keep it beyond the engine.
+        this.#crew.startHelpers(message.helpers, { module, memory: this.memory, receiver: message.receiver }).then(
           () => worker.post({ type: "spawned" }),
           (error: SparseXentError) => void this.#crew.terminate(error),
         );

@@ -11,5 +11,4 @@ export const shipped: Shipped = {
   // Async, so that a bundle without an address of its own gives the same error as a missing file.
   read: async (build, platform) => platform.read(addresses[build]()),
   advice: "expected beside the file that holds this code: copy it there, pass its address as wasm, or import sparse-xent/inline, which holds it",
-  isWhole: false,
 };

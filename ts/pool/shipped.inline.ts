@@ -13,5 +13,4 @@ export const shipped: Shipped = {
     return platform.unpack(packed);
   },
   advice: "browsers unpack it with DecompressionStream: where that is missing, pass the bytes or the address of the file as wasm",
-  isWhole: true,
 };

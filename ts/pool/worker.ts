@@ -1,13 +1,7 @@
 // The worker's entry, bundled as one classic script for Node and browsers: boot, then be a helper or the coordinator.
 import { serveCalls } from "./coordinator.js";
 import { instantiate, noWorkers, poison, storePoison } from "./instance.js";
-import { reasonOf, type Boot, type FromWorker, type ToCoordinator } from "./messages.js";
-
-/** The worker's side of the line to its owner. */
-export interface Line {
-  post(message: FromWorker): void;
-  listen(handler: (message: ToCoordinator) => void): void;
-}
+import { reasonOf, type Boot, type FromWorker, type Line, type ToCoordinator } from "./messages.js";
 
 /** Lends this thread to rayon. Returns only when the pool is lost: the loop inside never ends. */
 function help(boot: Boot, line: Line): void {

@@ -1,21 +1,15 @@
 // Log-probabilities of the tokens of a batch, a few rows at a time. Imports the plan, the top tokens, and types of the core.
 // Guarantees: logits are read where they lie and copied in once, in pieces of a bounded size; rows that score nothing are mostly not even copied.
-import type { LogitsDtype } from "../../dtypes.js";
 import type { Engine } from "../../engine.js";
 import { mismatch } from "../../errors.js";
-import type { ShapedArray } from "../../options.js";
 import type { Tensor } from "../../tensor.js";
 import { checkedLogits, checkNames, logitsDims, NO_TOKEN, planOf, type Listed, type Plan } from "./plan.js";
-import { topOfRows } from "./top.js";
+import { topOfRows, type ModelLogits, type TopTokens } from "./top.js";
+
+export type { ModelLogits, TopTokens };
 
 /** What is used of an engine; `load()` of `sparse-xent` and of `sparse-xent/inline` give one. */
 export type ScoringEngine = Pick<Engine, "crossEntropy" | "crossEntropyAsync" | "tensor">;
-
-/**
- * Logits of a model, `[batch, tokens, vocabulary]` or `[tokens, vocabulary]`: a tensor of transformers.js or ONNX Runtime, anything `{ data, dims, type }`, or a
- * tensor of the engine. `Uint16Array` with the type `float16` holds f16, as on Node 20, where there is no `Float16Array`.
- */
-export type ModelLogits = ShapedArray | Tensor<LogitsDtype>;
 
 /** Token ids or flags, one per token: `{ data, dims }`, a typed array, or a list. 64-bit integers may be bigints. */
 export type Ids = Listed;
@@ -32,16 +26,6 @@ export interface TokenLogProbsOptions {
   readonly topK?: number | undefined;
   /** Rows of logits that are in the engine's memory at a time. Default: what 4 MiB hold, at least one. Does not change the results. */
   readonly rowsPerStep?: number | undefined;
-}
-
-/** The most probable tokens at each position, best first; of equals the one with the smaller id. */
-export interface TopTokens {
-  /** How many per token. */
-  readonly k: number;
-  /** k ids for each token, from index k·(sequence·tokens + token) on; -1 where the token is not scored. */
-  readonly ids: Int32Array<ArrayBuffer>;
-  /** ln p of each of them; NaN where the token is not scored. */
-  readonly logProbs: Float32Array<ArrayBuffer>;
 }
 
 /** What {@link tokenLogProbs} gives. */

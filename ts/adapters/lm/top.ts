@@ -1,7 +1,25 @@
 // The largest logits of each row. Imports types only.
 // Guarantees: best first, of equals the smaller id first; a NaN is never among them.
-import type { ModelLogits, TopTokens } from "./score.js";
+import type { LogitsDtype } from "../../dtypes.js";
+import type { ShapedArray } from "../../options.js";
+import type { Tensor } from "../../tensor.js";
 import { NO_TOKEN } from "./plan.js";
+
+/**
+ * Logits of a model, `[batch, tokens, vocabulary]` or `[tokens, vocabulary]`: a tensor of transformers.js or ONNX Runtime, anything `{ data, dims, type }`, or a
+ * tensor of the engine. `Uint16Array` with the type `float16` holds f16, as on Node 20, where there is no `Float16Array`.
+ */
+export type ModelLogits = ShapedArray | Tensor<LogitsDtype>;
+
+/** The most probable tokens at each position, best first; of equals the one with the smaller id. */
+export interface TopTokens {
+  /** How many per token. */
+  readonly k: number;
+  /** k ids for each token, from index k·(sequence·tokens + token) on; -1 where the token is not scored. */
+  readonly ids: Int32Array<ArrayBuffer>;
+  /** ln p of each of them; NaN where the token is not scored. */
+  readonly logProbs: Float32Array<ArrayBuffer>;
+}
 
 /** Writes the top tokens of every row that scores a token, the row `from + index` at that token's place. `lse` are the rows' log-sum-exps. */
 export function topOfRows(logits: ModelLogits, labels: Int32Array, lse: ArrayLike<number>, top: TopTokens, from: number, classes: number): void {

@@ -27,7 +27,11 @@ const place = (path: string): string => JSON.stringify(new URL(path, import.meta
 const packages: Readonly<Record<string, string>> = {
   "sparse-xent": "../../dist/index.js",
   "sparse-xent/lm": "../../dist/lm.js",
+  "sparse-xent/onnx": "../../dist/onnx.js",
+  "sparse-xent/tfjs": "../../dist/tfjs.js",
   "@huggingface/transformers": "../hosts/transformers.mjs",
+  "@tensorflow/tfjs": "../hosts/tfjs.mjs",
+  "onnxruntime-node": "../hosts/onnxruntime-node.mjs",
 };
 
 const starts = [
@@ -38,6 +42,8 @@ const starts = [
     after: "await model.dispose();\nawait xent.dispose();\n",
     prints: /^\d+ tokens, perplexity \d+\.\d+ Float32Array\(\d+\).*\n5 Float32Array\(5\)/s,
   },
+  { heading: "TensorFlow.js", name: "@tensorflow/tfjs", before: "", after: "await xent.dispose();\n", prints: /true\n$/ },
+  { heading: "ONNX Runtime", name: "onnxruntime-node", before: "", after: "await xent.dispose();\n", prints: /^2\.4132 \[ 2, 4 \] float32\n$/ },
 ];
 
 describe.each(starts)("$heading", ({ heading, name, before, after, prints }) => {

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { defineBrowserProvider } from "@vitest/browser";
 import { playwright } from "@vitest/browser-playwright";
 import type { TestProjectInlineConfiguration } from "vitest/config";
+import { adapters } from "../../ts/build/project.mjs";
 import { browserNames, findBrowser, type BrowserName } from "../../ts/build/browsers.mjs";
 import { chromiumArgs, startBrowser, webkitFlags, type Driver } from "./drivers.ts";
 import { isolation } from "./site.ts";
@@ -41,7 +42,8 @@ export function browserProjects(include: readonly string[]): TestProjectInlineCo
     return [
       {
         // The built file itself, as a page would load it.
-        resolve: { alias: { "sparse-xent": file("dist/index.js") } },
+        // The longer names first: an alias stands for what begins with it, too.
+        resolve: { alias: { ...Object.fromEntries(adapters.map((entry) => [`sparse-xent/${entry}`, file(`dist/${entry}.js`)])), "sparse-xent": file("dist/index.js") } },
         // WebKit's parser has no `using`.
         oxc: { target: "es2022" },
         server: headers ? { headers: isolation } : {},

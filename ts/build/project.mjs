@@ -26,7 +26,7 @@ export const paths = {
 };
 
 /** The entries that bring the operation to other libraries, each a folder of ts/adapters and a sub-path of the package. */
-export const adapters = /** @type {const} */ (["lm"]);
+export const adapters = /** @type {const} */ (["lm", "onnx", "tfjs"]);
 
 /** The two wasm files. They differ in this one target feature; `builds` is also the order in which sizes are printed. */
 export const builds = /** @type {const} */ ([

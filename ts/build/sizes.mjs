@@ -17,6 +17,10 @@ export const budgets = {
   "inline.cjs": 284_000,
   "lm.js": 7_000,
   "lm.cjs": 7_000,
+  "onnx.js": 4_000,
+  "onnx.cjs": 4_000,
+  "tfjs.js": 4_500,
+  "tfjs.cjs": 4_500,
   "worker.js": 3_500,
   "cli.js": 70_000,
 };
@@ -56,6 +60,8 @@ const rows = [
   { what: "the JavaScript, as an ES module · for `require`", names: ["index.js", "index.cjs"] },
   { what: "all of it in one file, `sparse-xent/inline`, in the same two forms", names: ["inline.js", "inline.cjs"] },
   { what: "`sparse-xent/lm`, in the same two forms", names: ["lm.js", "lm.cjs"] },
+  { what: "`sparse-xent/tfjs`, in the same two forms", names: ["tfjs.js", "tfjs.cjs"] },
+  { what: "`sparse-xent/onnx`, in the same two forms", names: ["onnx.js", "onnx.cjs"] },
   { what: "`worker.js`, for `workerUrl`; the text of it is in the JavaScript", names: ["worker.js"] },
 ];
 

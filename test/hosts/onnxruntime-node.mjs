@@ -1,0 +1,3 @@
+import ort from "onnxruntime-node";
+
+export { ort, ort as default };

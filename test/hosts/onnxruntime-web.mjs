@@ -1,0 +1,4 @@
+import * as ort from "onnxruntime-web";
+
+ort.env.wasm.numThreads = 1;
+export { ort };

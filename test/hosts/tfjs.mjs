@@ -5,5 +5,4 @@ import { setThreadsCount, setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
 
 setWasmPaths(`${dirname(createRequire(import.meta.url).resolve("@tensorflow/tfjs-backend-wasm/package.json"))}/dist/`);
 setThreadsCount(1);
-export * from "@tensorflow/tfjs";
 export * as tf from "@tensorflow/tfjs";

@@ -1,8 +1,8 @@
 // Perplexity over documents that are longer than a model sees at once. Imports the scoring and the plan.
 // Guarantees: every token of a document is scored once, in its first window; sums are taken over tokens and never over means of windows.
 import { mismatch } from "../../errors.js";
-import { checkNames, listed, logitsDims } from "./plan.js";
-import { scoreAsync, type Ids, type ModelLogits, type ScoringEngine } from "./score.js";
+import { checkNames, listed, logitsDims, type Ids } from "./plan.js";
+import { scoreAsync, type ModelLogits, type ScoringEngine } from "./score.js";
 
 /** The logits of one or more sequences. */
 export interface PerplexityBatch<Name = unknown> {
@@ -60,6 +60,12 @@ export interface Perplexity<Name = unknown> {
   readonly documents: readonly DocumentPerplexity<Name>[];
 }
 
+/** An array or typed array. */
+interface Sliceable<List> {
+  readonly length: number;
+  slice(from: number, to: number): List;
+}
+
 /**
  * A document cut into windows of at most `length` ids, each beginning `stride` ids after the one before; the last one ends with the document. Run the model on each
  * and give {@link perplexity} the same stride. A smaller stride gives every token more context and takes more runs of the model.
@@ -70,7 +76,7 @@ export interface Perplexity<Name = unknown> {
  * [...windows([1, 2, 3, 4, 5, 6, 7], { length: 4, stride: 2 })]; // [[1, 2, 3, 4], [3, 4, 5, 6], [5, 6, 7]]
  * ```
  */
-export function* windows<List extends { readonly length: number; slice(from: number, to: number): List }>(
+export function* windows<List extends Sliceable<List>>(
   ids: List,
   { length, stride = length }: { readonly length: number; readonly stride?: number | undefined },
 ): Generator<List, void, undefined> {

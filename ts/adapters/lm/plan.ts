@@ -5,8 +5,8 @@ import { mismatch, show } from "../../errors.js";
 import { product, readShape } from "../../layout.js";
 import type { ShapedArray } from "../../options.js";
 
-/** A list of numbers in any of the forms that libraries give them in: bare, or with its dimensions. */
-export type Listed = ShapedArray | ArrayLike<number | bigint | boolean>;
+/** Token ids or flags, one per token: `{ data, dims }`, a typed array, or a list. 64-bit integers may be bigints. */
+export type Ids = ShapedArray | ArrayLike<number | bigint | boolean>;
 
 /** The label of a token that is not to be scored, as transformers' `labels` have it. */
 const UNSCORED = -100;
@@ -27,7 +27,7 @@ export interface Plan {
 }
 
 /** The array behind a list, its dimensions if it has some. */
-export function listed(name: string, value: Listed): { readonly data: ArrayLike<unknown>; readonly shape: readonly number[] | undefined } {
+export function listed(name: string, value: Ids): { readonly data: ArrayLike<unknown>; readonly shape: readonly number[] | undefined } {
   if (typeof value === "object" && value !== null && "data" in value) {
     const shape = value.shape ?? value.dims;
     return { data: value.data, shape: shape === undefined ? undefined : readShape(name, shape) };
@@ -55,8 +55,8 @@ export function checkedLogits(data: unknown, type: unknown, rows: number, classe
 /** What the rows of `logits` score, by the tokens and by what is left out. */
 export function planOf(
   [batch, length, classes]: readonly [number, number, number],
-  ids: Listed,
-  { shift, mask, promptLength }: { readonly shift: boolean; readonly mask: Listed | undefined; readonly promptLength: number | ArrayLike<number> },
+  ids: Ids,
+  { shift, mask, promptLength }: { readonly shift: boolean; readonly mask: Ids | undefined; readonly promptLength: number | ArrayLike<number> },
 ): Plan {
   const tokens = perToken("ids", ids, batch, length);
   const real = mask === undefined ? undefined : perToken("mask", mask, batch, length);
@@ -80,7 +80,7 @@ export function planOf(
 
 const isSet = (flag: unknown): boolean => Boolean(flag);
 
-function perToken(name: string, list: Listed, batch: number, length: number): ArrayLike<unknown> {
+function perToken(name: string, list: Ids, batch: number, length: number): ArrayLike<unknown> {
   const { data, shape } = listed(name, list);
   const rows = `${show([batch, length])} for logits of ${batch} x ${length} tokens`;
   if (shape !== undefined && (product(shape) !== batch * length || shape.at(-1) !== length)) throw mismatch("SHAPE", `${name} shape`, shape, rows);

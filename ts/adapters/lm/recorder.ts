@@ -5,8 +5,8 @@ import { mismatch } from "../../errors.js";
 import type { ShapedArray } from "../../options.js";
 import { disposeSymbol } from "../../symbols.js";
 import type { Tensor } from "../../tensor.js";
-import { checkedLogits, checkNames, listed, logitsDims } from "./plan.js";
-import { tokenLogProbs, type Ids, type ScoringEngine, type TokenLogProbs, type TopTokens } from "./score.js";
+import { checkedLogits, checkNames, listed, logitsDims, type Ids } from "./plan.js";
+import { tokenLogProbs, type ScoringEngine, type TokenLogProbs, type TopTokens } from "./score.js";
 
 /** What {@link LogProbsRecorder.finish} gives. */
 export interface RecordedLogProbs {
@@ -59,7 +59,12 @@ export class LogProbsRecorder extends Recording {
   /** How many tokens there were when they came. */
   #length = 0;
 
-  /** @param xent an engine; it holds one step's logits between two calls @param options `topK`: as for `tokenLogProbs` */
+  /**
+   * A recorder for one run of `generate` after the other.
+   *
+   * @param xent an engine; it holds one step's logits between two calls
+   * @param options `topK`: as for `tokenLogProbs`
+   */
   constructor(xent: ScoringEngine, options: { readonly topK?: number | undefined } = {}) {
     super();
     checkNames(options, ["topK"]);

@@ -3,16 +3,13 @@
 import type { Engine } from "../../engine.js";
 import { mismatch } from "../../errors.js";
 import type { Tensor } from "../../tensor.js";
-import { checkedLogits, checkNames, logitsDims, NO_TOKEN, planOf, type Listed, type Plan } from "./plan.js";
+import { checkedLogits, checkNames, logitsDims, NO_TOKEN, planOf, type Ids, type Plan } from "./plan.js";
 import { topOfRows, type ModelLogits, type TopTokens } from "./top.js";
 
 export type { ModelLogits, TopTokens };
 
 /** What is used of an engine; `load()` of `sparse-xent` and of `sparse-xent/inline` give one. */
 export type ScoringEngine = Pick<Engine, "crossEntropy" | "crossEntropyAsync" | "tensor">;
-
-/** Token ids or flags, one per token: `{ data, dims }`, a typed array, or a list. 64-bit integers may be bigints. */
-export type Ids = Listed;
 
 /** The options of {@link tokenLogProbs}. */
 export interface TokenLogProbsOptions {

@@ -12,13 +12,14 @@ export interface OnnxTensor {
   readonly dims: readonly number[];
   readonly location: string;
   readonly data: unknown;
+  /** The elements, fetched from the device if they lie on one. */
   getData(): Promise<unknown>;
 }
 
 /** ONNX Runtime: `import * as ort from "onnxruntime-web"`, or `onnxruntime-node`. */
-export interface OnnxRuntime {
-  readonly Tensor: new (...args: any[]) => OnnxTensor;
-}
+export type OnnxRuntime = { readonly Tensor: TensorClass };
+
+type TensorClass = new (...args: any[]) => OnnxTensor;
 
 /** The tensors of a copy of ONNX Runtime. */
 export type TensorOf<Ort extends OnnxRuntime> = InstanceType<Ort["Tensor"]>;

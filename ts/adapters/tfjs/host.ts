@@ -5,29 +5,17 @@ import { mismatch } from "../../errors.js";
 const KNOWN = /^4\.22\./;
 
 /** TensorFlow.js, `import * as tf from "@tensorflow/tfjs"`: whatever has these functions. Its own signatures are overloaded and generic, so they are left open here. */
-export interface TensorFlow {
-  readonly version: { readonly [name: string]: string } | string;
-  tensor(...args: any[]): any;
-  scalar(...args: any[]): any;
-  customGrad(...args: any[]): any;
-  matMul(...args: any[]): any;
-  transpose(...args: any[]): any;
-  add(...args: any[]): any;
-  mul(...args: any[]): any;
-  sum(...args: any[]): any;
-  reshape(...args: any[]): any;
-  getBackend(): string;
-  backend(): any;
-  engine(): any;
-  getKernel(...args: any[]): any;
-  registerKernel(...args: any[]): any;
-  unregisterKernel(...args: any[]): any;
-}
+export type TensorFlow = Readonly<Record<UsedFunction, (...args: any[]) => any>> & { readonly version: { readonly [name: string]: string } | string };
+
+type UsedFunction =
+  | "tensor" | "scalar" | "customGrad" | "matMul" | "transpose" | "add" | "mul" | "sum" | "reshape"
+  | "getBackend" | "backend" | "engine" | "getKernel" | "registerKernel" | "unregisterKernel"; // prettier-ignore
 
 /** The tensors of a copy of TensorFlow.js. */
 export type TensorOf<TF extends TensorFlow> = ReturnType<TF["tensor"]>;
 /** A model of TensorFlow.js' layers. */
 export interface Model {
+  /** Configures it for training. */
   compile(args: any): void;
 }
 

@@ -4,8 +4,8 @@ import { mismatch } from "../../errors.js";
 /** The releases whose insides `compileSparse` and `registerMissingKernels` know. */
 const KNOWN = /^4\.22\./;
 
-/** TensorFlow.js, `import * as tf from "@tensorflow/tfjs"`: whatever has these functions. Its own signatures are overloaded and generic, so they are left open here. */
-export type TensorFlow = Readonly<Record<UsedFunction, (...args: any[]) => any>> & { readonly version: { readonly [name: string]: string } | string };
+/** TensorFlow.js, `import * as tf from "@tensorflow/tfjs"`, or its core alone: whatever has these functions. Its own signatures are overloaded and generic, so they are left open here. */
+export type TensorFlow = Readonly<Record<UsedFunction, (...args: any[]) => any>> & { readonly version_core: string };
 
 type UsedFunction =
   | "tensor" | "scalar" | "customGrad" | "matMul" | "transpose" | "add" | "mul" | "sum" | "reshape"
@@ -37,7 +37,7 @@ type Differentiable = (...inputs: any[]) => { value: HostTensor; gradFunc: (dy: 
 
 /** The same functions with the types that are used. */
 export interface Host {
-  readonly version: TensorFlow["version"];
+  readonly version_core: string;
   tensor(values: Float32Array, shape: readonly number[], dtype: "float32"): HostTensor;
   scalar(value: number, dtype: "float32"): HostTensor;
   customGrad(operation: Differentiable): (...inputs: HostTensor[]) => HostTensor;
@@ -64,12 +64,9 @@ export interface Kernel {
   readonly kernelFunc: (call: any) => any;
 }
 
-/** Release of the core of TensorFlow.js. */
-const releaseOf = ({ version }: Host): string => (typeof version === "string" ? version : (version["tfjs-core"] ?? version["tfjs"] ?? "unknown"));
-
 /** Errors `OPTION_RANGE` for a release whose insides `who` does not know. */
 export function assertKnown(host: Host, who: string): void {
-  const release = releaseOf(host);
+  const release = host.version_core;
   if (!KNOWN.test(release)) throw mismatch("OPTION_RANGE", "tf version", release, `4.22, whose insides ${who} relies on`);
 }
 

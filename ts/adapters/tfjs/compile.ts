@@ -1,7 +1,6 @@
 // The loss in models of tfjs-layers. Imports the host, errors, and types of the operations.
 import { mismatch, show } from "../../errors.js";
-import { assertKnown, type Host, type HostTensor, type Model } from "./host.js";
-import type { LossOptions } from "./losses.js";
+import { assertKnown, type Host, type HostTensor, type LossOptions, type Model } from "./host.js";
 
 /** What `compileSparse` takes. */
 export interface CompileArguments {

@@ -1,5 +1,6 @@
 // What is used of TensorFlow.js, described by its form: nothing of it is imported. Imports errors.
 import { mismatch } from "../../errors.js";
+import type { CrossEntropyOptions } from "../../options.js";
 
 /** The releases whose insides `compileSparse` and `registerMissingKernels` know. */
 const KNOWN = /^4\.22\./;
@@ -13,6 +14,9 @@ type UsedFunction =
 
 /** The tensors of a copy of TensorFlow.js. */
 export type TensorOf<TF extends TensorFlow> = ReturnType<TF["tensor"]>;
+/** Options of the loss: those of `crossEntropy` but for what the operations themselves decide. Weights may be arrays; classes are on the last axis. */
+export type LossOptions = Omit<CrossEntropyOptions, "axis" | "shape" | "dtype" | "reduction" | "upstream" | "grad" | "accumulate" | "outputs">;
+
 /** A model of TensorFlow.js' layers. */
 export interface Model {
   /** Configures it for training. */

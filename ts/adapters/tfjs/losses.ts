@@ -3,12 +3,8 @@
 // only where a gradient is being recorded.
 import type { Engine } from "../../engine.js";
 import { mismatch } from "../../errors.js";
-import type { CrossEntropyOptions } from "../../options.js";
 import { compileSparse, type CompileArguments } from "./compile.js";
-import { elementsOf, isAtHand, tensorOf, type Host, type HostTensor, type Model, type Save, type TensorFlow, type TensorOf } from "./host.js";
-
-/** Options of the loss: those of `crossEntropy` but for what the operations themselves decide. Weights may be arrays; classes are on the last axis. */
-export type LossOptions = Omit<CrossEntropyOptions, "axis" | "shape" | "dtype" | "reduction" | "upstream" | "grad" | "accumulate" | "outputs">;
+import { elementsOf, isAtHand, tensorOf, type Host, type HostTensor, type LossOptions, type Model, type Save, type TensorFlow, type TensorOf } from "./host.js";
 
 /** The operations for one copy of TensorFlow.js and one engine. */
 export interface SparseLosses<TF extends TensorFlow> {

@@ -7,6 +7,7 @@ import {
   Tensor,
   type CrossEntropyOptions,
   type CrossEntropyResult,
+  type FloatTarget,
   type Float16ArrayLike,
   type LogitsDtype,
   type WeightsInput,
@@ -470,7 +471,7 @@ describe("a preset decides the type of the loss", () => {
   test("options of which less is known: either", () => {
     const loss = (options: CrossEntropyOptions) => engine.xent.crossEntropy(f64(A), labels, options).loss;
     const other = (options: { readonly reduction: "none" } | { readonly grad: true }) => engine.xent.crossEntropy(f64(A), labels, options).loss;
-    expectTypeOf(loss).returns.toEqualTypeOf<number | Tensor<"f64">>();
+    expectTypeOf(loss).returns.toEqualTypeOf<number | Tensor<"f64"> | FloatTarget>();
     expectTypeOf(other).returns.toEqualTypeOf<number | Tensor<"f64">>();
     expect([loss(presets.tensorflow), other({ reduction: "none" })].map((result) => typeof result)).toEqual(["object", "object"]);
     expect([loss(presets.keras), other({ grad: true })].map((result) => typeof result)).toEqual(["number", "number"]);

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { callFields } from "../ts/call.ts";
 import { dtypes } from "../ts/dtypes.ts";
 import { callCodes } from "../ts/errors.ts";
-import { optionTable } from "../ts/options.ts";
+import { optionTable } from "../ts/settings.ts";
 
 const source = (name: string): string => readFileSync(new URL(`../crate/js/${name}`, import.meta.url), "utf8");
 

@@ -64,7 +64,7 @@ const cases: readonly Case[] = [
 
   { name: "integer logits", code: "DTYPE", call: ({ labels }) => [{ data: Int32Array.from(values), shape: [2, 3] }, labels], message: "logits dtype got i32, expected one of f32, f64, f16, bf16" },
   { name: "Uint16Array logits without a name", code: "DTYPE", call: ({ labels }) => [new Uint16Array(6), labels, { shape: [2, 3] }], message: "logits dtype got u16, expected one of f32, f64, f16, bf16; a Uint16Array needs dtype f16 or bf16 beside it" },
-  { name: "numbers as logits", code: "DTYPE", call: ({ labels }) => [values, labels, { shape: [2, 3] }], message: "logits got [0.5,-1,2,0.25,1.5,0], expected a tensor of this engine, a typed array or { data, shape }" },
+  { name: "numbers as logits", code: "DTYPE", call: ({ labels }) => [values, labels, { shape: [2, 3] }], message: "logits got [0.5,-1,2,0.25,1.5,0], expected a tensor of this engine, a typed array or { data, shape }; Float32Array.from(logits) is one" },
   { name: "no logits", code: "DTYPE", call: ({ labels }) => [undefined, labels], message: "logits got undefined, expected a tensor of this engine, a typed array or { data, shape }" },
   { name: "f16 labels", code: "DTYPE", call: labelled({ data: new Uint16Array(2), shape: [2], dtype: "f16" }), message: "labels dtype got f16, expected one of u8, i8, u16, i16, i32, u32, i64, u64, f32, f64" },
   { name: "boolean labels", code: "DTYPE", call: labelled({ data: new Uint8Array(2), dims: [2], type: "bool" }), message: "labels dtype got bool, expected one of u8, i8, u16, i16, i32, u32, i64, u64, f32, f64" },
@@ -75,14 +75,14 @@ const cases: readonly Case[] = [
   { name: "integer weights", code: "DTYPE", call: withGrad({ classWeight: Uint8Array.of(1, 1, 1) }), message: "classWeight dtype got u8, expected one of f32, f64" },
   { name: "grad of another type", code: "DTYPE", call: ({ logits, labels, wide }) => [logits, labels, { grad: wide }], message: "grad dtype got f64, expected f32 for f32 logits" },
 
-  { name: "array without a shape", code: "SHAPE", call: ({ labels }) => [plain.data, labels], message: "logits shape got none, expected shape in the options for a bare array" },
+  { name: "array without a shape", code: "SHAPE", call: ({ labels }) => [plain.data, labels], message: "logits shape got none, expected a shape option beside a bare array" },
   { name: "a single number", code: "SHAPE", call: ({ labels }) => [{ data: new Float32Array(1), shape: [] }, labels], message: "logits shape got [], expected at least one dimension" },
   { name: "a broken dimension", code: "SHAPE", call: ({ labels }) => [{ data: plain.data, shape: [2.5, 3] }, labels], message: "logits shape got [2.5,3], expected dimensions that are integers of at least 0" },
   { name: "axis outside", code: "SHAPE", call: withGrad({ axis: 2 }), message: "axis got 2, expected an integer in -2..1 for logits [2,3]" },
   { name: "axis a half", code: "SHAPE", call: withGrad({ axis: 0.5 }), message: "axis got 0.5, expected an integer in -2..1 for logits [2,3]" },
   { name: "no classes", code: "SHAPE", call: ({ labels }) => [{ data: new Float32Array(0), shape: [2, 0] }, labels], message: "classes got 0, expected at least 1 for logits [2,0], axis -1" },
-  { name: "labels", code: "SHAPE", call: labelled({ data: [0, 1, 2], shape: [3] }), message: "labels shape got [3], expected [2] or [2,1] for logits [2,3], axis -1" },
-  { name: "labels without a shape", code: "SHAPE", call: labelled({ data: [0, 1] }), message: "labels shape got none, expected shape or dims beside data" },
+  { name: "labels", code: "SHAPE", call: labelled({ data: [0, 1, 2], shape: [3] }), message: "labels shape got [3], expected [2] or [2,1] for logits [2,3], axis -1; they fit axis: 0" },
+  { name: "labels without a shape", code: "SHAPE", call: labelled({ data: [0, 1] }), message: "labels shape got none, expected a property shape or dims beside data" },
   { name: "weights of lower rank", code: "SHAPE", call: withGrad({ sampleWeight: { data: [1], shape: [] } }), message: "sampleWeight shape got [], expected [2] or [2,1], or 1 for any of these dimensions, for logits [2,3], axis -1" },
   { name: "class weights", code: "SHAPE", call: withGrad({ classWeight: { data: [1, 1], shape: [2] } }), message: "classWeight shape got [2], expected [3] for logits [2,3], axis -1" },
   { name: "grad", code: "SHAPE", call: ({ logits, labels, turned }) => [logits, labels, { grad: turned }], message: "grad shape got [3,2], expected [2,3] for logits [2,3], axis -1" },
@@ -193,8 +193,8 @@ describe("tensor()", () => {
     ["DTYPE", "toString", [1], /^tensor dtype got "toString"/],
     ["SHAPE", "f32", [-1], "tensor shape got [-1], expected dimensions that are integers of at least 0"],
     ["SHAPE", "f32", 4, "tensor shape got 4, expected dimensions that are integers of at least 0"],
-    ["SIZE", "f64", [2 ** 40], /^tensor needs got 8796093022208 bytes, expected at most \d+$/],
-    ["OUT_OF_MEMORY", "u8", [2 ** 31], "tensor needs got 2147 MB, expected at most 2147483647 bytes in one piece"],
+    ["SIZE", "f64", [2 ** 40], /^tensor size got 8796093022208 bytes, expected at most \d+$/],
+    ["OUT_OF_MEMORY", "u8", [2 ** 31], "tensor size got 2147 MB, expected at most 2147483647 bytes in one piece"],
   ] as const)("%s: %s of %o", (code, dtype, shape, message) => {
     const { xent } = engine;
     const used = xent.info.usedBytes;
@@ -206,6 +206,10 @@ describe("tensor()", () => {
 });
 
 describe("OUT_OF_MEMORY", () => {
+  const noRoom =
+    "grad size got 4 MB, expected a free piece of memory of that size; 4 MB of 8 MB are in use. " +
+    "Tensors that were not disposed of: 1 made by tensor() (4 MB); dispose() of a tensor or of a result frees its memory";
+
   test("leaves the engine usable, and nothing behind", async () => {
     const xent = await load({ threads: 1, maximumPages: 128 });
     const logits = xent.tensor("f32", [500, 2000]);
@@ -213,13 +217,35 @@ describe("OUT_OF_MEMORY", () => {
     for (const options of [{ grad: true }, { grad: true, reduction: "none", outputs: ["logSumExp"] }] as readonly CrossEntropyOptions[]) {
       const error = errorOf(() => xent.crossEntropy(logits, new Int32Array(500), options));
       expect(error).toMatchObject({ code: "OUT_OF_MEMORY", got: 4_000_000 });
-      expect(error.message).toBe("grad needs got 4 MB, expected a free piece of that size; 4 MB of 8 MB are in use");
+      expect(error.message).toBe(noRoom);
       expect(xent.info.usedBytes).toBe(used);
     }
     // Without a second copy there is room.
     expect(xent.crossEntropy(logits, new Int32Array(500), { grad: logits }).loss).toBeCloseTo(Math.log(2000), 5);
     logits.dispose();
     expect(xent.tensor("f32", [500, 2000]).length).toBe(1_000_000);
+    await xent.dispose();
+  });
+
+  test("says which tensors were not disposed of: how many, how many bytes, made by what", async () => {
+    const xent = await load({ threads: 1, maximumPages: 128 });
+    const logits = xent.tensor("f32", [500, 500]);
+    const make = () => xent.crossEntropy(logits, new Uint8Array(500), { grad: true, reduction: "none", outputs: ["predictions", "logSumExp"] });
+    let error: SparseXentError | undefined;
+    let results = 0;
+    // A loop of training that forgets its results.
+    while (error === undefined) {
+      try {
+        make();
+        results += 1;
+      } catch (thrown) {
+        error = thrown as SparseXentError;
+      }
+    }
+    expect(error.code).toBe("OUT_OF_MEMORY");
+    const held = `1 made by tensor() (1 MB), ${results} made by reduction: "none" (${results * 2000} bytes), ${results} made by grad: true (${results} MB), ${results} made by outputs: ["logSumExp"]`;
+    expect(error.message).toContain(held);
+    expect(error.message).toMatch(/dispose\(\) of a tensor or of a result frees its memory$/);
     await xent.dispose();
   });
 
@@ -233,7 +259,7 @@ describe("OUT_OF_MEMORY", () => {
       ["labels[7] got 2000, expected 0..1999; 1 such label of 500", labels, {}],
       ["labels[0] got 0, expected a class kept by classMask", labels.map((label) => label % 2000), { classMask: Array.from({ length: 2000 }, (_, k) => k !== 0) }],
       ["sampleWeight[9] got NaN, expected a finite number", labels, { sampleWeight: bad, invalidLabel: "nan" }],
-      ["grad needs got 4 MB, expected a free piece of that size; 4 MB of 8 MB are in use", labels, { invalidLabel: "ignore" }],
+      [noRoom, labels, { invalidLabel: "ignore" }],
     ];
     for (const [message, given, options] of faults) {
       for (const input of [logits, { data: new Float32Array(1_000_000), shape: [500, 2000] }]) {
@@ -253,7 +279,7 @@ describe("OUT_OF_MEMORY", () => {
   test("SIZE is what could never fit", async () => {
     const xent = await load({ threads: 1, maximumPages: 128 });
     const error = errorOf(() => xent.crossEntropy(new Float32Array(3_000_000), new Uint8Array(3), { shape: [3, 1_000_000] }));
-    expect(error).toMatchObject({ code: "SIZE", message: "logits need got 12000000 bytes, expected at most 8388608" });
+    expect(error).toMatchObject({ code: "SIZE", message: "logits size got 12000000 bytes, expected at most 8388608" });
     await xent.dispose();
   });
 });

@@ -1,7 +1,7 @@
 // Every golden case through the public API, in every build this engine has: out of place, in place or added to a gradient that is there, and loss
 // alone.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { load, type CrossEntropyOptions, type Dtype, type Engine, type LabelsInput, type PerClass, type Tensor } from "sparse-xent";
+import { load, type CrossEntropyOptions, type Dtype, type Engine, type LabelsInput, type LogitsDtype, type PerClass, type Tensor } from "sparse-xent";
 import { haveSameBits } from "./support.ts";
 
 type Written = number | string;
@@ -95,7 +95,7 @@ function check(xent: Engine, golden: Case): void {
   const logits = tensorOf(xent, golden.logits);
   const labels = tensorOf(xent, golden.labels);
   const options = Object.fromEntries(Object.entries(golden.options).map(([name, value]) => [name, optionOf(xent, name, value)])) as CrossEntropyOptions;
-  const grad = golden.previous ? tensorOf(xent, golden.previous) : xent.tensor(logits.dtype, logits.shape);
+  const grad = (golden.previous ? tensorOf(xent, golden.previous) : xent.tensor(logits.dtype, logits.shape)) as Tensor<LogitsDtype>;
   const made: unknown[] = [logits, labels, grad, ...Object.values(options)];
   const run = (more: CrossEntropyOptions): Record<string, unknown> => {
     const result = xent.crossEntropy(logits as Tensor<"f32">, labels as LabelsInput, { ...options, ...more }) as unknown as Record<string, unknown>;
@@ -113,7 +113,7 @@ function check(xent: Engine, golden: Case): void {
     else within(name, values(name === "grad" ? grad : result[name]), expected as Result, golden.bound[name] as Result | undefined);
   }
   if (golden.previous === undefined) {
-    run({ grad: logits });
+    run({ grad: logits as Tensor<LogitsDtype> });
     expect(haveSameBits(logits, grad), "in place has the same bits").toBe(true);
   }
   for (const value of made) (value as Partial<Tensor> | null)?.dispose?.();

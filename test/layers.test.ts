@@ -124,11 +124,12 @@ const layers: readonly (readonly string[])[] = [
   ["sigmoid"],
   ["arguments"],
   ["operands"],
-  ["options", "tensor", "presets"],
+  ["options", "settings", "tensor", "presets"],
+  ["fill"],
   ["layout"],
   ["memory", "features"],
   ["pool"],
-  ["aborts"],
+  ["aborts", "lists"],
   ["dtypes", "errors", "symbols"],
 ];
 

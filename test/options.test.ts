@@ -1,7 +1,7 @@
 // Every option: its default, the edges of its range, what is refused, and what it excludes.
 import { presets, type CrossEntropyOptions } from "sparse-xent";
 import { describe, expect, test } from "vitest";
-import { optionNames } from "../ts/options.ts";
+import { optionNames } from "../ts/settings.ts";
 import { errorOf, expectClose, f64, rejectionOf, useEngine } from "./support.ts";
 import { A } from "./vectors.ts";
 
@@ -9,7 +9,8 @@ const engine = useEngine();
 
 /** A call with options of any kind; a fresh gradient makes their effect visible. */
 function run(options: object, logits = f64(A)) {
-  const { grad, loss, ...totals } = engine.xent.crossEntropy(logits, [2, 0, 3], { grad: true, reduction: "sum", ...options } as CrossEntropyOptions & { grad: true });
+  const given = { grad: true, reduction: "sum", ...options } as Omit<CrossEntropyOptions, "grad"> & { grad: true };
+  const { grad, loss, ...totals } = engine.xent.crossEntropy(logits, [2, 0, 3], given);
   const result = { ...totals, loss: typeof loss === "object" ? [...(loss as { toArray(): Float64Array }).toArray()] : loss, grad: grad && [...(grad.toArray() as Float64Array)] };
   grad?.dispose();
   if (typeof loss === "object") (loss as { dispose(): void }).dispose();
@@ -52,7 +53,8 @@ const rows: Partial<Record<keyof CrossEntropyOptions, Row>> = {
   smoothingWeights: { with: { labelSmoothing: 0.2, classWeight: [1, 2, 3, 4] }, same: [undefined, "class"], other: ["row"], refused: ["none", null] },
   emptyMean: { with: { reduction: "mean", sampleWeight: 0 }, same: [undefined, "zero"], other: ["nan"], refused: ["NaN", 0, null] },
   upstream: { same: [undefined, 1], other: [0, -3, Number.NaN, Infinity] },
-  grad: { same: [true], other: [false, undefined], refused: ["true", 1, null, [], new Float64Array(12)] },
+  loss: { with: { reduction: "none" }, same: [undefined], refused: [true, false, null, "none", [], {}] },
+  grad: { same: [true], other: [false, undefined], refused: ["true", 1, null, [], {}] },
   accumulate: { same: [undefined, false], refused: [0, "true", null] },
   zLoss: { same: [undefined, 0], other: [1e-4, 10], refused: [-1e-9, Infinity, ...numberLike] },
   focalGamma: { same: [undefined, 0], other: [0.5, 2, 5], refused: [-1, Infinity, ...numberLike] },
@@ -63,7 +65,7 @@ const rows: Partial<Record<keyof CrossEntropyOptions, Row>> = {
   probsNormalize: { with: { input: "probs" }, logits: softmax, same: [undefined, "before"], refused: ["both", null, true] },
   classMask: { same: [undefined, [1, 1, 1, 1], [true, true, true, true], Uint8Array.of(1, 1, 1, 1)], other: [[1, 0, 1, 1], [true, false, true, true]] },
   labelMatrix: { other: [[[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 2]]] },
-  outputs: { same: [undefined, []], other: [["logSumExp"], ["targetLogProb"], ["predictions"], ["perClass"]], refused: ["logSumExp", ["lse"], [null], null, { length: 0 }] },
+  outputs: { same: [undefined, [], {}, { predictions: false, logSumExp: undefined }], other: [["logSumExp"], ["targetLogProb"], { predictions: true }, ["perClass"]], refused: ["logSumExp", ["lse"], [null], null, { length: 0 }, { lse: true }] },
 }; // prettier-ignore
 
 test("the table has every option", () => {
@@ -210,10 +212,25 @@ test("an unknown key is refused, and the message lists the known ones", async ()
   const error = errorOf(() => run({ label_smoothing: 0.1 }));
   expect([error.code, error.got]).toEqual(["OPTION_RANGE", "label_smoothing"]);
   for (const name of optionNames) expect(error.message).toContain(name);
+  expect(error.message).toMatch(/; did you mean labelSmoothing\?$/);
   expect(errorOf(() => run({ signal: new AbortController().signal })).got).toBe("signal");
   const promise = engine.xent.crossEntropyAsync(f64(A), [2, 0, 3], { signal: new AbortController().signal });
   await expect(promise).resolves.toHaveProperty("rowCount", 3);
   expect((await rejectionOf(engine.xent.crossEntropyAsync(f64(A), [2, 0, 3], { sginal: 1 } as object))).got).toBe("sginal");
+});
+
+test.each([
+  ["labelSmooting", "labelSmoothing"],
+  ["labelsmoothing", "labelSmoothing"],
+  ["reductoin", "reduction"],
+  ["ignore_index", "ignoreIndex"],
+  ["classWeights", "classWeight"],
+  ["zloss", "zLoss"],
+  ["grads", "grad"],
+  ["temperature", undefined],
+])("a misspelt %s is taken for %s", (key, meant) => {
+  const hint = /; did you mean (\w+)\?$/.exec(errorOf(() => run({ [key]: 1 })).message);
+  expect(hint?.[1]).toBe(meant);
 });
 
 test.each(Object.entries<CrossEntropyOptions>(presets))("preset %s is accepted as it is", (_, preset) => {

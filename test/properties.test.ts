@@ -13,7 +13,7 @@ interface Drawn {
   readonly inner: number;
   readonly logits: Float64Array;
   readonly labels: readonly number[];
-  readonly options: CrossEntropyOptions & {
+  readonly options: Omit<CrossEntropyOptions, "loss"> & {
     readonly classWeight: readonly number[];
     readonly sampleWeight: readonly number[];
     readonly labelSmoothing: number;

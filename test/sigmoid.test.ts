@@ -84,7 +84,7 @@ describe("is refused with nothing written", () => {
     ["LENGTH", "posWeight length got 1, expected 4 (classes)", bare, t, { shape: [4], posWeight: [1] }],
     ["OPTION_RANGE", "posWeight got -1, expected a finite number of at least 0", f64(x), t, { posWeight: -1 }],
     ["OPTION_RANGE", "posWeight got NaN, expected a finite number of at least 0", f64(x), t, { posWeight: Number.NaN }],
-    ["OPTION_RANGE", `options got "labelSmoothing", expected keys among ${sigmoidOptionNames.join(", ")}`, f64(x), t, { labelSmoothing: 0.1 }],
+    ["OPTION_RANGE", `options got "labelSmoothing", expected one of ${sigmoidOptionNames.join(", ")}`, f64(x), t, { labelSmoothing: 0.1 }],
     ["OPTION_CONFLICT", 'upstream per element got a value, expected a number unless reduction is "none"', f64(x), t, { upstream: t }],
     ["WEIGHT_VALUE", "posWeight[2] got -1, expected a finite number of at least 0", f64(x), t, { posWeight: [1, 1, -1, 1] }],
     ["WEIGHT_VALUE", "sampleWeight[1] got NaN, expected a finite number", f64(x), t, { sampleWeight: [1, Number.NaN, 1, 1] }],

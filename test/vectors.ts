@@ -8,7 +8,7 @@ export interface Vector {
   readonly name: string;
   readonly logits: Nested;
   readonly labels: Nested;
-  readonly options: Omit<CrossEntropyOptions, "grad">;
+  readonly options: Omit<CrossEntropyOptions, "grad" | "loss">;
   readonly loss: Nested;
   readonly grad: Nested;
 }

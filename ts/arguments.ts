@@ -1,13 +1,14 @@
-// The arguments of a call, checked. May import layout, operands, options, tensor, memory, dtypes and errors.
+// The arguments of a call, checked. May import layout, operands, settings, tensor, memory, dtypes and errors.
 // Guarantees: everything that can be judged without reading the labels and weights themselves is judged here, in the order of `errorCodes`,
 // before memory is asked for or written; what is returned needs no further check and holds nothing that the caller can change, but for the
 // elements of typed arrays and tensors.
-import { dtypes, type Dtype, type LogitsDtype } from "./dtypes.js";
+import { arrayHolds, dtypeOfArray, dtypes, isTypedArray, type Dtype, type LogitsDtype, type TypedArray } from "./dtypes.js";
 import { mismatch, show, SparseXentError } from "./errors.js";
 import { broadcastTarget, checkBytes, checkSizes, forLogits, layoutOf, product, readShape, sameShape, type Layout } from "./layout.js";
 import { LARGEST_ALLOCATION, outOfMemory, type Memory } from "./memory.js";
-import { assertUsable, find, flattened, look, lookIfAny, lookOrNumber, shaped, type Given, type Operand } from "./operands.js";
-import { checkConflicts, conflict, optionNames, optionReader, type CrossEntropyAsyncOptions, type Settings } from "./options.js";
+import { assertUsable, copyOfList, find, look, lookIfAny, lookOrNumber, shaped, type Given, type Operand } from "./operands.js";
+import type { CrossEntropyAsyncOptions } from "./options.js";
+import { checkConflicts, conflict, optionNames, optionReader, type Settings } from "./settings.js";
 import { Tensor } from "./tensor.js";
 
 /** What a call computes. */
@@ -24,12 +25,28 @@ export interface Operands {
   readonly labelMatrix: Operand | undefined;
 }
 
+/** What a result is written to: a tensor in place, an array of the caller's after the call. */
+export type Target = Tensor | TypedArray;
+
+/** Targets by the names of the results. */
+export type Targets = Readonly<Partial<Record<"loss" | "logSumExp" | "targetLogProb" | "predictions", Target>>>;
+
+/** What was given for the result of a name. */
+interface Named<T = unknown> {
+  readonly name: string;
+  readonly target: T;
+}
+
 /** A call's arguments, checked. */
 export interface Arguments extends Operands {
   readonly operation: Operation;
   readonly layout: Layout;
-  /** Nothing, a new tensor, or the tensor to write. */
-  readonly grad: boolean | Tensor;
+  /** Nothing, a new tensor, or what to write it to. */
+  readonly grad: boolean | Target;
+  /** What the other results are written to; a new tensor for those that are not named. */
+  readonly targets: Targets;
+  /** Those of all targets that are arrays of the caller's. */
+  readonly arrays: readonly Named<TypedArray>[];
   readonly settings: Settings;
   /** What ends an asynchronous call early. */
   readonly signal: AbortSignal | undefined;
@@ -47,7 +64,8 @@ export interface GivenOperands {
   readonly upstream: Given | number | undefined;
   readonly classMask?: Given | undefined;
   readonly labelMatrix?: Given | undefined;
-  readonly grad: unknown;
+  /** What results are to be written to, as it was given, and maybe no target at all; not those that are new or not asked for. */
+  readonly targets: readonly Named[];
   readonly axis: unknown;
   readonly shape: unknown;
   readonly dtype: unknown;
@@ -59,6 +77,7 @@ const readOptions = optionReader(optionNames);
 export function readArguments(memory: Memory, logits: unknown, labels: unknown, options: CrossEntropyAsyncOptions, isAsync: boolean): Arguments {
   assertOptions(options);
   // Whatever the caller's objects do when they are read, they have done before the first check.
+  const others = readOptions(options, isAsync);
   const given: GivenOperands = {
     logits: look("logits", logits),
     labels: look("labels", labels),
@@ -66,21 +85,21 @@ export function readArguments(memory: Memory, logits: unknown, labels: unknown, 
     sampleWeight: lookOrNumber("sampleWeight", options.sampleWeight),
     upstream: lookOrNumber("upstream", options.upstream),
     classMask: lookIfAny("classMask", options.classMask),
-    labelMatrix: lookIfAny("labelMatrix", flattened(options.labelMatrix)),
-    grad: options.grad,
+    labelMatrix: lookIfAny("labelMatrix", options.labelMatrix),
     axis: options.axis,
-    shape: options.shape,
+    shape: copyOfList(options.shape),
     dtype: options.dtype,
+    targets: namedTargets(options.loss, options.grad, others.settings.outputs),
   };
-  const others = readOptions(options, isAsync);
   const { read, layout } = readOperands(memory, given, "rows");
   if (others.fault !== undefined) throw others.fault;
   checkConflicts(others, given);
   const { settings, signal } = others;
-  const grad = readGrad(given.grad);
-  checkGradConflicts(read, grad, settings, "row");
-  checkAliases(grad, read);
-  return { operation: "crossEntropy", layout, ...read, grad, settings, signal };
+  const written = readTargets(given.targets);
+  checkGradConflicts(read, written.grad, settings, "row");
+  checkLossConflict(written.targets, settings);
+  checkAliases(given.targets, read);
+  return { operation: "crossEntropy", layout, ...read, ...written, settings, signal };
 }
 
 /** OPTION_RANGE: options that are none. */
@@ -93,14 +112,14 @@ export function assertOptions(options: unknown): void {
  * every array.
  */
 export function readOperands(memory: Memory, given: GivenOperands, unit: "rows" | "elements"): { read: Operands; layout: Layout } {
-  const { grad, axis, shape, dtype } = given;
+  const { targets, axis, shape, dtype } = given;
   const classMap = isEntries(given.classWeight) ? given.classWeight : undefined;
   const { logits, labels, sampleWeight, upstream, classMask, labelMatrix } = given;
   const classWeight = isEntries(given.classWeight) ? undefined : given.classWeight;
 
   memory.assertOpen();
   for (const each of [logits, labels, classWeight, sampleWeight, upstream, classMask, labelMatrix]) if (typeof each === "object") assertUsable(memory, each.name, each.data);
-  assertUsable(memory, "grad", grad);
+  for (const { name, target } of targets) assertUsable(memory, name, target);
 
   const found = {
     logits: find(logits, dtype),
@@ -111,7 +130,7 @@ export function readOperands(memory: Memory, given: GivenOperands, unit: "rows" 
     classMask: classMask && find(classMask),
     labelMatrix: labelMatrix && find(labelMatrix),
   };
-  if (Tensor.is(grad)) checkGradDtype(grad, found.logits.dtype as LogitsDtype);
+  for (const { name, target } of targets) checkTargetDtype(name, target, found.logits.dtype as LogitsDtype);
 
   const read: Operands = {
     logits: shaped(found.logits) as Operands["logits"],
@@ -124,26 +143,40 @@ export function readOperands(memory: Memory, given: GivenOperands, unit: "rows" 
   };
   const rows = layoutOf(logitsShape(read.logits, shape), axis ?? -1);
   const layout = unit === "rows" ? rows : { ...rows, rows: rows.elements, rowShape: rows.dims, keptShape: rows.dims };
-  checkShapes(layout, read, grad);
-  checkLengths(layout, read, unit);
+  checkShapes(layout, read, targets);
+  checkLengths(layout, read, targets, unit);
   checkSizes(rows);
-  checkByteCounts(layout, read, grad === true, memory.maximumBytes);
+  checkByteCounts(layout, read, targets.some(({ name, target }) => name === "grad" && target === true), memory.maximumBytes);
   if (classMap === undefined) return { read, layout };
   checkBytes("classWeight", layout.classes * dtypes.f64.bytes, memory.maximumBytes);
   return { read: { ...read, classWeight: expandClasses(classMap, layout.classes) }, layout };
 }
 
 /** OPTION_CONFLICT of upstream and grad. */
-export function checkGradConflicts(read: Operands, grad: boolean | Tensor, settings: Settings, unit: string): void {
+export function checkGradConflicts(read: Operands, grad: boolean | Target, settings: Settings, unit: string): void {
   if (typeof read.upstream !== "number" && settings.reduction !== "none") throw conflict(`upstream per ${unit}`, 'a number unless reduction is "none"');
-  if (settings.accumulate && !(Tensor.is(grad) && grad !== read.logits.source)) {
-    throw conflict("accumulate", "a grad tensor other than the logits");
+  if (settings.accumulate && (typeof grad === "boolean" || grad === read.logits.source)) {
+    throw conflict("accumulate", "a grad to add to, other than the logits");
   }
 }
 
-function checkGradDtype(grad: Tensor, logits: LogitsDtype): void {
-  const allowed: readonly Dtype[] = logits === "f16" || logits === "bf16" ? [logits, "f32"] : [logits];
-  if (!allowed.includes(grad.dtype)) throw mismatch("DTYPE", "grad dtype", grad.dtype, `${allowed.join(" or ")} for ${logits} logits`, { shown: grad.dtype });
+/** OPTION_CONFLICT of a place for losses that are not there. */
+export function checkLossConflict(targets: Targets, settings: Settings): void {
+  if (targets.loss !== undefined && settings.reduction !== "none") throw conflict("loss", 'none unless reduction is "none"');
+}
+
+/** DTYPE of a target. */
+function checkTargetDtype(name: string, target: unknown, logits: LogitsDtype): void {
+  if (!isTarget(target)) return;
+  const wide = logits === "f64" ? "f64" : "f32";
+  const allowed: readonly Dtype[] = name === "grad" ? [...new Set([logits, wide] as const)] : name === "predictions" ? ["i32"] : [wide];
+  if (allowed.some((dtype) => (Tensor.is(target) ? target.dtype === dtype : arrayHolds(target, dtype)))) return;
+  const got = Tensor.is(target) ? target.dtype : dtypeOfArray(target);
+  throw mismatch("DTYPE", `${name} dtype`, got, `${allowed.join(" or ")}${name === "predictions" ? "" : ` for ${logits} logits`}`, { shown: String(got) });
+}
+
+function isTarget(value: unknown): value is Target {
+  return Tensor.is(value) || isTypedArray(value);
 }
 
 /** Class weights, as an array or as entries of a map or an object. */
@@ -178,11 +211,11 @@ function classOf(key: unknown): number | undefined {
 
 function logitsShape(logits: Operand, option: unknown): readonly number[] {
   if (option === undefined) {
-    if (logits.shape === undefined) throw mismatch("SHAPE", "logits shape", undefined, "shape in the options for a bare array", { shown: "none" });
+    if (logits.shape === undefined) throw mismatch("SHAPE", "logits shape", undefined, "a shape option beside a bare array", { shown: "none" });
     return logits.shape;
   }
   const shape = readShape("logits", option);
-  if (logits.shape !== undefined && !sameShape(shape, logits.shape)) throw mismatch("SHAPE", "option shape", shape, `${show(logits.shape)}, the logits' own, or none`);
+  if (logits.shape !== undefined && !sameShape(shape, logits.shape)) throw mismatch("SHAPE", "option shape", shape, `none, or the logits' own ${show(logits.shape)}`);
   return shape;
 }
 
@@ -192,7 +225,7 @@ function operandsOf({ logits, labels, classWeight, sampleWeight, upstream, class
 }
 
 /** SHAPE of everything but the logits. */
-function checkShapes(layout: Layout, read: Operands, grad: unknown): void {
+function checkShapes(layout: Layout, read: Operands, targets: GivenOperands["targets"]): void {
   const { dims, classes, rowShape, keptShape } = layout;
   checkShape(layout, read.labels, rowShape, keptShape);
   if (read.classWeight !== undefined) checkShape(layout, read.classWeight, [classes]);
@@ -202,14 +235,26 @@ function checkShapes(layout: Layout, read: Operands, grad: unknown): void {
     throw mismatch("SHAPE", "sampleWeight shape", weight.shape, expected);
   }
   if (typeof read.upstream === "object") checkShape(layout, read.upstream, rowShape, keptShape);
-  if (Tensor.is(grad) && !sameShape(grad.shape, dims)) throw mismatch("SHAPE", "grad shape", grad.shape, show(dims) + forLogits(layout));
+  for (const { name, target } of targets) {
+    if (!Tensor.is(target)) continue;
+    const [shape, also] = name === "grad" ? [dims, dims] : [rowShape, keptShape];
+    checkShape(layout, { name, shape: target.shape }, shape, also);
+  }
   if (read.classMask !== undefined) checkShape(layout, read.classMask, [classes]);
   if (read.labelMatrix !== undefined) checkShape(layout, read.labelMatrix, [classes, classes]);
 }
 
-function checkShape(layout: Layout, { name, shape }: Operand, allowed: readonly number[], alsoAllowed = allowed): void {
+function checkShape(layout: Layout, { name, shape }: Pick<Operand, "name" | "shape">, allowed: readonly number[], alsoAllowed = allowed): void {
   if (shape === undefined || sameShape(shape, allowed) || sameShape(shape, alsoAllowed)) return;
-  throw mismatch("SHAPE", `${name} shape`, shape, either(allowed, alsoAllowed) + forLogits(layout));
+  throw mismatch("SHAPE", `${name} shape`, shape, either(allowed, alsoAllowed) + forLogits(layout) + (name === "labels" ? hintFor(layout, shape) : ""));
+}
+
+/** What labels of this shape, or of this length if they have none, may have been meant for. */
+function hintFor({ dims, classes, elements, rows }: Layout, given: readonly number[] | number): string {
+  const fits = (shape: readonly number[]): boolean => (typeof given === "number" ? given === product(shape) : sameShape(given, shape));
+  if (elements > rows && fits(dims)) return "; these look one-hot: pass the class number of each row";
+  const axis = dims.findIndex((size, at) => size !== classes && (fits(dims.toSpliced(at, 1)) || fits(dims.with(at, 1))));
+  return axis < 0 ? "" : `; they fit axis: ${axis}`;
 }
 
 /** `[8] or [8,1]`; of an element-wise operation there is one shape, which both stand for. */
@@ -218,24 +263,35 @@ function either(one: readonly number[], other: readonly number[]): string {
 }
 
 /** LENGTH: a bare array has as many elements as it stands for, a shaped one as many as its shape says. */
-function checkLengths(layout: Layout, read: Operands, unit: string): void {
+function checkLengths(layout: Layout, read: Operands, targets: GivenOperands["targets"], unit: string): void {
   const { dims, classes, rows, elements } = layout;
   checkLength(read.logits, elements, "logits", dims);
-  checkLength(read.labels, rows, unit);
+  checkLength(read.labels, rows, unit, undefined, unit === "rows" ? layout : undefined);
   checkLength(read.classWeight, classes, "classes");
   checkLength(read.sampleWeight, rows, unit);
   checkLength(read.upstream, rows, unit);
   checkLength(read.classMask, classes, "classes");
   checkLength(read.labelMatrix, classes ** 2, "classes x classes");
+  for (const { name, target } of targets) {
+    if (!isTarget(target)) continue;
+    const [count, of] = name === "grad" ? [elements, "logits"] : [rows, unit];
+    checkLength({ name, shape: undefined, length: target.length }, count, of);
+  }
 }
 
-function checkLength(operand: Operand | number | undefined, count: number, of: string, dims?: readonly number[]): void {
+function checkLength(
+  operand: Pick<Operand, "name" | "shape" | "length"> | number | undefined,
+  count: number,
+  of: string,
+  dims?: readonly number[],
+  hinting?: Layout,
+): void {
   if (typeof operand !== "object") return;
   const shape = dims ?? operand.shape;
   const expected = shape === undefined ? count : product(shape);
   if (operand.length === expected) return;
   const why = shape === undefined ? of : `shape ${show(shape)}`;
-  throw mismatch("LENGTH", `${operand.name} length`, operand.length, `${expected} (${why})`);
+  throw mismatch("LENGTH", `${operand.name} length`, operand.length, `${expected} (${why})${shape === undefined && hinting ? hintFor(hinting, operand.length) : ""}`);
 }
 
 /** SIZE: what has to be copied in or made must fit the memory at its largest. */
@@ -249,22 +305,61 @@ function checkByteCounts(layout: Layout, read: Operands, makesGrad: boolean, max
   }
 }
 
-export function readGrad(grad: unknown): boolean | Tensor {
-  if (grad === undefined) return false;
-  if (typeof grad === "boolean" || Tensor.is(grad)) return grad;
-  throw mismatch("OPTION_RANGE", "grad", grad, "true, false or a tensor of this engine");
+/** No targets: the usual call makes no list. */
+const noTargets = { grad: false, targets: {}, arrays: [] } as const;
+const onlyGrad = { ...noTargets, grad: true } as const;
+
+/** What was given for results to be written to, true for a new gradient included. */
+export function namedTargets(loss: unknown, grad: unknown, outputs: ReadonlyMap<string, unknown>): readonly Named[] {
+  if (loss === undefined && (grad === undefined || grad === false) && outputs.size === 0) return noTargets.arrays;
+  const targets: Named[] = [];
+  if (loss !== undefined) targets.push({ name: "loss", target: loss });
+  if (grad !== undefined && grad !== false) targets.push({ name: "grad", target: grad });
+  if (outputs.size > 0) outputs.forEach((target, name) => target === true || targets.push({ name, target }));
+  return targets;
 }
 
-/** ALIAS: a given grad shares no byte with anything that is read, unless it is exactly the logits. */
-export function checkAliases(grad: boolean | Tensor, read: Operands): void {
-  if (!Tensor.is(grad)) return;
-  for (const operand of operandsOf(read)) {
-    if (typeof operand !== "object" || !(Tensor.is(operand.source))) continue;
-    const other: Tensor = operand.source;
-    const start = Math.max(grad.byteOffset, other.byteOffset);
-    const end = Math.min(grad.byteOffset + grad.byteLength, other.byteOffset + other.byteLength);
-    if (start >= end || (operand.name === "logits" && grad === other)) continue;
-    const expected = operand.name === "logits" ? "none or exactly the logits" : "none";
-    throw new SparseXentError({ code: "ALIAS", message: `grad overlaps ${operand.name} bytes got ${start}..${end}, expected ${expected}`, got: [start, end], expected });
+/** OPTION_RANGE: results are written to a target or not at all. */
+export function readTargets(given: readonly Named[]): Pick<Arguments, "grad" | "targets" | "arrays"> {
+  if (given.length === 0) return noTargets;
+  if (given.length === 1 && given[0]?.target === true && given[0].name === "grad") return onlyGrad;
+  let grad: boolean | Target = false;
+  const targets: Record<string, Target> = {};
+  const arrays: Named<TypedArray>[] = [];
+  for (const { name, target } of given) {
+    if (isTarget(target) && !Tensor.is(target)) arrays.push({ name, target });
+    if (name === "grad" && (target === true || isTarget(target))) grad = target;
+    else if (isTarget(target)) targets[name] = target;
+    else if (name === "grad") throw mismatch("OPTION_RANGE", name, target, "true, false, a tensor of this engine or a typed array");
+    else throw mismatch("OPTION_RANGE", name === "loss" ? name : `outputs ${name}`, target, "a tensor of this engine or a typed array");
   }
+  return { grad, targets, arrays };
+}
+
+/** ALIAS: a target shares no byte with another target or with anything that is read, but a grad may be exactly the logits. */
+export function checkAliases(given: readonly Named[], read: Operands): void {
+  given.forEach((one, index) => {
+    if (!isTarget(one.target)) return;
+    for (const operand of operandsOf(read)) {
+      if (typeof operand === "object" && Tensor.is(operand.source)) assertApart(one.name, one.target, operand.name, operand.source);
+    }
+    for (const { name, target } of given.slice(0, index)) if (isTarget(target)) assertApart(one.name, one.target, name, target);
+  });
+}
+
+function assertApart(name: string, target: Target, otherName: string, other: Target): void {
+  const isLogits = name === "grad" && otherName === "logits";
+  if (isLogits && target === other) return;
+  const shared = overlap(target, other);
+  if (shared === undefined) return;
+  const expected = isLogits ? "none or exactly the logits" : "none";
+  throw new SparseXentError({ code: "ALIAS", message: `${name} overlaps ${otherName} bytes got ${shared.join("..")}, expected ${expected}`, got: shared, expected });
+}
+
+/** The bytes that two tensors or two arrays have in common, if any. */
+function overlap(one: Target, other: Target): readonly [number, number] | undefined {
+  if (Tensor.is(one) !== Tensor.is(other) || (!Tensor.is(one) && one.buffer !== (other as TypedArray).buffer)) return undefined;
+  const start = Math.max(one.byteOffset, other.byteOffset);
+  const end = Math.min(one.byteOffset + one.byteLength, other.byteOffset + other.byteLength);
+  return start < end ? [start, end] : undefined;
 }

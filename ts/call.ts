@@ -2,11 +2,11 @@
 // Guarantees: whatever a call took from the memory is given back when it closes, its results excepted, and those too when it fails.
 // Memory is taken in two steps, labels and weights first: where the second is refused, what they hold can still be judged.
 import type { Arguments, Operation } from "./arguments.js";
-import { dtypes, type Dtype } from "./dtypes.js";
+import { arrayHolds, dtypes, type Dtype, type TypedArray } from "./dtypes.js";
 import { broadcastIndex, broadcastTarget, product, sameShape } from "./layout.js";
 import type { Allocation, Memory } from "./memory.js";
 import type { Operand } from "./operands.js";
-import { optionTable } from "./options.js";
+import { optionTable } from "./settings.js";
 import { Tensor } from "./tensor.js";
 
 /** The words of the block in their order. An address of 0 means "none". The names from `code` on are results. */
@@ -133,14 +133,14 @@ export class Call {
     this.#memory.words(address + bytes)[address / WORD_BYTES + place] = value;
   }
 
-  #take(name: string, bytes: number): Allocation {
-    const allocation = this.#memory.allocate(name, bytes);
+  #take(name: string, bytes: number, like?: TypedArray): Allocation {
+    const allocation = this.#memory.allocate(name, bytes, like);
     this.#temporary.push(allocation);
     return allocation;
   }
 
-  #make(name: MadeName, dtype: Dtype, shape: readonly number[]): Allocation {
-    const allocation = this.#memory.allocate(name, product(shape) * dtypes[dtype].bytes);
+  #make(name: MadeName, dtype: Dtype, shape: readonly number[], like?: TypedArray): Allocation {
+    const allocation = this.#memory.allocate(name, product(shape) * dtypes[dtype].bytes, like);
     this.#made.set(name, { allocation, dtype, shape });
     return allocation;
   }
@@ -153,10 +153,17 @@ export class Call {
     return tensor.byteOffset;
   }
 
+  /** The address of a result: of the tensor it shall be written to, or of new memory. */
+  #result(name: keyof Arguments["targets"], dtype: Dtype): number {
+    const { labels, layout, targets } = this.#arguments;
+    const target = targets[name];
+    return Tensor.is(target) ? this.#pin(target) : this.#make(name, dtype, labels.shape ?? layout.rowShape, target).address;
+  }
+
   /** The address of an argument: in place if it is a tensor, otherwise of a copy for the length of the call. */
   #place(operand: Operand): number {
     if (Tensor.is(operand.source)) return this.#pin(operand.source);
-    const allocation = this.#take(operand.name, operand.length * dtypes[operand.dtype].bytes);
+    const allocation = this.#take(operand.name, operand.length * dtypes[operand.dtype].bytes, operand.source);
     this.#memory.write(allocation, operand.source);
     return allocation.address;
   }
@@ -204,17 +211,25 @@ export class Call {
   /** Logits and gradient, which may share their bytes. */
   #writeGrad(): void {
     const { logits, grad, layout, settings } = this.#arguments;
-    if (grad === true && !(Tensor.is(logits.source))) {
+    if (grad === false) return this.#write(wordOf.logitsAddress, this.#place(logits));
+    const mode = settings.accumulate ? gradModes.accumulate : gradModes.write;
+    if (Tensor.is(grad)) {
+      const address = this.#place(logits);
+      return this.#writeGradWords(address, grad === logits.source ? gradModes.inPlace : mode, this.#pin(grad), grad.dtype);
+    }
+    // Of an array that is not the logits' type there is one: f32 under 16 bits.
+    const dtype = grad === true || arrayHolds(grad, logits.dtype) ? logits.dtype : "f32";
+    const like = grad === true ? undefined : grad;
+    if (mode === gradModes.write && dtype === logits.dtype && !Tensor.is(logits.source)) {
       // The copy of the logits is ours to overwrite: in place gives the same bits and needs half the memory.
-      const made = this.#make("grad", logits.dtype, layout.dims);
+      const made = this.#make("grad", dtype, layout.dims, like);
       this.#memory.write(made, logits.source);
-      return this.#writeGradWords(made.address, gradModes.inPlace, made.address, logits.dtype);
+      return this.#writeGradWords(made.address, gradModes.inPlace, made.address, dtype);
     }
     const address = this.#place(logits);
-    if (grad === false) return this.#write(wordOf.logitsAddress, address);
-    if (grad === true) return this.#writeGradWords(address, gradModes.write, this.#make("grad", logits.dtype, layout.dims).address, logits.dtype);
-    const mode = grad === logits.source ? gradModes.inPlace : settings.accumulate ? gradModes.accumulate : gradModes.write;
-    this.#writeGradWords(address, mode, this.#pin(grad), grad.dtype);
+    const made = this.#make("grad", dtype, layout.dims, like);
+    if (like !== undefined && settings.accumulate) this.#memory.write(made, like);
+    this.#writeGradWords(address, mode, made.address, dtype);
   }
 
   #writeGradWords(logitsAddress: number, mode: number, address: number, dtype: Dtype): void {
@@ -256,15 +271,14 @@ export class Call {
   }
 
   #writeOutputs(): void {
-    const { labels, layout, logits, settings } = this.#arguments;
+    const { layout, logits, settings } = this.#arguments;
     const { outputs, reduction } = settings;
-    const rowShape = labels.shape ?? layout.rowShape;
     const lossDtype = logits.dtype === "f64" ? "f64" : "f32";
-    if (reduction === "none") this.#write(wordOf.lossAddress, this.#make("loss", lossDtype, rowShape).address);
+    if (reduction === "none") this.#write(wordOf.lossAddress, this.#result("loss", lossDtype));
     if (outputs.size === 0) return;
-    if (outputs.has("logSumExp")) this.#write(wordOf.logSumExpAddress, this.#make("logSumExp", lossDtype, rowShape).address);
-    if (outputs.has("targetLogProb")) this.#write(wordOf.targetLogProbAddress, this.#make("targetLogProb", lossDtype, rowShape).address);
-    if (outputs.has("predictions")) this.#write(wordOf.predictionsAddress, this.#make("predictions", "i32", rowShape).address);
+    if (outputs.has("logSumExp")) this.#write(wordOf.logSumExpAddress, this.#result("logSumExp", lossDtype));
+    if (outputs.has("targetLogProb")) this.#write(wordOf.targetLogProbAddress, this.#result("targetLogProb", lossDtype));
+    if (outputs.has("predictions")) this.#write(wordOf.predictionsAddress, this.#result("predictions", "i32"));
     if (outputs.has("perClass")) this.#write(wordOf.perClassAddress, this.#make("perClass", "f64", [PER_CLASS_COLUMNS, layout.classes]).address);
     this.#write(wordOf.wantsCounts, outputs.has("predictions") || outputs.has("perClass") ? 1 : 0);
   }

@@ -51,8 +51,8 @@ export type LogitsDtype = "f32" | "f64" | "f16" | "bf16";
 /** Element types of labels. `f32` and `f64` labels must be exact integers (below 2^24 and 2^53). */
 export type LabelsDtype = "u8" | "i8" | "u16" | "i16" | "i32" | "u32" | "i64" | "u64" | "f32" | "f64";
 
-/** Element types of weights. `u8` is a 0/1 mask over rows, for `sampleWeight` alone. */
-export type WeightsDtype = "f32" | "f64" | "u8";
+/** Element types of weights. Integers, such as a 0/1 mask, are for `sampleWeight` alone. */
+export type WeightsDtype = "f32" | "f64" | "u8" | "i8" | "u16" | "i16" | "u32" | "i32" | "u64" | "i64";
 
 /** The window onto wasm memory that a tensor of each element type gives; its buffer is shared with the engine's threads. */
 export interface Views {
@@ -126,8 +126,27 @@ const arrayDtypes: Readonly<Record<string, Dtype>> = {
   BigInt64Array: "i64",
 };
 
-/** Names other libraries use (onnxruntime, TensorFlow.js, NumPy). `bool` is bytes of 0 and 1, but never a label. */
-const foreignNames: Readonly<Record<string, Dtype | "bool">> = {
+/** Element types as other libraries spell them (onnxruntime, TensorFlow.js, NumPy, ndarray); taken wherever a {@link Dtype} is. */
+export interface ForeignDtypes {
+  float32: "f32";
+  float64: "f64";
+  float16: "f16";
+  bfloat16: "bf16";
+  uint8: "u8";
+  int8: "i8";
+  uint16: "u16";
+  int16: "i16";
+  uint32: "u32";
+  int32: "i32";
+  uint64: "u64";
+  int64: "i64";
+  uint8_clamped: "u8";
+  biguint64: "u64";
+  bigint64: "i64";
+}
+
+/** The same as a table, with `bool`: bytes of 0 and 1, but never a label. */
+const foreignNames: Readonly<ForeignDtypes & { bool: "bool" }> = {
   float32: "f32",
   float64: "f64",
   float16: "f16",
@@ -140,6 +159,9 @@ const foreignNames: Readonly<Record<string, Dtype | "bool">> = {
   int32: "i32",
   uint64: "u64",
   int64: "i64",
+  uint8_clamped: "u8",
+  biguint64: "u64",
+  bigint64: "i64",
   bool: "bool",
 };
 
@@ -151,7 +173,7 @@ export function isDtype(name: unknown): name is Dtype {
 /** The element type behind a name, ours or another library's; undefined for an unknown one. */
 export function dtypeNamed(name: unknown): Dtype | "bool" | undefined {
   if (isDtype(name)) return name;
-  return typeof name === "string" && Object.hasOwn(foreignNames, name) ? foreignNames[name] : undefined;
+  return typeof name === "string" && Object.hasOwn(foreignNames, name) ? foreignNames[name as keyof typeof foreignNames] : undefined;
 }
 
 /** The element type a typed array holds by its own class; undefined for anything else. Holds across realms. */

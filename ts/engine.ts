@@ -3,15 +3,16 @@
 import { Aborts } from "./aborts.js";
 import { readArguments, type Arguments } from "./arguments.js";
 import { Call } from "./call.js";
-import { dtypes, isDtype, type Dtype } from "./dtypes.js";
+import { dtypeNamed, dtypes, type Dtype, type ForeignDtypes } from "./dtypes.js";
 import { aborted, isSparseXentError, mismatch } from "./errors.js";
+import { areBytes, convert, elementsFor, type TensorData } from "./fill.js";
 import { checkBytes, product, readShape } from "./layout.js";
 import { Memory } from "./memory.js";
 import type { CrossEntropyAsyncOptions, CrossEntropyOptions, LabelsInput, LogitsInput, WeightsInput } from "./options.js";
 import type { Runtime } from "./pool/runtime.js";
 import { readError, readResult, type AnyResult, type CrossEntropyResult, type WeightedSigmoidResult } from "./result.js";
 import { readSigmoidArguments, type WeightedSigmoidAsyncOptions, type WeightedSigmoidOptions } from "./sigmoid.js";
-import { asyncDisposeSymbol, disposeSymbol } from "./symbols.js";
+import { asyncDisposeSymbol, disposeSymbol, inspectSymbol } from "./symbols.js";
 import { Tensor } from "./tensor.js";
 
 /** What an engine is made of and runs on. */
@@ -44,8 +45,8 @@ export interface EngineInfo {
  */
 const dropped = new FinalizationRegistry<Runtime>((runtime) => void runtime.dispose());
 
-/** Options with no key but the known ones, so that a misspelt one is an error in the editor too. */
-type Exactly<Known, O> = Known & { readonly [Key in Exclude<keyof O, keyof Known>]: never };
+/** Options with no key but the known ones, so that a misspelt one is an error in the editor too, which then names it. */
+type Exactly<Known, O> = Known & { readonly [Key in Exclude<keyof O, keyof Known>]: `${Key & string} is not an option of this call` };
 
 /**
  * One loaded instance: memory, threads, and the operation. `load()` makes it; engines are independent of each other.
@@ -85,27 +86,41 @@ export class Engine {
   }
 
   /**
-   * A new tensor in the engine's memory, filled with zeros; it holds its memory until `dispose()`.
+   * A new tensor in the engine's memory; it holds its memory until `dispose()`.
    *
-   * @param dtype element type, such as `f32` or `i32`
+   * @param dtype element type, such as `f32` or `i32`; `float32` and `int32` are the same
    * @param shape dimensions, outermost first; `[]` is a single element
-   * @throws {@link SparseXentError} `DISPOSED`, `DTYPE`, `SHAPE`; `SIZE` for more bytes than the memory can ever hold; `OUT_OF_MEMORY` if it
-   * cannot grow by so much now (one tensor has less than 2 GiB). The engine stays usable.
+   * @param data what fills it, zeros if left out: a typed array or numbers in a list, flat or nested as `shape` is. Integer types take integers that they
+   * hold; a `Uint16Array` for `f16` or `bf16` holds bits, numbers are rounded to the nearest
+   * @throws {@link SparseXentError} `DISPOSED`, `DTYPE`, `SHAPE`, `LENGTH`, `OPTION_RANGE` for a number that an integer type does not hold; `SIZE` for
+   * more bytes than the memory can ever hold; `OUT_OF_MEMORY` if it cannot grow by so much now (one tensor has less than 2 GiB). The engine stays usable.
    * @example
    * ```ts
-   * using labels = xent.tensor("i32", [512]);
-   * labels.view.set(tokens);
+   * using labels = xent.tensor("i32", [2, 2], [[3, 0], [1, 2]]);
+   * labels.view[0] = 4;
    * ```
    */
-  tensor<D extends Dtype>(dtype: D, shape: readonly number[]): Tensor<D> {
+  tensor<D extends Dtype>(dtype: D, shape: readonly number[], data?: TensorData): Tensor<D>;
+  tensor<N extends keyof ForeignDtypes>(dtype: N, shape: readonly number[], data?: TensorData): Tensor<ForeignDtypes[N]>;
+  tensor(dtype: unknown, shape: readonly number[], data?: TensorData): Tensor {
     this.#memory.assertOpen();
-    if (!isDtype(dtype)) throw mismatch("DTYPE", "tensor dtype", dtype, `one of ${Object.keys(dtypes).join(", ")}`);
+    const type = dtypeNamed(dtype);
+    if (type === undefined || type === "bool") throw mismatch("DTYPE", "tensor dtype", dtype, `one of ${Object.keys(dtypes).join(", ")}`);
     const dims = readShape("tensor", shape);
-    const bytes = product(dims) * dtypes[dtype].bytes;
+    const bytes = product(dims) * dtypes[type].bytes;
+    const elements = data === undefined ? undefined : elementsFor(type, dims, data);
     checkBytes("tensor", bytes, this.#memory.maximumBytes);
     const allocation = this.#memory.allocate("tensor", bytes);
-    this.#memory.clear(allocation);
-    return new Tensor(this.#memory, allocation, dtype, dims);
+    const tensor = new Tensor(this.#memory, allocation, type, dims);
+    try {
+      if (elements === undefined) this.#memory.clear(allocation);
+      else if (areBytes(type, elements)) this.#memory.write(allocation, elements);
+      else convert(type, tensor.view, elements);
+      return tensor;
+    } catch (error) {
+      tensor.dispose();
+      throw error;
+    }
   }
 
   /**
@@ -227,6 +242,16 @@ export class Engine {
   /** `dispose()`, for `await using`. */
   [asyncDisposeSymbol](): Promise<void> {
     return this.dispose();
+  }
+
+  /** `Engine`, in `Object.prototype.toString` and what is made of it. */
+  get [Symbol.toStringTag](): string {
+    return "Engine";
+  }
+
+  /** What Node prints: {@link info}. @internal */
+  [inspectSymbol](_depth: number, options: unknown, inspect: (value: unknown, options: unknown) => string): string {
+    return `Engine ${inspect(this.info, options)}`;
   }
 
   /** Runs a call on this thread. What comes back follows from the options, which only the public signatures spell out. */

@@ -129,12 +129,12 @@ export function isSparseXentError<Code extends ErrorCode = ErrorCode>(
   return code === undefined ? errorCodes.includes(error.code as ErrorCode) : error.code === code;
 }
 
-/** A value as the messages print it: strings quoted, shapes as `[8,512]`, long arrays cut. */
-export function show(value: unknown): string {
+/** A value as the messages print it: strings quoted, shapes as `[8,512]`, long arrays cut. `length`: of the array that this is the beginning of. */
+export function show(value: unknown, length = Array.isArray(value) ? value.length : 0): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (Array.isArray(value)) {
-    const head = value.slice(0, 8).map(show).join(",");
-    return value.length > 8 ? `[${head},… ${value.length} in all]` : `[${head}]`;
+    const head = value.slice(0, 8).map((each) => show(each)).join(",");
+    return length > 8 ? `[${head},… ${length} in all]` : `[${head}]`;
   }
   if (typeof value === "function") return "a function";
   if (typeof value === "symbol") return "a symbol";

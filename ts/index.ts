@@ -5,17 +5,23 @@ export type { Build } from "./features.js";
 export { Tensor } from "./tensor.js";
 export { presets } from "./presets.js";
 export { isSparseXentError, SparseXentError, type ErrorCode, type ErrorParts } from "./errors.js";
-export type { Copies, Dtype, Float16ArrayLike, LabelsDtype, LogitsDtype, TypedArray, Views, WeightsDtype } from "./dtypes.js";
+export type { Copies, Dtype, Float16ArrayLike, ForeignDtypes, LabelsDtype, LogitsDtype, TypedArray, Views, WeightsDtype } from "./dtypes.js";
+export type { TensorData } from "./fill.js";
+export type { NestedNumbers } from "./lists.js";
 export type {
   CrossEntropyAsyncOptions,
   CrossEntropyOptions,
   Denominator,
+  FloatTarget,
+  GradTarget,
   LabelsInput,
   LogitsInput,
   OutputName,
+  OutputTargets,
   Reduction,
+  SampleWeightInput,
   ShapedArray,
   WeightsInput,
 } from "./options.js";
-export type { CrossEntropyResult, OutputResults, PerClass, Totals, WeightedSigmoidResult } from "./result.js";
+export type { CrossEntropyResult, Disposing, OutputResults, PerClass, Totals, WeightedSigmoidResult } from "./result.js";
 export type { WeightedSigmoidAsyncOptions, WeightedSigmoidOptions } from "./sigmoid.js";

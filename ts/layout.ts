@@ -1,7 +1,6 @@
-// Where rows and classes lie in an array of logits: dimensions and axis -> (outer, classes, inner). May import errors and memory's names.
+// Where rows and classes lie in an array of logits: dimensions and axis -> (outer, classes, inner). May import errors.
 // Guarantees: every product is checked; an error says what was given and what would fit.
 import { mismatch, show, SparseXentError } from "./errors.js";
-import { needs } from "./memory.js";
 
 /** Dimensions and class axis of the logits, and what follows from them. */
 export interface Layout {
@@ -94,7 +93,7 @@ function checkCount(subject: string, got: number, limit: number): void {
 export function checkBytes(name: string, bytes: number, maximum: number): void {
   if (bytes <= maximum) return;
   const expected = `at most ${maximum}`;
-  throw new SparseXentError({ code: "SIZE", message: `${needs(name)} got ${bytes} bytes, expected ${expected}`, got: bytes, expected });
+  throw new SparseXentError({ code: "SIZE", message: `${name} size got ${bytes} bytes, expected ${expected}`, got: bytes, expected });
 }
 
 /** Whether two shapes are the same. */

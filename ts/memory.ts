@@ -1,12 +1,17 @@
 // The engine's memory: the only file that touches `memory.buffer` and makes typed arrays. May import dtypes and errors.
 // Guarantees: every allocation is freed exactly once; nothing is freed or given out after the engine is over;
 // a span in use by a pending call is freed when that call ends, not before.
-import { dtypes, type Copies, type Dtype, type TypedArray, type Views } from "./dtypes.js";
+import { dtypes, type Copies, type Dtype, type Float16ArrayLike, type TypedArray, type Views } from "./dtypes.js";
 import { SparseXentError } from "./errors.js";
 import type { Runtime } from "./pool/runtime.js";
 
 /** The largest single allocation: the Rust allocator takes sizes below 2^31. */
 export const LARGEST_ALLOCATION = 2 ** 31 - 1;
+
+const WORD = 8;
+/** How much goes between at a time, and from where on it is worth it. */
+const BETWEEN_BYTES = 2 ** 12;
+const LEAST_BETWEEN = 64;
 
 /** Why no memory can be had any more. `lost`: what is there can still be read. */
 type Ending = "open" | "lost" | "disposed";
@@ -17,12 +22,15 @@ export class Allocation {
   readonly address: number;
   /** How long it is. */
   readonly bytes: number;
+  /** What it was asked for. */
+  readonly name: string;
   readonly #free: () => void;
   #pins = 0;
   #released = false;
 
   /** @internal */
-  constructor(address: number, bytes: number, free: () => void) {
+  constructor(name: string, address: number, bytes: number, free: () => void) {
+    this.name = name;
     this.address = address;
     this.bytes = bytes;
     this.#free = free;
@@ -59,6 +67,10 @@ export class Memory {
   #words: Float64Array = new Float64Array();
   /** The views of tensors. Not in the tensors: one that is kept would keep the memory of an engine that was disposed of. */
   #views = new WeakMap<Allocation, Views[Dtype]>();
+  /** Those of tensors that were not disposed of. */
+  readonly #held = new Set<Allocation>();
+  /** What unaligned bytes go through. */
+  #between: Uint8Array | undefined;
 
   /** @internal */
   constructor(runtime: Pick<Runtime, "wasm" | "memory" | "maximumBytes">) {
@@ -90,7 +102,7 @@ export class Memory {
   assertOpen(): void {
     if (this.#ending === "disposed") throw new SparseXentError({ code: "DISPOSED", message: "engine was disposed" });
     if (this.#ending === "lost") {
-      throw new SparseXentError({ code: "ENGINE_LOST", message: "engine was lost with one of its threads, expected a living one: load() gives it" });
+      throw new SparseXentError({ code: "ENGINE_LOST", message: "the engine was lost with one of its threads; load() starts another" });
     }
   }
 
@@ -109,15 +121,39 @@ export class Memory {
     return this.#ending === "disposed";
   }
 
-  /** `bytes` bytes at a multiple of 64, not cleared. `name` is who needs them, for the error `OUT_OF_MEMORY`. */
-  allocate(name: string, bytes: number): Allocation {
+  /**
+   * `bytes` bytes at a multiple of 64, not cleared. `name` is who needs them, for the error `OUT_OF_MEMORY`. For a copy of `like` they begin where that
+   * does modulo 8: only then does V8 copy words into shared memory, and out of it, and not byte by byte.
+   */
+  allocate(name: string, bytes: number, like?: TypedArray): Allocation {
     this.assertOpen();
     const { wasm } = this.#runtime;
-    const address = bytes > LARGEST_ALLOCATION ? 0 : wasm.alloc(bytes);
-    if (address === 0) throw outOfMemory(name, bytes, `${megabytes(this.usedBytes)} of ${megabytes(this.maximumBytes)} are in use`);
-    return new Allocation(address, bytes, () => {
-      if (this.#ending === "open") wasm.free(address, bytes);
+    const skew = like === undefined ? 0 : like.byteOffset % WORD;
+    const address = bytes > LARGEST_ALLOCATION - skew ? 0 : wasm.alloc(bytes + skew);
+    if (address === 0) throw this.refusal(name, bytes);
+    const allocation = new Allocation(name, address + skew, bytes, () => {
+      this.#held.delete(allocation);
+      if (this.#ending === "open") wasm.free(address, bytes + skew);
     });
+    return allocation;
+  }
+
+  /** It is a tensor's from now on: where memory runs out, the error says what tensors hold. */
+  hold(allocation: Allocation): void {
+    this.#held.add(allocation);
+  }
+
+  /** The error for memory that was refused: what it was asked for, what there is, and which tensors keep it. */
+  refusal(name: string, bytes: number): SparseXentError {
+    const kept = new Map<string, { count: number; bytes: number }>();
+    for (const { name: made, bytes: size } of this.#held) {
+      const before = kept.get(made) ?? { count: 0, bytes: 0 };
+      kept.set(made, { count: before.count + 1, bytes: before.bytes + size });
+    }
+    const tensors = [...kept].map(([made, { count, bytes: size }]) => `${count} made by ${makers[made] ?? `outputs: ["${made}"]`} (${megabytes(size)})`);
+    const held = tensors.length === 0 ? "" : `. Tensors that were not disposed of: ${tensors.join(", ")}; dispose() of a tensor or of a result frees its memory`;
+    const limit = `a free piece of memory of that size; ${megabytes(this.usedBytes)} of ${megabytes(this.maximumBytes)} are in use${held}`;
+    return outOfMemory(name, bytes, limit);
   }
 
   /** A window onto `length` elements at an address. */
@@ -147,7 +183,24 @@ export class Memory {
   write({ address, bytes }: Allocation, source: TypedArray | readonly number[]): void {
     const words = this.words(address + bytes);
     if (!ArrayBuffer.isView(source)) return words.set(source as readonly number[], address / words.BYTES_PER_ELEMENT);
-    new Uint8Array(words.buffer, address, bytes).set(new Uint8Array(source.buffer, source.byteOffset, source.byteLength));
+    this.#copy(new Uint8Array(words.buffer, address, bytes), new Uint8Array(source.buffer, source.byteOffset, source.byteLength));
+  }
+
+  /** Copies an allocation out into an array of as many bytes. */
+  read({ address, bytes }: Allocation, target: TypedArray): void {
+    this.#copy(new Uint8Array(target.buffer, target.byteOffset, target.byteLength), new Uint8Array(this.#buffer, address, bytes));
+  }
+
+  /** Copies bytes into shared memory or out of it: where the sides begin at other places modulo 8, through ordinary memory that begins as a tensor does. */
+  #copy(into: Uint8Array, from: Uint8Array): void {
+    if ((into.byteOffset - from.byteOffset) % WORD === 0 || from.length < LEAST_BETWEEN) return into.set(from);
+    this.#between ??= new Uint8Array(BETWEEN_BYTES);
+    for (let at = 0; at < from.length; at += BETWEEN_BYTES) {
+      const piece = from.subarray(at, at + BETWEEN_BYTES);
+      const between = piece.length < BETWEEN_BYTES ? this.#between.subarray(0, piece.length) : this.#between;
+      between.set(piece);
+      into.set(between, at);
+    }
   }
 
   /** Writes `count` elements, the i-th of which is `source[indexOf(i)]`. */
@@ -169,7 +222,7 @@ export function copyOf<D extends Dtype>(view: Views[D]): Copies[D] {
 }
 
 /** An array of the same kind as `dtype`'s views over a caller's typed array, to read its elements as they are stored. */
-export function elementsOf(dtype: Dtype, array: TypedArray): ArrayLike<number | bigint> {
+export function elementsOf(dtype: Dtype, array: TypedArray): Exclude<TypedArray, Float16ArrayLike> {
   return new dtypes[dtype].array(array.buffer as ArrayBuffer, array.byteOffset, array.length);
 }
 
@@ -190,13 +243,11 @@ export function megabytes(bytes: number): string {
   return bytes < 1e6 ? `${bytes} bytes` : `${Math.round(bytes / 1e6)} MB`;
 }
 
-/** The error for a refused allocation. `name` agrees in number by itself: arguments in the plural end in s. */
-export function outOfMemory(name: string, bytes: number, reason: string): SparseXentError {
-  const limit = bytes > LARGEST_ALLOCATION ? `at most ${LARGEST_ALLOCATION} bytes in one piece` : `a free piece of that size; ${reason}`;
-  return new SparseXentError({ code: "OUT_OF_MEMORY", message: `${needs(name)} got ${megabytes(bytes)}, expected ${limit}`, got: bytes, expected: limit });
-}
+/** By whom tensors of these names are made; the others are named for the output they are. */
+const makers: Readonly<Record<string, string>> = { tensor: "tensor()", grad: "grad: true", loss: 'reduction: "none"' };
 
-/** `logits need`, `grad needs`. */
-export function needs(name: string): string {
-  return `${name} ${/[^s]s$/.test(name) ? "need" : "needs"}`;
+/** The error for a refused allocation. */
+export function outOfMemory(name: string, bytes: number, limit: string): SparseXentError {
+  const expected = bytes > LARGEST_ALLOCATION ? `at most ${LARGEST_ALLOCATION} bytes in one piece` : limit;
+  return new SparseXentError({ code: "OUT_OF_MEMORY", message: `${name} size got ${megabytes(bytes)}, expected ${expected}`, got: bytes, expected });
 }

@@ -1,12 +1,14 @@
 // What a call gives back: result types, and the errors that only the reading of labels and weights can find. May import call and below.
-import type { Arguments } from "./arguments.js";
+import type { Arguments, Target } from "./arguments.js";
 import { PER_CLASS_COLUMNS, wordOf, type Call, type MadeName } from "./call.js";
-import type { Copies, Dtype, LogitsDtype } from "./dtypes.js";
+import type { Copies, Dtype, LogitsDtype, TypedArray } from "./dtypes.js";
 import { aborted, callCodes, mismatch, SparseXentError } from "./errors.js";
 import { broadcastIndex, broadcastTarget } from "./layout.js";
-import { copyOf, outOfMemory, type Memory } from "./memory.js";
+import { copyOf, type Memory } from "./memory.js";
 import type { CrossEntropyOptions, LogitsInput, OutputName, Reduction } from "./options.js";
+import { assertUsable } from "./operands.js";
 import type { WeightedSigmoidOptions } from "./sigmoid.js";
+import { disposeSymbol } from "./symbols.js";
 import { Tensor } from "./tensor.js";
 
 /** Loss, weight and counts by label, over valid rows whose label is a class: four columns of C numbers each, in ordinary arrays. */
@@ -76,9 +78,12 @@ type Chosen<O, K extends keyof CrossEntropyOptions, Default> = O extends unknown
     : Default
   : never;
 
-type LossOf<R, D extends LogitsDtype> = R extends "none" ? Tensor<LossDtype<D>> : R extends Reduction ? number : never;
+/** What is given to be written to, or what is made instead. */
+type Written<T, Made> = T extends Tensor | TypedArray ? T : T extends true | undefined ? Made : never;
 
-type GradOf<G, D extends LogitsDtype> = G extends Tensor<infer E> ? Tensor<E> : G extends true ? Tensor<D> : never;
+type LossOf<R, D extends LogitsDtype, T> = R extends "none" ? Written<T, Tensor<LossDtype<D>>> : R extends Reduction ? number : never;
+
+type GradOf<G, D extends LogitsDtype> = G extends false ? never : Written<G, Tensor<D>>;
 
 type GradPart<G, D extends LogitsDtype> = [G] extends [false]
   ? unknown
@@ -88,70 +93,111 @@ type GradPart<G, D extends LogitsDtype> = [G] extends [false]
 
 type OutputKeys<Name> = Name extends "predictions" ? "predictions" | "correctCount" : Name extends OutputName ? Name : never;
 
-type OutputPart<List extends readonly unknown[], D extends LogitsDtype> = number extends List["length"]
-  ? Partial<Pick<OutputResults<D>, OutputKeys<List[number]>>>
-  : Pick<OutputResults<D>, OutputKeys<List[number]>>;
+type OutputPart<Asked, D extends LogitsDtype> = Asked extends readonly unknown[]
+  ? number extends Asked["length"]
+    ? Partial<Pick<OutputResults<D>, OutputKeys<Asked[number]>>>
+    : Pick<OutputResults<D>, OutputKeys<Asked[number]>>
+  : { readonly [Name in keyof Asked as Name extends OutputName ? ([Asked[Name]] extends [false | undefined] ? never : Name) : never]: OutputOf<Name, Asked[Name], D> } &
+      ("predictions" extends keyof Asked ? ([Asked["predictions"]] extends [false | undefined] ? unknown : { readonly correctCount: number }) : unknown);
+
+type OutputOf<Name, T, D extends LogitsDtype> = Name extends OutputName ? (T extends false | undefined ? undefined : Written<T, OutputResults<D>[Name]>) : never;
+
+/** Results hold memory until they are disposed of, or until the end of a `using` block. */
+export interface Disposing {
+  /** Gives back the tensors that the call made. What the caller gave to be written stays. A second time does nothing. */
+  dispose(): void;
+  /** `dispose()`, for `using`. */
+  [Symbol.dispose](): void;
+}
 
 /**
  * What a call gives back. `loss` is a tensor under `reduction: "none"`, otherwise a number (f64); `grad` is there if it was asked for, with
  * the logits' shape; of {@link OutputResults} there is what `outputs` lists. Types follow the options where these are written out in the call.
- * Tensors that the call made belong to the caller, who disposes of them.
+ * Tensors that the call made belong to the caller, who disposes of them one by one or of the result; a target that was given is given back.
+ *
+ * @example
+ * ```ts
+ * for (const batch of batches) {
+ *   using result = xent.crossEntropy(batch.logits, batch.labels, { grad: true });
+ *   update(result.grad.view);
+ * } // its memory is free again
+ * ```
  */
-export type CrossEntropyResult<O = CrossEntropyOptions, L = LogitsInput> = Totals & {
-  /** The loss: a number, or one per row. */
-  readonly loss: LossOf<Chosen<O, "reduction", "mean">, DtypeOf<L>>;
-} & GradPart<Chosen<O, "grad", false>, DtypeOf<L>> &
-  OutputPart<Extract<Chosen<O, "outputs", readonly []>, readonly unknown[]>, DtypeOf<L>>;
+export type CrossEntropyResult<O = CrossEntropyOptions, L = LogitsInput> = Totals &
+  Disposing & {
+    /** The loss: a number, or one per row. */
+    readonly loss: LossOf<Chosen<O, "reduction", "mean">, DtypeOf<L>, Chosen<O, "loss", true>>;
+  } & GradPart<Chosen<O, "grad", false>, DtypeOf<L>> &
+  OutputPart<Chosen<O, "outputs", readonly []>, DtypeOf<L>>;
 
 /**
  * What {@link Engine.weightedSigmoidCrossEntropy} gives back: `loss` is a tensor of the logits' shape under `reduction: "none"`, otherwise a
  * number (f64); `grad` is there if it was asked for. Tensors that the call made belong to the caller.
  */
-export type WeightedSigmoidResult<O = WeightedSigmoidOptions, L = LogitsInput> = Pick<Totals, "lossSum" | "weightSum" | "nonFiniteCount" | "denominator"> & {
-  /** The loss: a number, or one per element. */
-  readonly loss: LossOf<Chosen<O, "reduction", "mean">, DtypeOf<L>>;
-} & GradPart<Chosen<O, "grad", false>, DtypeOf<L>>;
+export type WeightedSigmoidResult<O = WeightedSigmoidOptions, L = LogitsInput> = Pick<Totals, "lossSum" | "weightSum" | "nonFiniteCount" | "denominator"> &
+  Disposing & {
+    /** The loss: a number, or one per element. */
+    readonly loss: LossOf<Chosen<O, "reduction", "mean">, DtypeOf<L>, Chosen<O, "loss", true>>;
+  } & GradPart<Chosen<O, "grad", false>, DtypeOf<L>>;
 
 /** Every result that any call can give. */
-export type AnyResult = Totals & { readonly loss: number | Tensor<"f32" | "f64">; readonly grad?: Tensor } & Partial<OutputResults>;
+export type AnyResult = Totals & Disposing & { readonly loss: number | Target; readonly grad?: Target } & { readonly [Name in keyof OutputResults]?: OutputResults[Name] | Target };
+
+/** What the results of a call have in common: the tensors that it made. */
+class Results implements Disposing {
+  readonly #made: Tensor[] = [];
+
+  /** What the call wrote under this name: a target that was given, or a new tensor, which is the caller's from now on. */
+  static take(results: Results, memory: Memory, call: Call, name: Exclude<MadeName, "perClass">, target: Target | boolean | undefined): Target | undefined {
+    if (Tensor.is(target)) return target;
+    const made = call.made(name);
+    if (made === undefined) return undefined;
+    if (typeof target === "object") {
+      memory.read(made.allocation, target);
+      made.allocation.release();
+      return target;
+    }
+    const tensor = new Tensor(memory, made.allocation, made.dtype, made.shape);
+    results.#made.push(tensor);
+    return tensor;
+  }
+
+  dispose(): void {
+    for (const tensor of this.#made) tensor.dispose();
+  }
+
+  [disposeSymbol](): void {
+    this.dispose();
+  }
+}
 
 /** The results of a call that went well; the tensors it made pass to the caller. What was not asked for is not there at all. */
 export function readResult(memory: Memory, call: Call, args: Arguments): AnyResult {
+  const { grad, targets, arrays, settings, operation, layout } = args;
+  // All are there still, before the first is written.
+  for (const { name, target } of arrays) assertUsable(memory, name, target);
   // Put in one by one: an object copied without its gaps would take longer than the rest of a small call.
-  const results: { -readonly [Name in keyof AnyResult]?: AnyResult[Name] } = { loss: tensorOf(memory, call, "loss") ?? call.read(wordOf.loss) };
-  const grad = Tensor.is(args.grad) ? args.grad : tensorOf<Dtype>(memory, call, "grad");
-  if (grad !== undefined) results.grad = grad;
+  const results = new Results() as Results & { -readonly [Name in keyof AnyResult]?: AnyResult[Name] };
+  results.loss = Results.take(results, memory, call, "loss", targets.loss) ?? call.read(wordOf.loss);
+  const written = Results.take(results, memory, call, "grad", grad);
+  if (written !== undefined) results.grad = written;
   results.lossSum = call.read(wordOf.lossSum);
   results.weightSum = call.read(wordOf.weightSum);
   results.nonFiniteCount = call.read(wordOf.nonFiniteCount);
   results.denominator = call.read(wordOf.denominatorUsed);
-  if (args.operation === "crossEntropy") {
-    results.validCount = call.read(wordOf.validCount);
-    results.invalidCount = call.read(wordOf.invalidCount);
-    results.rowCount = call.read(wordOf.rowCount);
-    if (args.settings.outputs.size > 0) readOutputs(results, memory, call, args.layout.classes);
+  if (operation === "weightedSigmoid") return results as AnyResult;
+  results.validCount = call.read(wordOf.validCount);
+  results.invalidCount = call.read(wordOf.invalidCount);
+  results.rowCount = call.read(wordOf.rowCount);
+  if (settings.outputs.size === 0) return results as AnyResult;
+  for (const name of ["logSumExp", "targetLogProb", "predictions"] as const) {
+    const output = Results.take(results, memory, call, name, targets[name]);
+    if (output !== undefined) results[name] = output;
   }
-  return results as AnyResult;
-}
-
-function readOutputs(results: { -readonly [Name in keyof OutputResults]?: OutputResults[Name] }, memory: Memory, call: Call, classes: number): void {
-  const logSumExp = tensorOf(memory, call, "logSumExp");
-  if (logSumExp !== undefined) results.logSumExp = logSumExp;
-  const targetLogProb = tensorOf(memory, call, "targetLogProb");
-  if (targetLogProb !== undefined) results.targetLogProb = targetLogProb;
-  const predictions = tensorOf<"i32">(memory, call, "predictions");
-  if (predictions !== undefined) {
-    results.predictions = predictions;
-    results.correctCount = call.read(wordOf.correctCount);
-  }
-  const perClass = readPerClass(memory, call, classes);
+  if (settings.outputs.has("predictions")) results.correctCount = call.read(wordOf.correctCount);
+  const perClass = readPerClass(memory, call, layout.classes);
   if (perClass !== undefined) results.perClass = perClass;
-}
-
-/** What the call made under this name, as the caller's. */
-function tensorOf<D extends Dtype = LossDtype<LogitsDtype>>(memory: Memory, call: Call, name: MadeName): Tensor<D> | undefined {
-  const made = call.made(name);
-  return made && new Tensor(memory, made.allocation, made.dtype as D, made.shape);
+  return results as AnyResult;
 }
 
 function readPerClass(memory: Memory, call: Call, classes: number): PerClass | undefined {
@@ -191,11 +237,11 @@ export function readError(memory: Memory, call: Call, args: Arguments, code: num
     case "WEIGHT_VALUE":
       return weightError(args, weightNames[call.read(wordOf.errorCount)] ?? "classWeight", index, call.read(wordOf.errorGot));
     case "OUT_OF_MEMORY":
-      return outOfMemory("scratch", call.read(wordOf.errorGot), "the rest is in use");
+      return memory.refusal("scratch", call.read(wordOf.errorGot));
     case "ABORTED":
       return aborted(args.signal);
     case "ENGINE_LOST":
-      return new SparseXentError({ code: name, message: "engine was lost with one of its threads, expected a living one: load() gives it" });
+      return new SparseXentError({ code: name, message: "the engine was lost with one of its threads; load() starts another" });
     default:
       // The checks above the boundary leave nothing of this for the crate to find; if it does, say which.
       return new SparseXentError({ code: name ?? "ENGINE_LOST", message: `call got code ${code} from the crate, expected 0` });

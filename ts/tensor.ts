@@ -1,10 +1,10 @@
 // Tensor: a typed, shaped span of an engine's memory. May import layout, memory, dtypes and errors.
 // Guarantees: `view` never copies and never shows memory that was given back; `dispose` is safe at any time, also twice.
 import { dtypes, type Copies, type Dtype, type Views } from "./dtypes.js";
-import { SparseXentError } from "./errors.js";
+import { show, SparseXentError } from "./errors.js";
 import { product } from "./layout.js";
 import { copyOf, type Allocation, type Memory } from "./memory.js";
-import { disposeSymbol } from "./symbols.js";
+import { disposeSymbol, inspectSymbol } from "./symbols.js";
 
 /**
  * A typed, shaped span of an engine's memory, which a call reads and writes in place.
@@ -52,6 +52,7 @@ export class Tensor<D extends Dtype = Dtype> {
     this.byteOffset = allocation.address;
     this.#memory = memory;
     this.#allocation = allocation;
+    memory.hold(allocation);
     // A call takes its word for where the elements are and how many.
     Object.freeze(this);
   }
@@ -103,6 +104,17 @@ export class Tensor<D extends Dtype = Dtype> {
   /** `dispose()`, for `using`. */
   [disposeSymbol](): void {
     this.dispose();
+  }
+
+  /** `Tensor`, in `Object.prototype.toString` and what is made of it. */
+  get [Symbol.toStringTag](): string {
+    return "Tensor";
+  }
+
+  /** What Node prints: element type, shape and the first elements. @internal */
+  [inspectSymbol](): string {
+    const elements = this.isDisposed ? "disposed" : show(Array.from<number | bigint>(this.view.subarray(0, 9)), this.length);
+    return `Tensor ${this.dtype} ${show(this.shape)} ${elements}`;
   }
 
   /** The tensor's allocation if it lives in this memory, otherwise undefined. @internal */

@@ -20,7 +20,7 @@ describe("help", () => {
   test("of score lists every option, with examples, in at most 80 columns", async () => {
     const { code, stdout } = await cli(["score", "--help"]);
     expect(code).toBe(0);
-    const options = ["class-weight", "sample-weight", "ignore-index", "label-smoothing", "reduction", "grad", "loss", "json", "threads", "build"];
+    const options = ["axis", "class-weight", "sample-weight", "ignore-index", "label-smoothing", "reduction", "grad", "loss", "json", "threads", "build"];
     for (const part of [...options.map((name) => `--${name}`), "Examples:"]) expect(stdout).toContain(part);
     expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
     expect((await cli(["help", "score"])).stdout).toBe(stdout);
@@ -55,6 +55,7 @@ describe("a wrong call: exit code 2, what is wrong, where help is", () => {
     [["score", ...digits, "--ignore-index", "all"], "whole number"],
     [["score", ...digits, "--reduction", "average"], "none, sum, mean"],
     [["score", ...digits, "--build", "avx"], "auto, simd, relaxed"],
+    [["score", ...digits, "--axis", "last"], "whole number"],
     [["score", ...digits, "--threads", "0"], "at least 1"],
     [["score", ...digits, "--threads", "257"], "1 to 256"],
     [["score", ...digits, "--threads", "two"], "whole number"],
@@ -66,7 +67,8 @@ describe("a wrong call: exit code 2, what is wrong, where help is", () => {
       expect([code, stdout]).toEqual([2, ""]);
       expect(stderr).toMatch(/^error: /);
       expect(stderr).toContain(says);
-      expect(stderr).toMatch(/--help/);
+      const named = ["score", "info", "demo"].includes(args[0] ?? "") ? `${args[0]} ` : "";
+      expect(stderr).toContain(`(sparse-xent ${named}--help shows how it is used)`);
       expect(stderr).not.toMatch(/\bat \S+:\d+/);
     });
   }

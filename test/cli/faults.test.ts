@@ -2,8 +2,9 @@
 
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
-import { cli, data, folder, left, npyBytes, withDictionary, writeBytes, writeNpy, type Outcome } from "./support.js";
+import { cli, data, folder, left, npyBytes, withDictionary, writeBytes, writeNpy, writeNpz, type Outcome } from "./support.js";
 
 const rows = 6;
 const classes = 4;
@@ -30,8 +31,14 @@ const sampleWeight = ["--sample-weight", "weights.npy"];
 
 const faults: readonly Fault[] = [
   { name: "an empty file", logits: new Uint8Array(0), says: ["logits.npy", "empty file"] },
-  { name: "text", logits: Buffer.from("1,2,3\n4,5,6\n"), says: ["logits.npy", "31 2c 32", "\\x93NUMPY"] },
-  { name: "an .npz archive", logits: Buffer.from("PK\u0003\u0004xxxxxxxx"), says: ["logits.npy", "zip or .npz archive"] },
+  { name: "text", logits: Buffer.from("1,2,3\n4,5,6\n"), says: ["logits.npy", "31 2c 32", "\\x93NUMPY", 'hint: np.save("logits.npy", np.loadtxt('] },
+  { name: "a pickle of PyTorch's", logits: Uint8Array.of(0x80, 2, 0x8a, 0x0a), says: ["logits.npy", "80 02 8a 0a", 'hint: np.save("logits.npy", torch.load('] },
+  { name: "what begins as an archive", logits: Buffer.from("PK\u0003\u0004xxxxxxxx"), says: ["logits.npy", "cannot be read as an .npz archive"] },
+  { name: "an archive cut short", logits: zipSync({ "logits.npy": Uint8Array.from(goodLogits) }).subarray(0, 100), says: ["logits.npy", "cannot be read as an .npz archive"] },
+  { name: "an archive without an array", logits: zipSync({ "readme.txt": Uint8Array.of(1) }), says: ["logits.npy", "holds no .npy array, expected an .npz archive"] },
+  { name: "a PyTorch file", logits: zipSync({ "archive/data.pkl": Uint8Array.of(1) }), says: ["logits.npy", "but a PyTorch file", "torch.load("] },
+  { name: "an archive of several arrays, none of which is called logits", logits: zipSync({ "a.npy": Uint8Array.from(goodLogits), "b.npy": Uint8Array.from(goodLogits) }), says: ["logits.npy", "several arrays (a, b), expected the name of one", "hint: logits.npy:a"] },
+  { name: "a truncated array in an archive", logits: zipSync({ "logits.npy": Uint8Array.from(goodLogits.subarray(0, 200)) }), says: ["logits.npy:logits", "truncated", "got 72 bytes", "expected 96"] },
   { name: "a header cut short", logits: goodLogits.subarray(0, 60), says: ["logits.npy", "header is cut off: got 60 bytes, expected 128"] },
   { name: "magic alone", logits: goodLogits.subarray(0, 6), says: ["logits.npy", "cut off after the magic"] },
   { name: "truncated data", logits: goodLogits.subarray(0, goodLogits.length - 1), says: ["logits.npy", "truncated", "got 95 bytes", "expected 96", "(6, 4) of <f4"] },
@@ -47,11 +54,13 @@ const faults: readonly Fault[] = [
   { name: "a broken header", logits: withDictionary("{'descr': '<f4', "), says: ["logits.npy", "header at byte"] },
   { name: "float labels", labels: npyBytes("<f4", [rows], new Float32Array(rows)), says: ["labels.npy", "dtype got <f4", "|u1, |i1, <i2, <u2, <i4, <u4, <i8, <u8"] },
   { name: "boolean labels", labels: npyBytes("|b1", [rows], someLabels), says: ["labels.npy", "dtype got |b1"] },
-  { name: "logits without an axis", logits: npyBytes("<f4", [], Float32Array.of(1)), says: ["logits.npy", "shape got ()", "classes, last"] },
+  { name: "logits without an axis", logits: npyBytes("<f4", [], Float32Array.of(1)), says: ["logits.npy", "shape got ()", "at least one axis, that of the classes"] },
   { name: "no classes", logits: npyBytes("<f4", [rows, 0], new Float32Array(0)), says: ["logits.npy", "(6, 0)", "at least one class"] },
   { name: "labels of another length", labels: npyBytes("|u1", [5], new Uint8Array(5)), says: ["labels.npy", "(5,)", "(6,) or (6, 1)", "(6, 4)"] },
   { name: "labels of another rank", labels: npyBytes("|u1", [2, 3], someLabels), says: ["labels.npy", "(2, 3)", "expected (6,)", "labels.reshape(6,)"] },
-  { name: "one-hot labels", labels: npyBytes("|u1", [rows, classes], new Uint8Array(24)), says: ["labels.npy", "(6, 4)", "expected (6,)"] },
+  { name: "one-hot labels", labels: npyBytes("|u1", [rows, classes], new Uint8Array(24)), says: ["labels.npy", "(6, 4)", "expected (6,)", "hint: these look one-hot"] },
+  { name: "labels for another axis", labels: npyBytes("|u1", [classes], new Uint8Array(4)), says: ["labels.npy", "(4,)", "expected (6,)", "axis -1", "hint: --axis 0"] },
+  { name: "an axis that is not there", args: ["--axis", "2"], says: ["logits.npy", "axis got 2, expected -2..1 for shape (6, 4)"] },
   { name: "a shape whose product does not exist", logits: withDictionary(order("<f4", "False", "(4294967296, 4294967296, 4)")), says: ["logits.npy", "2^53"] },
   { name: "a label too large", labels: npyBytes("|u1", [rows], Uint8Array.of(0, 1, 4, 3, 9, 1)), says: ["labels.npy", "row 2: label got 4", "0..3 (4 classes)", "2 such labels of 6", "--ignore-index 4"] },
   { name: "a negative label", labels: npyBytes("<i4", [rows], Int32Array.of(0, 1, 2, 3, -100, 1)), says: ["labels.npy", "row 4: label got -100", "1 such label of 6", "--ignore-index -100"] },
@@ -86,7 +95,7 @@ const labelClaims: readonly (readonly [shape: string, says: string])[] = [
 function expectFault(outcome: Outcome, says: readonly string[], code = 1): void {
   expect(outcome.stdout).toBe("");
   expect(outcome.stderr).toMatch(/^error: [^\n]+\n$/);
-  expect(outcome.stderr).not.toMatch(/\bat \S+:\d+|node:internal|Error:|undefined|itself/);
+  expect(outcome.stderr).not.toMatch(/\bat \S+:\d+|node:internal|Error:|undefined|bug in sparse-xent/);
   for (const part of says) expect(outcome.stderr).toContain(part);
   expect(outcome.code).toBe(code);
 }
@@ -135,6 +144,13 @@ describe("a header may ask for anything: the answer is an error, at once", () =>
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toContain("mean loss      14.55609");
   });
+});
+
+test("a name that an archive does not have", async () => {
+  const where = folder();
+  writeNpz(where, "data.npz", { "logits.npy": goodLogits, "labels.npy": goodLabels });
+  expectFault(await cli(["score", "data.npz:logit", "data.npz"], where), ["data.npz: has no array logit, expected one of logits, labels; hint: data.npz:logits"]);
+  expectFault(await cli(["score", "data.npz", "data.npz", "--grad", "data.npz"], where), ["data.npz", "is an input"]);
 });
 
 describe("paths that lead nowhere", () => {

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { load } from "sparse-xent";
 import { describe, expect, test } from "vitest";
-import { cli, data, folder, left, npyBytes, random, readNpy, scoreJson, withDictionary, writeBytes, writeNpy, type Numbers, type Report } from "./support.js";
+import { cli, data, folder, left, npyBytes, random, readNpy, scoreJson, withDictionary, writeBytes, writeNpy, writeNpz, type Numbers, type Report } from "./support.js";
 
 const digits = [data("digits-logits.npy"), data("digits-labels.npy")] as const;
 
@@ -92,6 +92,7 @@ describe("the report", () => {
     expect(stdout).toMatch(/^rows +1797, 180 of them ignored$/m);
     expect(stdout).toMatch(/^accuracy +\d\d\.\d\d % \(\d+ of 1617\)$/m);
     expect(stdout).toMatch(/^logits +1797 x 10, float32$/m);
+    expect((await scoreJson(digits))["dtype"]).toBe("float32");
     expect(stdout).toMatch(/│ +0 │ +178 │/);
     expect(stdout).toMatch(/│ +9 │ +0 │ +- │ +- │/);
   });
@@ -121,6 +122,87 @@ interface Made {
   readonly classWeight: Float64Array;
   readonly sampleWeight: Float32Array;
 }
+
+describe("--axis", () => {
+  const next = random(5);
+  const [outer, classes, inner] = [3, 7, 10];
+  const first = Float32Array.from({ length: outer * classes * inner }, () => 4 * next());
+  const last = Float32Array.from(first, (_, at) => {
+    const [row, k] = [Math.floor(at / classes), at % classes];
+    return first[(Math.floor(row / inner) * classes + k) * inner + (row % inner)] as number;
+  });
+  const labels = Int32Array.from({ length: outer * inner }, (_, row) => (row % 5 === 0 ? -1 : row % classes));
+  const sample = Float32Array.from({ length: outer * inner }, (_, row) => 0.5 + (row % 3));
+  const args = ["labels.npy", "--sample-weight", "sample.npy", "--class-weight", "balanced", "--ignore-index", "-1", "--grad", "grad.npy", "--loss", "loss.npy"];
+  const make = (): string => {
+    const where = folder();
+    writeNpy(where, "first.npy", "<f4", [outer, classes, 2, 5], first);
+    writeNpy(where, "last.npy", "<f4", [outer, 2, 5, classes], last);
+    writeNpy(where, "labels.npy", "<i4", [outer, 2, 5], labels);
+    writeNpy(where, "sample.npy", "<f4", [outer, 1, 2, 5], sample);
+    return where;
+  };
+  const run = async (where: string, ...more: string[]): Promise<{ report: Report; grad: ReturnType<typeof readNpy>; loss: ReturnType<typeof readNpy> }> => {
+    const { code, stdout, stderr } = await cli(["score", ...more, ...args, "--json"], where);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    return { report: JSON.parse(stdout) as Report, grad: readNpy(join(where, "grad.npy")), loss: readNpy(join(where, "loss.npy")) };
+  };
+
+  test("1 is the same call with classes first", async () => {
+    const where = make();
+    const one = await run(where, "first.npy", "--axis", "1");
+    // The weights' shape keeps the axis of the classes.
+    writeNpy(where, "sample.npy", "<f4", [outer, 2, 5], sample);
+    const other = await run(where, "last.npy");
+    expectClose(one.report.meanLoss, other.report.meanLoss as number);
+    expectClose(one.report.gradNorm, other.report.gradNorm as number);
+    expect(one.report.perClass.map(({ count }) => count)).toEqual(other.report.perClass.map(({ count }) => count));
+    expect([one.grad.shape, one.loss.shape]).toEqual([[outer, classes, 2, 5], [outer, 2, 5]]);
+    one.loss.values.forEach((loss, row) => expectClose(loss, other.loss.values[row] as number));
+    other.grad.values.forEach((value, at) => {
+      const [row, k] = [Math.floor(at / classes), at % classes];
+      expectClose(one.grad.values[(Math.floor(row / inner) * classes + k) * inner + (row % inner)] ?? NaN, value, 1e-5);
+    });
+  });
+
+  test("-3 counts from the end", async () => {
+    const where = make();
+    expect((await run(where, "first.npy", "--axis", "-3")).report["shape"]).toEqual([outer, classes, 2, 5]);
+  });
+
+  test("leaves no trace of where the file was cut, whole positions or parts of one", async () => {
+    const where = make();
+    const whole = await run(where, "first.npy", "--axis", "1");
+    expect(whole.report.chunks).toBe(1);
+    for (const [bytes, chunks] of [[classes * inner * 4, 3], [classes * 4 * 4, 9], [1, 15]] as const) {
+      const cut = await run(where, "first.npy", "--axis", "1", "--chunk-bytes", String(bytes));
+      expect(cut.report.chunks).toBe(chunks);
+      expect([cut.grad, cut.loss]).toEqual([whole.grad, whole.loss]);
+      expect([cut.report.lossSum, cut.report.gradNorm]).toEqual([whole.report.lossSum, whole.report.gradNorm]);
+    }
+  });
+});
+
+describe("arrays of an .npz archive", () => {
+  const npy = (name: string): Uint8Array => readFileSync(data(`digits-${name}.npy`));
+  for (const isCompressed of [false, true]) {
+    test(isCompressed ? "compressed" : "stored", async () => {
+      const where = folder();
+      writeNpz(where, "data.npz", { "labels.npy": npy("labels"), "other.npy": npy("labels"), "logits.npy": npy("logits") }, isCompressed);
+      writeNpz(where, "one.npz", { "arr_0.npy": npy("labels") }, isCompressed);
+      const plain = await scoreJson(digits);
+      const calls = [["data.npz", "data.npz"], ["data.npz:logits", "data.npz:other"], ["data.npz", "one.npz"], [digits[0], "one.npz:arr_0"]] as const;
+      for (const [logits, labels] of calls) {
+        const { code, stdout, stderr } = await cli(["score", logits, labels, "--json"], where);
+        expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+        const report = JSON.parse(stdout) as Report;
+        expect([report.lossSum, report.gradNorm, report.correctCount]).toEqual([plain.lossSum, plain.gradNorm, plain.correctCount]);
+        expect([report["logits"], report["labels"]]).toEqual([logits, labels]);
+      }
+      expect(left(where)).toEqual(["data.npz", "one.npz"]);
+    });
+  }
+});
 
 /** Logits of the dtype, labels with -100 here and there, both kinds of weights. */
 function make(where: string, dtype: "f2" | "f4" | "f8"): Made {

@@ -5,6 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { zipSync } from "fflate";
 import { afterAll } from "vitest";
 import { encodeHeader, parseHeader } from "../../ts/cli/npy.js";
 
@@ -56,6 +57,12 @@ export function npyBytes(descr: string, shape: readonly number[], values: Number
 /** Writes a .npy file and returns its path. */
 export function writeNpy(where: string, name: string, descr: string, shape: readonly number[], values: Numbers): string {
   return writeBytes(where, name, npyBytes(descr, shape, values));
+}
+
+/** Writes an .npz archive of .npy files, stored as np.savez does it or compressed as np.savez_compressed does. */
+export function writeNpz(where: string, name: string, arrays: Readonly<Record<string, Uint8Array>>, isCompressed = false): string {
+  const files = Object.fromEntries(Object.entries(arrays).map(([each, bytes]) => [each, Uint8Array.from(bytes)]));
+  return writeBytes(where, name, zipSync(files, { level: isCompressed ? 6 : 0 }));
 }
 
 export function writeBytes(where: string, name: string, bytes: Uint8Array): string {

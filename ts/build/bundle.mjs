@@ -64,7 +64,9 @@ async function bundles() {
   const workerInputs = await bundle({
     entryPoints: [`${root}/ts/pool/worker.ts`], outfile: worker, format: "iife", minify: true, platform: "neutral", plugins: [generated("files")],
   });
-  const library = { entryPoints: [`${root}/ts/index.ts`], platform: /** @type {const} */ ("neutral") };
+  // Names stay as they are, so that a stack says where one is.
+  const small = { minifyWhitespace: true, minifySyntax: true };
+  const library = { ...small, entryPoints: [`${root}/ts/index.ts`], platform: /** @type {const} */ ("neutral") };
   const others = await Promise.all([
     bundle({ ...library, outfile: `${paths.dist}/index.js`, format: "esm", plugins: [generated("files")] }),
     bundle({
@@ -80,7 +82,7 @@ async function bundles() {
       ),
     ),
     bundle({
-      entryPoints: [`${root}/ts/cli/main.ts`], outfile: `${paths.dist}/cli.js`, format: "esm", platform: "node", plugins: [libraryBeside],
+      ...small, entryPoints: [`${root}/ts/cli/main.ts`], outfile: `${paths.dist}/cli.js`, format: "esm", platform: "node", plugins: [libraryBeside],
       // The bundled CommonJS packages ask for Node's built-ins with require.
       banner: { js: '#!/usr/bin/env node\nimport { createRequire as __createRequire } from "node:module";\nconst require = __createRequire(import.meta.url);' },
     }),

@@ -38,6 +38,7 @@ async function scoreDigits(demoRequest: DemoRequest, engine: Engine, start: numb
     logits: dataPath("digits-logits.npy"),
     labels: dataPath("digits-labels.npy"),
     ignoreIndex: [],
+    axis: -1,
     labelSmoothing: 0,
     reduction: "mean",
     chunkBytes: demoRequest.chunkBytes,
@@ -100,7 +101,7 @@ function scoreMaps(batch: number, engine: Engine): string {
       `labels         ${exact(labels.byteLength)}   u8, one per pixel`,
       `class weights  ${exact(classWeight.byteLength)}`,
       `for the call   ${exact(grown)}   what the engine's memory grew by`,
-      `one-hot        ${exact(elements * 4)}   not taken: f32 targets as dense losses want them (${bytes(elements * 8)} as int64)`,
+      `one-hot        ${exact(elements * 4)}   not needed: f32 targets as dense losses want them (${bytes(elements * 8)} as int64)`,
       "",
     ].join("\n");
   } finally {

@@ -1,4 +1,4 @@
-// .npy files on disk: inputs read in spans of elements, outputs written to a temporary file and renamed at the end.
+// Arrays on disk, in .npy files or .npz archives: inputs read in spans of elements, outputs written to a temporary .npy file and renamed at the end.
 // Guarantees: a file is judged whole (header, dtype, order, length) before its data is looked at; an output appears complete or not at all.
 
 import { realpathSync, statSync, unlinkSync } from "node:fs";
@@ -7,10 +7,14 @@ import { basename, dirname, join, resolve } from "node:path";
 import { checkDescr, descrOf, npyDtypes, type NpyDtype } from "./dtypes.js";
 import { Failure, systemReason } from "./failure.js";
 import { encodeHeader, headerEnd, NpyFormatError, parseHeader, prefixBytes, showShape, type NpyHeader } from "./npy.js";
+import { openMember, splitPath, torchHint, type Member } from "./npz.js";
 
 /** An input array. Row-major, little-endian, and exactly as long as its shape says. */
 export class NpyFile<D extends NpyDtype> {
+  /** As messages call it: `logits.npy`, `data.npz:logits`. */
   readonly path: string;
+  /** The file that it lies in. */
+  readonly file: string;
   readonly dtype: D;
   readonly shape: readonly number[];
   /** Number of elements. */
@@ -18,21 +22,23 @@ export class NpyFile<D extends NpyDtype> {
   readonly #handle: FileHandle;
   readonly #dataOffset: number;
 
-  private constructor(path: string, handle: FileHandle, header: NpyHeader, dtype: D, count: number) {
+  private constructor(file: string, { path, handle, start }: Member, header: NpyHeader, dtype: D, count: number) {
     this.path = path;
+    this.file = file;
     this.dtype = dtype;
     this.shape = header.shape;
     this.count = count;
     this.#handle = handle;
-    this.#dataOffset = header.dataOffset;
+    this.#dataOffset = start + header.dataOffset;
   }
 
-  /** Opens and judges a file; `wanted` are the dtypes it may have. */
-  static async open<D extends NpyDtype>(path: string, wanted: readonly D[]): Promise<NpyFile<D>> {
-    const handle = await attempt(path, "cannot be read", () => openRegular(path));
+  /** Opens and judges an array; `wanted` are the dtypes it may have, `role` is its name in an archive where none is given. */
+  static async open<D extends NpyDtype>(given: string, wanted: readonly D[], role = ""): Promise<NpyFile<D>> {
+    const { file, name } = splitPath(given);
+    const member = await openArray(file, name, role);
+    const { handle, size, path } = member;
     try {
-      const size = (await handle.stat()).size;
-      const header = await readHeader(path, handle, size);
+      const header = await readHeader(member);
       const dtype = checkDescr(path, header.descr, wanted);
       const count = header.shape.reduce((product, length) => product * length, 1);
       const bytes = npyDtypes[dtype].bytes;
@@ -46,7 +52,7 @@ export class NpyFile<D extends NpyDtype> {
         const fault = held < count * bytes ? "is truncated" : "has trailing bytes";
         throw new Failure(path, `${fault}: got ${held} bytes of data, expected ${count * bytes} for shape ${showShape(header.shape)} of ${descrOf(dtype)}`);
       }
-      return new NpyFile(path, handle, header, dtype, count);
+      return new NpyFile(file, member, header, dtype, count);
     } catch (error) {
       await handle.close();
       throw error;
@@ -82,7 +88,7 @@ export class Outputs {
     const target = targetOf(path);
     const taken = inputs.find((input) => sameFile(input, target));
     if (taken !== undefined) throw new Failure(path, `is an input of this run (${taken}), expected another path`);
-    if (this.#sinks.some((sink) => sink.target === target)) throw new Failure(path, "is named for two outputs, expected two paths");
+    if (this.#sinks.some((sink) => sink.target === target)) throw new Failure(path, "is given for two outputs, expected a path for each");
     const sink = await NpySink.create(path, target, dtype, shape);
     this.#sinks.push(sink);
     return sink;
@@ -100,17 +106,19 @@ export class Outputs {
   }
 }
 
-/** An output array, written front to back. */
+/** An output array, written in spans of elements. */
 export class NpySink {
   readonly path: string;
   readonly target: string;
   readonly #temporary: string;
   readonly #handle: FileHandle;
   readonly #bytes: number;
+  readonly #dataOffset: number;
   #state: "open" | "closed" | "gone" = "open";
 
-  private constructor(path: string, target: string, temporary: string, handle: FileHandle, bytes: number) {
+  private constructor(path: string, target: string, temporary: string, handle: FileHandle, bytes: number, dataOffset: number) {
     this.path = path;
+    this.#dataOffset = dataOffset;
     this.target = target;
     this.#temporary = temporary;
     this.#handle = handle;
@@ -120,9 +128,10 @@ export class NpySink {
   static async create(path: string, target: string, dtype: NpyDtype, shape: readonly number[]): Promise<NpySink> {
     const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`);
     const handle = await attempt(path, "cannot be written", () => open(temporary, "wx"));
-    const sink = new NpySink(path, target, temporary, handle, npyDtypes[dtype].bytes);
+    const header = encodeHeader(descrOf(dtype), shape);
+    const sink = new NpySink(path, target, temporary, handle, npyDtypes[dtype].bytes, header.length);
     try {
-      await sink.#append(encodeHeader(descrOf(dtype), shape));
+      await sink.#put(0, header, header.length);
     } catch (error) {
       sink.discard();
       throw error;
@@ -130,9 +139,9 @@ export class NpySink {
     return sink;
   }
 
-  /** Appends the first `count` elements of `source`. */
-  async write(source: NodeJS.ArrayBufferView, count: number): Promise<void> {
-    await this.#append(source, count * this.#bytes);
+  /** Writes the first `count` elements of `source`, from element `start` on. */
+  async write(start: number, source: NodeJS.ArrayBufferView, count: number): Promise<void> {
+    await this.#put(this.#dataOffset + start * this.#bytes, source, count * this.#bytes);
   }
 
   async close(): Promise<void> {
@@ -156,34 +165,52 @@ export class NpySink {
     this.#state = "gone";
   }
 
-  async #append(source: NodeJS.ArrayBufferView, bytes: number = source.byteLength): Promise<void> {
+  async #put(position: number, source: NodeJS.ArrayBufferView, bytes: number): Promise<void> {
     let done = 0;
     while (done < bytes) {
       const want = Math.min(bytes - done, 2 ** 30);
-      done += (await attempt(this.path, "cannot be written", () => this.#handle.write(source, done, want))).bytesWritten;
+      done += (await attempt(this.path, "cannot be written", () => this.#handle.write(source, done, want, position + done))).bytesWritten;
     }
   }
+}
+
+async function openArray(file: string, name: string | undefined, role: string): Promise<Member> {
+  const handle = await attempt(file, "cannot be read", () => openRegular(file));
+  const begin = new Uint8Array(4);
+  await attempt(file, "cannot be read", () => handle.read(begin, 0, begin.length, 0));
+  const isZip = begin[0] === 0x50 && begin[1] === 0x4b && begin[2] === 3 && begin[3] === 4;
+  if (!isZip && name === undefined) return { handle, start: 0, size: (await handle.stat()).size, path: file };
+  await handle.close();
+  return openMember(file, name, role);
 }
 
 async function openRegular(path: string): Promise<FileHandle> {
   // Asked before opening: opening a pipe waits for its other end.
   const kind = await stat(path);
-  if (kind.isDirectory()) throw new Failure(path, "is a directory, expected a .npy file");
-  if (!kind.isFile()) throw new Failure(path, "is not a regular file, expected a .npy file on disk (it is read more than once)");
+  if (kind.isDirectory()) throw new Failure(path, "is a directory, expected a .npy or .npz file");
+  if (!kind.isFile()) throw new Failure(path, "is not a regular file, expected a .npy or .npz file on disk (it is read more than once)");
   return open(path, "r");
 }
 
-async function readHeader(path: string, handle: FileHandle, size: number): Promise<NpyHeader> {
+async function readHeader({ path, handle, start, size }: Member): Promise<NpyHeader> {
+  const prefix = new Uint8Array(Math.min(prefixBytes, size));
   try {
-    const prefix = new Uint8Array(Math.min(prefixBytes, size));
-    await handle.read(prefix, 0, prefix.length, 0);
+    await handle.read(prefix, 0, prefix.length, start);
     const header = new Uint8Array(Math.min(headerEnd(prefix), size));
-    await handle.read(header, 0, header.length, 0);
+    await handle.read(header, 0, header.length, start);
     return parseHeader(header);
   } catch (error) {
-    if (error instanceof NpyFormatError) throw new Failure(path, error.message);
+    if (error instanceof NpyFormatError) throw new Failure(path, error.message, hintFor(path, prefix));
     throw new Failure(path, `cannot be read: ${systemReason(error)}`);
   }
+}
+
+/** How to make a .npy file of what is none: pickles of PyTorch's, tables of text. */
+function hintFor(path: string, prefix: Uint8Array): string | undefined {
+  if (/\.(pt|pth|pkl)$/i.test(path) || (prefix[0] === 0x80 && (prefix[1] ?? 9) <= 5)) return torchHint;
+  const isText = prefix.length > 0 && prefix.every((byte) => (byte >= 0x20 && byte < 0x7f) || (byte >= 9 && byte <= 13));
+  const delimiter = /\.tsv$/i.test(path) ? "\\t" : ",";
+  return isText || /\.(csv|tsv|txt)$/i.test(path) ? `np.save("logits.npy", np.loadtxt("logits.csv", delimiter="${delimiter}", dtype="<f4", ndmin=2))` : undefined;
 }
 
 /** Where an output really goes: through symbolic links, and never over something that is not a regular file. */

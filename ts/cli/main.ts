@@ -1,4 +1,4 @@
-// The command `sparse-xent`: options in, exit code out. 0: done; 1: a file or its data is at fault; 2: the call is.
+// The command `sparse-xent`: options in, exit code out. 0: done; 1: a file or its data is at fault; 2: the command line is wrong.
 // Reports go to standard output; errors and warnings, one line each, to standard error.
 
 import { readFileSync } from "node:fs";
@@ -30,11 +30,14 @@ interface DemoOptions extends EngineOptions {
 const defaultChunkBytes = 128 * 2 ** 20;
 
 const scoreExamples = `
-LOGITS.npy holds scores with the classes on the last axis, (N, C) or (B, T, C)
-or (B, H, W, C): float32, float16 or float64. LABELS.npy holds one integer per
-row, in the logits' shape without the last axis: 8 to 64 bits, signed or not.
-Arrays are as np.save writes them (C order, little-endian). They are read row by
-row: files may be larger than memory.
+LOGITS holds scores, (N, C) or (B, T, C) or (B, H, W, C): float32, float16 or
+float64. The classes are on the last axis, or on --axis, as in (B, C, H, W) with
+--axis 1. LABELS holds one integer per row, in the logits' shape without the
+classes: 8 to 64 bits, signed or not. Both are .npy files as np.save writes them
+(C order, little-endian), or arrays of an .npz archive: data.npz:logits names
+one; without a name, the archive's only array is taken, or the one called
+logits, labels, class_weight or sample_weight. They are read piece by piece:
+files may be larger than memory.
 
 Weights must be finite and at least 0; those of ignored rows are not looked at.
 The mean divides by the sum of class weight * sample weight over the rows that
@@ -42,12 +45,13 @@ are not ignored. --grad writes the gradient of the reduced loss (float32, or
 float64 for float64 logits), --loss the weighted row losses; an output appears
 whole or not at all.
 
-Exit code: 0 done; 1 a file or its data is at fault; 2 the call is.
+Exit code: 0 done; 1 a file or its data is at fault; 2 wrong command line.
 
 Examples:
   $ sparse-xent score logits.npy labels.npy
   $ sparse-xent score logits.npy labels.npy --ignore-index -100
-  $ sparse-xent score logits.npy maps.npy --class-weight balanced --grad g.npy
+  $ sparse-xent score logits.npy maps.npy --axis 1 --class-weight balanced
+  $ sparse-xent score data.npz:logits data.npz:labels --grad grad.npy
   $ sparse-xent score logits.npy labels.npy --json | jq .perplexity`;
 
 const mainExamples = `
@@ -67,13 +71,13 @@ async function run(args: readonly string[]): Promise<number> {
     if (error instanceof Failure) return complain(error.message, 1);
     if (isSparseXentError(error)) return complain(oneLine(error.message), 1);
     const message = error instanceof Error ? error.message : String(error);
-    return complain(`this is a fault of sparse-xent itself: ${oneLine(message)}`, 1);
+    return complain(`this is a bug in sparse-xent: ${oneLine(message)}`, 1);
   }
 }
 
 function program(): Command {
   const command = new Command("sparse-xent")
-    .description("Sparse softmax cross-entropy of integer labels: loss and gradient of logits in .npy files.")
+    .description("Sparse softmax cross-entropy of integer labels: loss and gradient of logits in .npy or .npz files.")
     .version(packageVersion(), "-V, --version", "print the version")
     .helpOption("-h, --help", "print this help")
     .helpCommand("help [command]", "print the help of a command")
@@ -85,13 +89,15 @@ function program(): Command {
     .command("score")
     .summary("score logits against labels")
     .description("Mean loss, perplexity, accuracy, a table per class and the gradient's norm.")
-    .argument("<LOGITS.npy>", "scores, classes on the last axis")
+    .argument("<LOGITS.npy>", "scores, classes on the last axis or --axis")
     .argument("<LABELS.npy>", "one integer per row")
+    .showHelpAfterError("(sparse-xent score --help shows how it is used)")
+    .addOption(new Option("--axis <N>", "axis of the classes, negative from the end").argParser(integer).default(-1))
     .option("--class-weight <FILE|balanced>", "one weight per class (.npy), or weights that even out the classes")
     .option("--sample-weight <FILE>", "one weight per row (.npy)")
     .addOption(new Option("--ignore-index <N>", "label of rows to leave out; may be given more than once").argParser(collectInteger).default([], "none"))
     .option("--label-smoothing <E>", "share of the target spread over all classes, 0 to 1", unitInterval, 0)
-    .addOption(new Option("--reduction <KIND>", "what the loss and --grad are of").choices(["none", "sum", "mean"]).default("mean"))
+    .addOption(new Option("--reduction <KIND>", "reduction of the loss and of --grad").choices(["none", "sum", "mean"]).default("mean"))
     .option("--grad <OUT.npy>", "write the gradient")
     .option("--loss <OUT.npy>", "write the row losses")
     .option("--json", "print JSON")
@@ -102,6 +108,7 @@ function program(): Command {
     .command("info")
     .summary("what this machine and engine can do")
     .description("Node, processors, builds, threads and memory, as the engine finds them.")
+    .showHelpAfterError("(sparse-xent info --help shows how it is used)")
     .option("--json", "print JSON")
     .action(async (options: EngineOptions & { readonly json?: true }) => {
       await withEngine(options, async (loadEngine) => {
@@ -113,6 +120,7 @@ function program(): Command {
     .command("demo")
     .summary("real digits against PyTorch, then a large batch of label maps")
     .description("Scores the digits that come with the package and compares with PyTorch; then times 33-class label maps.")
+    .showHelpAfterError("(sparse-xent demo --help shows how it is used)")
     .option("--batch <N>", "images in the large case, 1 to 8", batchSize, 8)
     .action(async (options: DemoOptions) => {
       await withEngine(options, (loadEngine) =>
@@ -189,6 +197,11 @@ function complain(message: string, code: number): number {
 function collectInteger(text: string, before: readonly bigint[]): readonly bigint[] {
   if (!/^[+-]?\d+$/.test(text)) throw new InvalidArgumentError("Expected a whole number, such as -100.");
   return [...before, BigInt(text.replace(/^\+/, ""))];
+}
+
+function integer(text: string): number {
+  if (!/^[+-]?\d{1,9}$/.test(text)) throw new InvalidArgumentError("Expected a whole number, such as 1.");
+  return Number(text);
 }
 
 function unitInterval(text: string): number {

@@ -1,6 +1,6 @@
 // The .npy header, read and written: magic, version, and a Python dictionary of three entries. Pure: bytes in, values out.
-// Written here and not taken from a package: the packages that read .npy want the whole file in memory, keep their header
-// parser to themselves, and let a big-endian or Fortran-ordered array through as if it were neither.
+// Written here and not taken from a package: files may be larger than memory, so that a header is needed without its data, and a file of the wrong byte
+// order, axis order or length is to be refused. The packages for .npy read a whole file into one array.
 
 /** What a header says. `shape` is in row-major order, last axis fastest, unless `fortranOrder`. */
 export interface NpyHeader {
@@ -35,10 +35,7 @@ const maximumDepth = 32;
 export function headerEnd(prefix: Uint8Array): number {
   if (prefix.length === 0) throw new NpyFormatError("got an empty file, expected a .npy array");
   if (!magic.every((byte, i) => prefix[i] === byte)) {
-    const zip = prefix[0] === 0x50 && prefix[1] === 0x4b;
-    throw new NpyFormatError(
-      `got a file that begins with ${hex(prefix.subarray(0, 6))}${zip ? " (a zip or .npz archive)" : ""}, expected a .npy array (\\x93NUMPY)`,
-    );
+    throw new NpyFormatError(`got a file that begins with ${hex(prefix.subarray(0, 6))}, expected a .npy array (\\x93NUMPY)`);
   }
   const major = prefix[6];
   const minor = prefix[7];

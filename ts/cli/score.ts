@@ -1,6 +1,6 @@
 // Scores logits on disk against labels on disk, a span of rows at a time, so that memory does not grow with the file.
 //
-// The spans leave no trace in the results: the denominator comes from a pass over the labels (scan.ts), every span is one call
+// A span is a number of whole outer positions, or a part of the rows of one where these are too many. The spans leave no trace in the results: the denominator comes from a pass over the labels (scan.ts), every span is one call
 // with reduction `none` and upstream 1/D, which gives the gradient of the mean bit for bit, and row losses are added in the
 // engine's own order (sums.ts).
 
@@ -76,25 +76,24 @@ export async function score(
   const meanScale = scanned.weightSum > 0 ? 1 / scanned.weightSum : 0;
   const { results } = engineDtypes[logits.dtype];
   const gradSink = request.grad === undefined ? undefined : await outputs.create(request.grad, results, logits.shape, inputs.paths);
-  const lossSink = request.loss === undefined ? undefined : await outputs.create(request.loss, results, logits.shape.slice(0, -1), inputs.paths);
+  const lossSink = request.loss === undefined ? undefined : await outputs.create(request.loss, results, inputs.rowShape, inputs.paths);
 
-  const chunkRows = rowsPerChunk(inputs, request.chunkBytes);
   const tally = new Tally(classes);
   let engineMs = 0;
   let chunks = 0;
   const engine = await loadEngine();
-  for (let start = 0; start < rows; start += chunkRows) {
-    const chunk = new Chunk(engine, inputs, Math.min(chunkRows, rows - start), classWeights);
+  for (const span of spans(inputs, rowsPerChunk(inputs, request.chunkBytes))) {
+    const chunk = new Chunk(engine, inputs, span, classWeights);
     try {
-      await chunk.read(start);
+      await chunk.read();
       engineMs += chunk.run(request, request.reduction === "mean" ? meanScale : 1);
-      tally.add(chunk, start);
+      tally.add(chunk);
       await chunk.write(gradSink, lossSink);
     } finally {
       chunk.dispose();
     }
     chunks++;
-    onRows(start + chunk.rows);
+    onRows(chunk.start + chunk.rows);
   }
   const norm = Math.sqrt(tally.gradSquares);
   return {
@@ -123,9 +122,34 @@ function rowsPerChunk(inputs: Inputs, chunkBytes: number): number {
   return Math.max(1, Math.min(fit, rows));
 }
 
+/** Consecutive rows: `outers` positions from `outer` on, of each `inners` rows from `inner` on. */
+interface Span {
+  readonly outer: number;
+  readonly outers: number;
+  readonly inner: number;
+  readonly inners: number;
+}
+
+/** The rows in their order, cut into spans of at most `most` rows. */
+function* spans({ outer, inner, rows }: Inputs, most: number): Generator<Span> {
+  if (rows === 0) return;
+  const outers = Math.max(1, Math.floor(most / inner));
+  // Of two rows at least, where there are two: a single one would be computed another way, and differ in its last bits.
+  const parts = Math.max(1, Math.min(Math.ceil(inner / most), Math.floor(inner / 2)));
+  for (let at = 0; at < outer; at += outers) {
+    for (let part = 0; part < parts; part++) {
+      const [from, to] = [Math.floor((part * inner) / parts), Math.floor(((part + 1) * inner) / parts)];
+      yield { outer: at, outers: Math.min(outers, outer - at), inner: from, inners: to - from };
+    }
+  }
+}
+
 /** A span of rows in the engine's memory. The gradient takes the logits' place where the dtypes agree. */
 class Chunk {
   readonly rows: number;
+  /** The number of its first row. */
+  readonly start: number;
+  readonly span: Span;
   readonly #engine: Engine;
   readonly #inputs: Inputs;
   readonly #logits: Tensor<"f16" | "f32" | "f64">;
@@ -136,17 +160,21 @@ class Chunk {
   #loss: Tensor<"f32" | "f64"> | undefined;
   #predictions: Tensor<"i32"> | undefined;
 
-  constructor(engine: Engine, inputs: Inputs, rows: number, classWeights: Float64Array | undefined) {
+  constructor(engine: Engine, inputs: Inputs, span: Span, classWeights: Float64Array | undefined) {
     const { logits, grad } = engineDtypes[inputs.logits.dtype];
+    const rows = span.outers * span.inners;
     this.rows = rows;
+    this.start = span.outer * inputs.inner + span.inner;
+    this.span = span;
     this.#engine = engine;
     this.#inputs = inputs;
     this.classWeights = classWeights;
-    const shape = [rows, inputs.classes];
+    const shape = [span.outers, inputs.classes, span.inners];
     this.#logits = engine.tensor(logits, shape);
     this.#grad = logits === grad ? (this.#logits as Tensor<"f32" | "f64">) : engine.tensor(grad, shape);
-    this.#labels = engine.tensor("i32", [rows]);
-    this.#sampleWeights = inputs.sampleWeights === undefined ? undefined : engine.tensor("f64", [rows]);
+    const rowShape = [span.outers, span.inners];
+    this.#labels = engine.tensor("i32", rowShape);
+    this.#sampleWeights = inputs.sampleWeights === undefined ? undefined : engine.tensor("f64", rowShape);
   }
 
   get labels(): Int32Array {
@@ -161,6 +189,10 @@ class Chunk {
     return this.#grad.view;
   }
 
+  get classes(): number {
+    return this.#inputs.classes;
+  }
+
   /** Row losses, once `run`. */
   get loss(): Float32Array | Float64Array {
     return this.#loss?.view as Float32Array | Float64Array;
@@ -171,20 +203,23 @@ class Chunk {
     return this.#predictions?.view as Int32Array;
   }
 
-  /** Reads the span that begins at row `start` straight into the engine's memory. */
-  async read(start: number): Promise<void> {
-    const { logits, labels, sampleWeights, classes } = this.#inputs;
-    await labels.read(start, this.rows, this.labels);
+  /** Reads the span straight into the engine's memory. */
+  async read(): Promise<void> {
+    const { logits, labels, sampleWeights } = this.#inputs;
+    await labels.read(this.start, this.rows, this.labels);
     labels.check(); // the scan has passed them; a file that has changed since is caught here
     const weights = this.sampleWeights;
-    if (sampleWeights !== undefined && weights !== undefined) await sampleWeights.read(start, this.rows, this.labels, weights);
-    await logits.read(start * classes, this.rows * classes, this.#logits.view);
+    if (sampleWeights !== undefined && weights !== undefined) await sampleWeights.read(this.start, this.rows, this.labels, weights);
+    const view = this.#logits.view;
+    for (const { at, from, count } of this.#pieces()) await logits.read(at, count, view.subarray(from, from + count));
   }
 
   /** One call; returns its time in milliseconds. */
   run(request: ScoreRequest, upstream: number): number {
     const before = performance.now();
     const result = this.#engine.crossEntropy(this.#logits, this.#labels, {
+      // Where classes are last, that is how they are computed, whatever stands behind them.
+      axis: 1,
       reduction: "none",
       upstream,
       grad: this.#grad,
@@ -201,8 +236,18 @@ class Chunk {
   }
 
   async write(grad: NpySink | undefined, loss: NpySink | undefined): Promise<void> {
-    await grad?.write(this.grad, this.rows * this.#inputs.classes);
-    await loss?.write(this.loss, this.rows);
+    const view = this.grad;
+    if (grad !== undefined) for (const { at, from, count } of this.#pieces()) await grad.write(at, view.subarray(from, from + count), count);
+    await loss?.write(this.start, this.loss, this.rows);
+  }
+
+  /** The elements of the span that lie together in the file: where there, where here, and how many. */
+  *#pieces(): Generator<{ readonly at: number; readonly from: number; readonly count: number }> {
+    const { inner, classes } = this.#inputs;
+    const { outer, outers, inner: first, inners } = this.span;
+    const at = outer * classes * inner + first;
+    if (inners === inner) return yield { at, from: 0, count: outers * classes * inner };
+    for (let k = 0; k < classes; k++) yield { at: at + k * inner, from: k * inners, count: inners };
   }
 
   dispose(): void {
@@ -223,7 +268,7 @@ class Tally {
     this.perClass = new ClassSums(classes);
   }
 
-  add(chunk: Chunk, start: number): void {
+  add(chunk: Chunk): void {
     const { loss, predictions, labels, sampleWeights, classWeights } = chunk;
     const { perClass } = this;
     for (let row = 0; row < chunk.rows; row++) {
@@ -231,7 +276,7 @@ class Tally {
       this.loss.add(value);
       if (!Number.isFinite(value)) {
         this.nonFiniteCount++;
-        this.firstNonFinite ??= start + row;
+        this.firstNonFinite ??= chunk.start + row;
       }
       const label = labels[row] as number;
       if (label === ignoredRow) continue;
@@ -242,10 +287,15 @@ class Tally {
       perClass.count[label] = (perClass.count[label] as number) + 1;
       perClass.correct[label] = (perClass.correct[label] as number) + correct;
     }
-    // One running sum over all elements: its bits do not depend on where the spans are cut.
-    const grad = chunk.grad;
+    // One running sum in the order of rows and their classes: its bits do not depend on where the spans are cut.
+    const { grad, classes } = chunk;
+    const { outers, inners } = chunk.span;
     let squares = this.gradSquares;
-    for (let i = 0; i < grad.length; i++) squares += (grad[i] as number) * (grad[i] as number);
+    for (let outer = 0; outer < outers; outer++) {
+      for (let inner = 0; inner < inners; inner++) {
+        for (let k = 0, at = outer * classes * inners + inner; k < classes; k++, at += inners) squares += (grad[at] as number) * (grad[at] as number);
+      }
+    }
     this.gradSquares = squares;
   }
 }

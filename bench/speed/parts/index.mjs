@@ -1,6 +1,7 @@
 // The parts of a run, in their order. A new part is a line here.
 import * as adversarial from "./adversarial.mjs";
 import * as batch from "./batch.mjs";
+import * as copies from "./copies.mjs";
 import * as dtypes from "./dtypes.mjs";
 import * as growth from "./growth.mjs";
 import * as kernels from "./kernels.mjs";
@@ -11,4 +12,4 @@ import * as options from "./options.mjs";
 import * as overhead from "./overhead.mjs";
 import * as threads from "./threads.mjs";
 
-export const parts = { kernels, batch, dtypes, options, adversarial, overhead, loading, memory, threads, growth, native };
+export const parts = { kernels, batch, copies, dtypes, options, adversarial, overhead, loading, memory, threads, growth, native };

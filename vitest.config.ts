@@ -20,7 +20,7 @@ const hosted = ["test/adapters/*.*.test.ts"];
 const never = ["**/node_modules/**", "test/browser/**"];
 // Nothing of Node is imported there.
 const inBrowsers = [
-  "test/{api,arrays,callers,digests,engines,errors,golden,load,options,properties,results,sigmoid,threads,views}.test.ts",
+  "test/{api,arrays,callers,digests,engines,errors,golden,linear,load,options,properties,results,sigmoid,threads,views}.test.ts",
   "test/systems/*.test.ts",
   "test/adapters/lm.test.ts",
   "test/browser/*.test.ts",

@@ -187,6 +187,7 @@ fn empty<T>(length: usize) -> Result<Vec<T>, Error> {
 }
 
 /// A vector of zeros, or the error that memory was refused.
+#[inline(never)]
 pub(crate) fn zeros<T: Copy + Default>(length: usize) -> Result<Vec<T>, Error> {
     let mut vector = empty(length)?;
     vector.resize(length, T::default());

@@ -20,7 +20,7 @@ export interface Seeded {
 export const { "./digests.json": battery = [] } = import.meta.glob<readonly Seeded[]>("./digests.json", { eager: true, import: "cases" });
 
 /** The generator of draw.rs: u32 by u32. */
-class Draw {
+export class Draw {
   #state: number;
   constructor(seed: number) {
     this.#state = seed;

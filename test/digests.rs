@@ -140,11 +140,11 @@ fn half_bits(drawn: u32, end: u32) -> u16 {
 }
 
 /// The body of MurmurHash3 (x86, 32 bits).
-struct Digest(u32);
+pub(crate) struct Digest(pub(crate) u32);
 
 impl Digest {
     /// Adds the bits of a number: a 16-bit one is one word, of a double the low word comes first.
-    fn add_number<T: Element>(&mut self, x: T) {
+    pub(crate) fn add_number<T: Element>(&mut self, x: T) {
         let bits = raw(x);
         self.add(u32::try_from(bits & 0xffff_ffff).expect("32 bits"));
         if size_of::<T>() == 8 {

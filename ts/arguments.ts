@@ -12,7 +12,7 @@ import { checkConflicts, conflict, optionNames, optionReader, type Settings } fr
 import { Tensor } from "./tensor.js";
 
 /** What a call computes. */
-export type Operation = "crossEntropy" | "weightedSigmoid";
+export type Operation = "crossEntropy" | "weightedSigmoid" | "linear";
 
 /** The arrays of a call. */
 export interface Operands {
@@ -48,12 +48,28 @@ export interface Arguments extends Operands {
   /** Those of all targets that are arrays of the caller's. */
   readonly arrays: readonly Named<TypedArray>[];
   readonly settings: Settings;
+  /** The last layer, where the call makes the logits itself; hidden states are then where other calls have logits. */
+  readonly layer?: Layer;
   /** What ends an asynchronous call early. */
   readonly signal: AbortSignal | undefined;
 }
 
+/** Something of each gradient of a layer. */
+export type LayerGrads<T> = Readonly<Record<"hidden" | "weight" | "bias", T>>;
+
+/** A linear layer that makes the logits of a call. */
+export interface Layer {
+  readonly depth: number;
+  readonly weight: Operand;
+  readonly bias: Operand | undefined;
+  readonly weightLayout: "vd" | "dv";
+  readonly chunkRows: number | undefined;
+  /** Not wanted, new, or what to write it to. */
+  readonly grads: LayerGrads<boolean | Tensor>;
+}
+
 /** Class weights by class. */
-type ClassEntries = readonly (readonly [unknown, unknown])[];
+export type ClassEntries = readonly (readonly [unknown, unknown])[];
 
 /** The arrays as they were given, and what else says how they lie. */
 export interface GivenOperands {
@@ -111,7 +127,13 @@ export function assertOptions(options: unknown): void {
  * The arrays of a call and how its logits lie; errors from DISPOSED to SIZE. The phases follow the order in which errors are promised; each looks at
  * every array.
  */
-export function readOperands(memory: Memory, given: GivenOperands, unit: "rows" | "elements"): { read: Operands; layout: Layout } {
+export function readOperands(
+  memory: Memory,
+  given: GivenOperands,
+  unit: "rows" | "elements",
+  /** Of logits that a call makes out of what stands in their place: how they would lie. */
+  layoutMade?: (hidden: Operand) => Layout,
+): { read: Operands; layout: Layout } {
   const { targets, axis, shape, dtype } = given;
   const classMap = isEntries(given.classWeight) ? given.classWeight : undefined;
   const { logits, labels, sampleWeight, upstream, classMask, labelMatrix } = given;
@@ -141,12 +163,13 @@ export function readOperands(memory: Memory, given: GivenOperands, unit: "rows" 
     classMask: found.classMask && shaped(found.classMask),
     labelMatrix: found.labelMatrix && shaped(found.labelMatrix),
   };
-  const rows = layoutOf(logitsShape(read.logits, shape), axis ?? -1);
+  const rows = layoutMade ? layoutMade(read.logits) : layoutOf(logitsShape(read.logits, shape), axis ?? -1);
   const layout = unit === "rows" ? rows : { ...rows, rows: rows.elements, rowShape: rows.dims, keptShape: rows.dims };
   checkShapes(layout, read, targets);
+  if (layoutMade === undefined) checkLength(read.logits, layout.elements, "logits", layout.dims);
   checkLengths(layout, read, targets, unit);
   checkSizes(rows);
-  checkByteCounts(layout, read, targets.some(({ name, target }) => name === "grad" && target === true), memory.maximumBytes);
+  checkByteCounts(layoutMade ? read.logits.length : layout.elements, read, targets.some(({ name, target }) => name === "grad" && target === true), memory.maximumBytes);
   if (classMap === undefined) return { read, layout };
   checkBytes("classWeight", layout.classes * dtypes.f64.bytes, memory.maximumBytes);
   return { read: { ...read, classWeight: expandClasses(classMap, layout.classes) }, layout };
@@ -180,7 +203,7 @@ function isTarget(value: unknown): value is Target {
 }
 
 /** Class weights, as an array or as entries of a map or an object. */
-function lookAtClassWeight(weights: unknown): Given | ClassEntries | undefined {
+export function lookAtClassWeight(weights: unknown): Given | ClassEntries | undefined {
   const isMap = typeof weights === "object" && weights !== null && !Tensor.is(weights) && !ArrayBuffer.isView(weights) && !Array.isArray(weights) && !("data" in weights);
   if (!isMap) return lookIfAny("classWeight", weights);
   return weights instanceof Map ? [...(weights as ReadonlyMap<unknown, unknown>)] : Object.entries(weights);
@@ -209,18 +232,18 @@ function classOf(key: unknown): number | undefined {
   return typeof index === "number" && Number.isInteger(index) && index >= 0 ? index : undefined;
 }
 
-function logitsShape(logits: Operand, option: unknown): readonly number[] {
+export function logitsShape(logits: Operand, option: unknown): readonly number[] {
   if (option === undefined) {
-    if (logits.shape === undefined) throw mismatch("SHAPE", "logits shape", undefined, "a shape option beside a bare array", { shown: "none" });
+    if (logits.shape === undefined) throw mismatch("SHAPE", `${logits.name} shape`, undefined, "a shape option beside a bare array", { shown: "none" });
     return logits.shape;
   }
-  const shape = readShape("logits", option);
-  if (logits.shape !== undefined && !sameShape(shape, logits.shape)) throw mismatch("SHAPE", "option shape", shape, `none, or the logits' own ${show(logits.shape)}`);
+  const shape = readShape(logits.name, option);
+  if (logits.shape !== undefined && !sameShape(shape, logits.shape)) throw mismatch("SHAPE", "option shape", shape, `none, or the ${logits.name === "logits" ? "logits'" : "hidden states'"} own ${show(logits.shape)}`);
   return shape;
 }
 
 /** All of them, in the order in which they are looked at. */
-function operandsOf({ logits, labels, classWeight, sampleWeight, upstream, classMask, labelMatrix }: Operands): readonly (Operand | number | undefined)[] {
+export function operandsOf({ logits, labels, classWeight, sampleWeight, upstream, classMask, labelMatrix }: Operands): readonly (Operand | number | undefined)[] {
   return [logits, labels, classWeight, sampleWeight, upstream, classMask, labelMatrix];
 }
 
@@ -250,9 +273,10 @@ function checkShape(layout: Layout, { name, shape }: Pick<Operand, "name" | "sha
 }
 
 /** What labels of this shape, or of this length if they have none, may have been meant for. */
-function hintFor({ dims, classes, elements, rows }: Layout, given: readonly number[] | number): string {
+function hintFor({ dims, classes, elements, rows, isMade }: Layout, given: readonly number[] | number): string {
   const fits = (shape: readonly number[]): boolean => (typeof given === "number" ? given === product(shape) : sameShape(given, shape));
   if (elements > rows && fits(dims)) return "; these look one-hot: pass the class number of each row";
+  if (isMade === true) return "";
   const axis = dims.findIndex((size, at) => size !== classes && (fits(dims.toSpliced(at, 1)) || fits(dims.with(at, 1))));
   return axis < 0 ? "" : `; they fit axis: ${axis}`;
 }
@@ -264,8 +288,7 @@ function either(one: readonly number[], other: readonly number[]): string {
 
 /** LENGTH: a bare array has as many elements as it stands for, a shaped one as many as its shape says. */
 function checkLengths(layout: Layout, read: Operands, targets: GivenOperands["targets"], unit: string): void {
-  const { dims, classes, rows, elements } = layout;
-  checkLength(read.logits, elements, "logits", dims);
+  const { classes, rows, elements } = layout;
   checkLength(read.labels, rows, unit, undefined, unit === "rows" ? layout : undefined);
   checkLength(read.classWeight, classes, "classes");
   checkLength(read.sampleWeight, rows, unit);
@@ -279,7 +302,7 @@ function checkLengths(layout: Layout, read: Operands, targets: GivenOperands["ta
   }
 }
 
-function checkLength(
+export function checkLength(
   operand: Pick<Operand, "name" | "shape" | "length"> | number | undefined,
   count: number,
   of: string,
@@ -295,10 +318,10 @@ function checkLength(
 }
 
 /** SIZE: what has to be copied in or made must fit the memory at its largest. */
-function checkByteCounts(layout: Layout, read: Operands, makesGrad: boolean, maximum: number): void {
+function checkByteCounts(elements: number, read: Operands, makesGrad: boolean, maximum: number): void {
   const { logits } = read;
   const isInPlace = Tensor.is(logits.source);
-  if (makesGrad || !isInPlace) checkBytes(isInPlace ? "grad" : "logits", layout.elements * dtypes[logits.dtype].bytes, maximum);
+  if (makesGrad || !isInPlace) checkBytes(isInPlace ? "grad" : logits.name, elements * dtypes[logits.dtype].bytes, maximum);
   for (const operand of operandsOf(read)) {
     if (typeof operand !== "object" || operand === logits || Tensor.is(operand.source)) continue;
     checkBytes(operand.name, operand.length * dtypes[operand.dtype].bytes, maximum);
@@ -357,7 +380,7 @@ function assertApart(name: string, target: Target, otherName: string, other: Tar
 }
 
 /** The bytes that two tensors or two arrays have in common, if any. */
-function overlap(one: Target, other: Target): readonly [number, number] | undefined {
+export function overlap(one: Target, other: Target): readonly [number, number] | undefined {
   if (Tensor.is(one) !== Tensor.is(other) || (!Tensor.is(one) && one.buffer !== (other as TypedArray).buffer)) return undefined;
   const start = Math.max(one.byteOffset, other.byteOffset);
   const end = Math.min(one.byteOffset + one.byteLength, other.byteOffset + other.byteLength);

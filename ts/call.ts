@@ -1,7 +1,7 @@
 // One call as a block of 64-bit float words in shared memory: the mirror of crate/js/call.rs. May import arguments, layout, memory and below.
 // Guarantees: whatever a call took from the memory is given back when it closes, its results excepted, and those too when it fails.
 // Memory is taken in two steps, labels and weights first: where the second is refused, what they hold can still be judged.
-import type { Arguments, Operation } from "./arguments.js";
+import type { Arguments, Layer, Operation } from "./arguments.js";
 import { arrayHolds, dtypes, type Dtype, type TypedArray } from "./dtypes.js";
 import { broadcastIndex, broadcastTarget, product, sameShape } from "./layout.js";
 import type { Allocation, Memory } from "./memory.js";
@@ -17,6 +17,8 @@ export const callFields = [
   "emptyMean", "upstreamAddress", "upstreamDtype", "upstreamValue", "zLoss", "focalGamma", "poly1Epsilon", "logitScale",
   "input", "probsEpsilon", "probsNormalize", "classMaskAddress", "labelMatrixAddress", "labelMatrixDtype",
   "logSumExpAddress", "targetLogProbAddress", "predictionsAddress", "perClassAddress", "ignoreCount", "ignoreAddress", "wantsCounts",
+  "depth", "weightAddress", "weightDtype", "weightLayout", "biasAddress", "biasDtype", "chunkRows",
+  "weightGradAddress", "biasGradAddress", "accumulates",
   "code", "errorIndex", "errorGot", "errorCount", "loss", "lossSum", "weightSum", "validCount", "invalidCount", "rowCount", "nonFiniteCount",
   "denominatorUsed", "correctCount", "cancel",
 ] as const; // prettier-ignore
@@ -27,9 +29,11 @@ export type CallField = (typeof callFields)[number];
 /** The place of each word in the block. */
 export const wordOf = Object.fromEntries(callFields.map((name, place) => [name, place])) as Readonly<Record<CallField, number>>;
 
-const operations = { crossEntropy: 1, weightedSigmoid: 2 } as const satisfies Record<Operation, number>;
+const operations = { crossEntropy: 1, weightedSigmoid: 2, linear: 3 } as const satisfies Record<Operation, number>;
 const WORD_BYTES = 8;
 const gradModes = { none: 0, write: 1, inPlace: 2, accumulate: 3 } as const;
+/** The layouts of a layer's weights, in the order of their numbers. */
+const weightLayouts = ["vd", "dv"] as const;
 /** `denominator` when it is a number: one past the words. */
 const DENOMINATOR_NUMBER = optionTable.denominator.words.length;
 /** Values per class in the `perClass` result: loss, weight, count, correct. */
@@ -43,7 +47,7 @@ export interface Made {
 }
 
 /** The results of a call that need memory. */
-export type MadeName = "loss" | "grad" | "logSumExp" | "targetLogProb" | "predictions" | "perClass";
+export type MadeName = "loss" | "grad" | "grad.hidden" | "grad.weight" | "grad.bias" | "logSumExp" | "targetLogProb" | "predictions" | "perClass";
 
 /** A call, written down: as far as it can be judged, and once `complete()` has returned, ready to run. */
 export class Call {
@@ -73,8 +77,10 @@ export class Call {
 
   /** Copies the logits in and makes the results; errors `OUT_OF_MEMORY`, after which the block can be judged. */
   complete(threads: number): void {
-    this.#writeGrad();
+    const { layer } = this.#arguments;
+    if (layer === undefined) this.#writeGrad();
     this.#writeOutputs();
+    if (layer !== undefined) this.#writeLayer(layer);
     this.#write(wordOf.threads, threads);
   }
 
@@ -230,6 +236,30 @@ export class Call {
     const made = this.#make("grad", dtype, layout.dims, like);
     if (like !== undefined && settings.accumulate) this.#memory.write(made, like);
     this.#writeGradWords(address, mode, made.address, dtype);
+  }
+
+  /** The layer's arrays and gradients; the hidden states last, since a block without them is only judged. */
+  #writeLayer({ depth, weight, bias, weightLayout, chunkRows, grads }: Layer): void {
+    const { logits: hidden, layout, settings } = this.#arguments;
+    this.#write(wordOf.depth, depth);
+    this.#write(wordOf.weightLayout, weightLayouts.indexOf(weightLayout));
+    this.#write(wordOf.chunkRows, chunkRows ?? 0);
+    this.#write(wordOf.accumulates, settings.accumulate ? 1 : 0);
+    this.#writeOperand(wordOf.weightAddress, wordOf.weightDtype, weight);
+    if (bias !== undefined) this.#writeOperand(wordOf.biasAddress, wordOf.biasDtype, bias);
+    const target = (name: "hidden" | "weight" | "bias", shape: readonly number[]): number => {
+      const grad = grads[name];
+      return grad === false ? 0 : grad === true ? this.#make(`grad.${name}`, "f32", shape).address : this.#pin(grad);
+    };
+    this.#write(wordOf.weightGradAddress, target("weight", weight.shape ?? []));
+    this.#write(wordOf.biasGradAddress, target("bias", [layout.classes]));
+    const dims = [...layout.rowShape, depth];
+    if (grads.hidden === hidden.source) {
+      const address = this.#place(hidden);
+      return this.#writeGradWords(address, gradModes.inPlace, address, "f32");
+    }
+    const address = target("hidden", dims);
+    this.#writeGradWords(this.#place(hidden), address === 0 ? gradModes.none : gradModes.write, address, "f32");
   }
 
   #writeGradWords(logitsAddress: number, mode: number, address: number, dtype: Dtype): void {

@@ -10,7 +10,8 @@ import { checkBytes, product, readShape } from "./layout.js";
 import { Memory } from "./memory.js";
 import type { CrossEntropyAsyncOptions, CrossEntropyOptions, LabelsInput, LogitsInput, WeightsInput } from "./options.js";
 import type { Runtime } from "./pool/runtime.js";
-import { readError, readResult, type AnyResult, type CrossEntropyResult, type WeightedSigmoidResult } from "./result.js";
+import { readError, readResult, type AnyResult, type CrossEntropyResult, type LinearCrossEntropyResult, type WeightedSigmoidResult } from "./result.js";
+import { readLinearArguments, type FactorInput, type LinearCrossEntropyAsyncOptions, type LinearCrossEntropyOptions } from "./linear.js";
 import { readSigmoidArguments, type WeightedSigmoidAsyncOptions, type WeightedSigmoidOptions } from "./sigmoid.js";
 import { asyncDisposeSymbol, disposeSymbol, inspectSymbol } from "./symbols.js";
 import { Tensor } from "./tensor.js";
@@ -219,6 +220,49 @@ export class Engine {
   ): Promise<WeightedSigmoidResult<O, L>> {
     const args = readSigmoidArguments(this.#memory, logits, targets, options === undefined ? {} : options, true);
     return (await this.#runAsync(args)) as WeightedSigmoidResult<O, L>;
+  }
+
+  /**
+   * The last layer and its loss in one operation: the loss of the logits `hidden · weightᵀ + bias`, which are made some rows at a time and never
+   * stored, and the gradients of hidden states, weights and bias if `grad` asks for them; on the calling thread.
+   *
+   * ```text
+   * logits[n][v] = Σ hidden[n][d] · weight[v][d] + bias[v]              g: the gradient that crossEntropy gives for these logits
+   * grad.hidden[n][d] = Σ g[n][v] · weight[v][d]      grad.weight[v][d] = Σ g[n][v] · hidden[n][d]      grad.bias[v] = Σ g[n][v]
+   * ```
+   *
+   * Memory beside inputs and gradients: `4 · chunkRows · V` bytes, and 0.6 MB for each thread. Threads, NaN and infinities as in
+   * {@link crossEntropy}; results have the same bits for any number of threads. Rows that are ignored or weigh nothing are left out before the product:
+   * their hidden states are not read.
+   *
+   * @param hidden hidden states, f32, f16 or bf16, `[..., D]`
+   * @param weight weights, f32, f16 or bf16, `[V, D]`, or `[D, V]` with `weightLayout: "dv"`; with its shape
+   * @param labels integers in [0, V), of the hidden states' shape without D; a bare array needs one element per row
+   * @throws {@link SparseXentError} as `crossEntropy`; nothing has been written then, and memory for the whole call is there before anything is
+   * @example
+   * ```ts
+   * const { loss, grad } = xent.linearCrossEntropy(hidden, weight, labels, { bias, grad: true, ignoreIndex: -100 });
+   * console.log(loss, grad.hidden.shape, grad.weight.shape); // 10.82… [512, 256] [50257, 256]
+   * ```
+   */
+  linearCrossEntropy<const O extends Exactly<LinearCrossEntropyOptions, O> = Record<never, never>>(
+    hidden: FactorInput,
+    weight: FactorInput,
+    labels: LabelsInput,
+    options?: O,
+  ): LinearCrossEntropyResult<O> {
+    return this.#run(readLinearArguments(this.#memory, hidden, weight, labels, options === undefined ? {} : options, false)) as LinearCrossEntropyResult<O>;
+  }
+
+  /** As {@link linearCrossEntropy}, on all threads everywhere, with the promises of {@link crossEntropyAsync}. */
+  async linearCrossEntropyAsync<const O extends Exactly<LinearCrossEntropyAsyncOptions, O> = Record<never, never>>(
+    hidden: FactorInput,
+    weight: FactorInput,
+    labels: LabelsInput,
+    options?: O,
+  ): Promise<LinearCrossEntropyResult<O>> {
+    const args = readLinearArguments(this.#memory, hidden, weight, labels, options === undefined ? {} : options, true);
+    return (await this.#runAsync(args)) as LinearCrossEntropyResult<O>;
   }
 
   /**

@@ -23,5 +23,6 @@ export type {
   ShapedArray,
   WeightsInput,
 } from "./options.js";
-export type { CrossEntropyResult, Disposing, OutputResults, PerClass, Totals, WeightedSigmoidResult } from "./result.js";
+export type { CrossEntropyResult, Disposing, LinearCrossEntropyResult, LinearGrads, OutputResults, PerClass, Totals, WeightedSigmoidResult } from "./result.js";
+export type { FactorInput, LinearCrossEntropyAsyncOptions, LinearCrossEntropyOptions, LinearGradOptions } from "./linear.js";
 export type { WeightedSigmoidAsyncOptions, WeightedSigmoidOptions } from "./sigmoid.js";

@@ -22,6 +22,8 @@ export interface Layout {
   readonly rowShape: readonly number[];
   /** The logits' dimensions with 1 at the class axis. */
   readonly keptShape: readonly number[];
+  /** Whether the call makes the logits itself, so that there is no other axis that its caller could mean. */
+  readonly isMade?: boolean;
 }
 
 const LARGEST_COUNT = 2 ** 31 - 1;

@@ -7,6 +7,7 @@ import { broadcastIndex, broadcastTarget } from "./layout.js";
 import { copyOf, type Memory } from "./memory.js";
 import type { CrossEntropyOptions, LogitsInput, OutputName, Reduction } from "./options.js";
 import { assertUsable } from "./operands.js";
+import type { LinearCrossEntropyOptions } from "./linear.js";
 import type { WeightedSigmoidOptions } from "./sigmoid.js";
 import { disposeSymbol } from "./symbols.js";
 import { Tensor } from "./tensor.js";
@@ -140,8 +141,38 @@ export type WeightedSigmoidResult<O = WeightedSigmoidOptions, L = LogitsInput> =
     readonly loss: LossOf<Chosen<O, "reduction", "mean">, DtypeOf<L>, Chosen<O, "loss", true>>;
   } & GradPart<Chosen<O, "grad", false>, DtypeOf<L>>;
 
+/** Gradients of a layer: those that were asked for, in f32. */
+export interface LinearGrads {
+  /** With respect to the hidden states, of their shape. */
+  readonly hidden: Tensor<"f32">;
+  /** With respect to the weights, of their shape. */
+  readonly weight: Tensor<"f32">;
+  /** With respect to the bias, `[V]`. */
+  readonly bias: Tensor<"f32">;
+}
+
+/** The gradients that are there for an option `grad`. */
+type LinearGradPart<G> = [G] extends [false]
+  ? unknown
+  : G extends true
+    ? { readonly grad: Pick<LinearGrads, "hidden" | "weight"> & Partial<LinearGrads> }
+    : G extends object
+      ? { readonly grad: { readonly [Name in keyof G & keyof LinearGrads as G[Name] extends false | undefined ? never : Name]: LinearGrads[Name] } }
+      : { readonly grad?: Partial<LinearGrads> };
+
+/**
+ * What {@link Engine.linearCrossEntropy} gives back: as {@link CrossEntropyResult}, with `grad.hidden`, `grad.weight` and `grad.bias` where they were
+ * asked for. Tensors that the call made belong to the caller, who disposes of them one by one or of the result.
+ */
+export type LinearCrossEntropyResult<O = LinearCrossEntropyOptions> = Totals &
+  Disposing & {
+    /** The loss: a number, or one per row. */
+    readonly loss: LossOf<Chosen<O, "reduction", "mean">, "f32", Chosen<O, "loss", true>>;
+  } & LinearGradPart<Chosen<O, "grad", false>> &
+  OutputPart<Chosen<O, "outputs", readonly []>, "f32">;
+
 /** Every result that any call can give. */
-export type AnyResult = Totals & Disposing & { readonly loss: number | Target; readonly grad?: Target } & { readonly [Name in keyof OutputResults]?: OutputResults[Name] | Target };
+export type AnyResult = Totals & Disposing & { readonly loss: number | Target; readonly grad?: Target | Partial<LinearGrads> } & { readonly [Name in keyof OutputResults]?: OutputResults[Name] | Target };
 
 /** What the results of a call have in common: the tensors that it made. */
 class Results implements Disposing {
@@ -173,7 +204,7 @@ class Results implements Disposing {
 
 /** The results of a call that went well; the tensors it made pass to the caller. What was not asked for is not there at all. */
 export function readResult(memory: Memory, call: Call, args: Arguments): AnyResult {
-  const { grad, targets, arrays, settings, operation, layout } = args;
+  const { grad, targets, arrays, settings, operation, layout, layer } = args;
   // All are there still, before the first is written.
   for (const { name, target } of arrays) assertUsable(memory, name, target);
   // Put in one by one: an object copied without its gaps would take longer than the rest of a small call.
@@ -181,6 +212,14 @@ export function readResult(memory: Memory, call: Call, args: Arguments): AnyResu
   results.loss = Results.take(results, memory, call, "loss", targets.loss) ?? call.read(wordOf.loss);
   const written = Results.take(results, memory, call, "grad", grad);
   if (written !== undefined) results.grad = written;
+  if (layer !== undefined) {
+    const grads: { -readonly [Name in keyof LinearGrads]?: LinearGrads[Name] } = {};
+    for (const name of ["hidden", "weight", "bias"] as const) {
+      const one = Results.take(results, memory, call, `grad.${name}`, layer.grads[name]);
+      if (one !== undefined) grads[name] = one as Tensor<"f32">;
+    }
+    if (Object.keys(grads).length > 0) results.grad = grads;
+  }
   results.lossSum = call.read(wordOf.lossSum);
   results.weightSum = call.read(wordOf.weightSum);
   results.nonFiniteCount = call.read(wordOf.nonFiniteCount);

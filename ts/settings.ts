@@ -251,4 +251,7 @@ export const accepted = {
   labelMatrix: ["f32", "f64"],
   targets: ["f32", "f64", "u8"],
   posWeight: ["f32", "f64"],
+  hidden: ["f32", "f16", "bf16"],
+  weight: ["f32", "f16", "bf16"],
+  bias: ["f32", "f16", "bf16"],
 } as const satisfies Record<string, readonly Dtype[]>;

@@ -1,5 +1,7 @@
 //! One call: a block of words in shared memory says what to do and carries the numbers back.
 
+mod linear;
+
 use super::fields::Field;
 use super::pool::{ENGINE_LOST, is_lost};
 use crate::cross_entropy::{Access, Results, Summary, zeros};
@@ -12,6 +14,8 @@ use core::sync::atomic::AtomicI32;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 const OUT_OF_RANGE: u32 = 5;
+/// The code of the last layer with its loss, in `operation`.
+const LINEAR: usize = 3;
 
 /// Runs the call of the block at this address and returns its code: 0, or which error. Losses and gradient are then
 /// where the block said, and its result words are filled.
@@ -124,6 +128,10 @@ impl Block<'_> {
     }
 
     fn compute(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
+        // It tells the types of its arrays apart while it reads them, part by part.
+        if self.whole(Field::operation) == LINEAR {
+            return self.linear(cancel);
+        }
         match (self.whole(Field::logitsDtype), self.whole(Field::gradDtype)) {
             (0, _) => self.operation::<f32, f32>(cancel),
             (1, _) => self.operation::<f64, f64>(cancel),
@@ -148,6 +156,9 @@ impl Block<'_> {
     }
 
     fn judge(&self) -> Result<(), Error> {
+        if self.whole(Field::operation) == LINEAR {
+            return self.judge_linear();
+        }
         let shape = self.shape()?;
         let options = self.options(shape)?;
         match self.whole(Field::operation) {
@@ -163,9 +174,21 @@ impl Block<'_> {
         let options = self.options(shape)?;
         let labels = self.labels(rows)?;
         let access = self.access::<E, G>(elements)?;
+        self.with_results(rows, shape.classes(), |results| {
+            options.execute(access, shape, labels, results, Some(cancel))
+        })
+    }
+
+    /// Calls a computation with where its results go: where the block says, or scratch.
+    fn with_results<L: Element>(
+        &self,
+        rows: usize,
+        classes: usize,
+        compute: impl FnOnce(Results<'_, L>) -> Result<Summary, Error>,
+    ) -> Result<Summary, Error> {
         let losses = self.slice_mut(Field::lossAddress, rows);
         let mut own_losses = zeros(if losses.is_some() { 0 } else { rows })?;
-        let per_class = self.slice_mut(Field::perClassAddress, 4 * shape.classes());
+        let per_class = self.slice_mut(Field::perClassAddress, 4 * classes);
         let predictions = self.slice_mut(Field::predictionsAddress, rows);
         let counted = predictions.is_none() && (per_class.is_some() || self.whole(Field::wantsCounts) != 0);
         let mut own_predictions = zeros(if counted { rows } else { 0 })?;
@@ -176,7 +199,7 @@ impl Block<'_> {
             predictions: predictions.or(if counted { Some(&mut own_predictions) } else { None }),
             per_class,
         };
-        options.execute(access, shape, labels, results, Some(cancel))
+        compute(results)
     }
 
     fn access<'m, E: Element, G: GradElement<E>>(&self, elements: usize) -> Result<Access<'m, E, G>, Error> {

@@ -21,6 +21,8 @@ fields! {
     classMaskAddress, labelMatrixAddress, labelMatrixDtype,
     logSumExpAddress, targetLogProbAddress, predictionsAddress, perClassAddress,
     ignoreCount, ignoreAddress, wantsCounts,
+    depth, weightAddress, weightDtype, weightLayout, biasAddress, biasDtype, chunkRows,
+    weightGradAddress, biasGradAddress, accumulates,
     code, errorIndex, errorGot, errorCount,
     loss, lossSum, weightSum, validCount, invalidCount, rowCount, nonFiniteCount, denominatorUsed, correctCount,
     cancel,

@@ -18,13 +18,15 @@ use crate::simd::Isa;
 use core::ops::Range;
 use core::sync::atomic::AtomicI32;
 
-/// Classes of a unit, rows of a block, and the most columns of a unit: what is packed of them stays in the second cache.
+/// The most classes of a unit, rows of a block, and the most columns of a unit: what is packed of them stays in the second cache.
 pub(super) const STRIPE: usize = 256;
 const BLOCK: usize = 128;
 /// The fewest rows and columns that a unit of the third product is cut to.
 const FEWEST: [usize; 2] = [32, 64];
-/// Multiplications of a unit of the third product: some milliseconds.
+/// Multiplications of a unit of the third product, and the most of one of the others where its classes can be fewer: some milliseconds.
 const MOST: usize = 1 << 26;
+/// The fewest classes of a unit: a panel of the widest vectors.
+const FEWEST_CLASSES: usize = 32;
 /// Numbers of the two packed factors of a worker: lines of a stripe, filled up to whole panels.
 const PACKED: usize = CUT * (STRIPE + 32);
 /// Multiplications of one thread in a nanosecond: whether another thread is worth its waking.
@@ -88,6 +90,15 @@ impl Layer<'_> {
         self.executor(rows).workers(usize::MAX)
     }
 
+    /// Classes of a unit of the first two products.
+    fn stripe(&self, chunk: usize) -> usize {
+        let mut stripe = STRIPE;
+        while stripe > FEWEST_CLASSES && stripe.saturating_mul(chunk * self.depth) > MOST {
+            stripe /= 2;
+        }
+        stripe
+    }
+
     /// Packs the hidden states of a chunk. Of rows for which `is_silent` says so, whose gradient is 0 whatever they hold, nothing
     /// goes into the gradient of the weights.
     pub(super) fn pack<I: Isa>(
@@ -97,29 +108,20 @@ impl Layer<'_> {
         is_silent: impl Fn(usize) -> bool,
         into: &mut Hidden,
     ) {
-        let left = rows::<I>();
-        let right = self.second_width::<I>();
-        I::enter(
-            #[inline(always)]
-            || {
-                for cut in cuts(0..self.depth) {
-                    let at = padded(chunk, left) * cut.start;
-                    hidden.pack::<I>(Lines::AreRows, left, 0..chunk, cut, &mut into.left[at..]);
-                }
-                // Without gradients there is no second product.
-                for cut in cuts(0..if into.right.is_empty() { 0 } else { chunk }) {
-                    let at = padded(self.depth, right) * cut.start;
-                    let panels = &mut into.right[at..][..padded(self.depth, right) * cut.len()];
-                    hidden.pack::<I>(Lines::AreColumns, right, 0..self.depth, cut.clone(), panels);
-                    for (step, row) in cut.clone().enumerate() {
-                        if is_silent(row) {
-                            let panels = panels.chunks_exact_mut(right * cut.len());
-                            panels.for_each(|panel| panel[step * right..][..right].fill(0.0));
-                        }
-                    }
-                }
-            },
-        );
+        let (left, right) = (rows::<I>(), self.second_width::<I>());
+        for cut in cuts(0..self.depth) {
+            let into = &mut into.left[padded(chunk, left) * cut.start..];
+            pack::<I>(hidden, Lines::AreRows, left, 0..chunk, cut, into);
+        }
+        // Without gradients there is no second product.
+        for cut in cuts(0..if into.right.is_empty() { 0 } else { chunk }) {
+            let into = &mut into.right[padded(self.depth, right) * cut.start..];
+            pack::<I>(hidden, Lines::AreColumns, right, 0..self.depth, cut.clone(), into);
+            for (step, _) in cut.clone().enumerate().filter(|(_, row)| is_silent(*row)) {
+                let panels = into.chunks_exact_mut(right * cut.len()).take(self.depth.div_ceil(right));
+                panels.for_each(|panel| panel[step * right..][..right].fill(0.0));
+            }
+        }
     }
 
     /// The logits of a chunk, `[rows][classes]`.
@@ -130,11 +132,11 @@ impl Layer<'_> {
         logits: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<(), Error> {
-        let (classes, left) = (self.classes, rows::<I>());
-        let outputs = (Strided::new(logits, chunk, classes, STRIPE), PerWorker::new(scratch, Self::SCRATCH));
-        let units = classes.div_ceil(STRIPE);
+        let (classes, left, width) = (self.classes, rows::<I>(), self.stripe(chunk));
+        let outputs = (Strided::new(logits, chunk, classes, width), PerWorker::new(scratch, Self::SCRATCH));
+        let units = classes.div_ceil(width);
         self.executor(chunk).run(units, self.cancel, outputs, |_, unit, (mut target, scratch)| {
-            let stripe = unit * STRIPE..classes.min((unit + 1) * STRIPE);
+            let stripe = unit * width..classes.min((unit + 1) * width);
             for cut in cuts(0..self.depth) {
                 let b = self.pack_weight::<I>(self.lines().0, stripe.clone(), cut.clone(), scratch);
                 let panels =
@@ -157,7 +159,6 @@ impl Layer<'_> {
         Ok(())
     }
 
-    #[inline(never)]
     fn pack_weight<'s, I: Isa>(
         &self,
         way: Lines,
@@ -179,22 +180,23 @@ impl Layer<'_> {
         scratch: &mut [f32],
     ) -> Result<(), Error> {
         let (classes, depth, right) = (self.classes, self.depth, self.second_width::<I>());
+        let width = self.stripe(chunk);
         let source = Source { data: Floats::F32(gradient), stride: classes, rows: None };
         let (by_rows, by_columns) = match (self.layout, weight) {
-            (WeightLayout::Vd, weight) => (weight.map(|weight| Rows::new(weight, depth, STRIPE)), None),
+            (WeightLayout::Vd, weight) => (weight.map(|weight| Rows::new(weight, depth, width)), None),
             (WeightLayout::Dv, weight) => {
-                (None, weight.map(|weight| Strided::new(weight, depth, classes, STRIPE)))
+                (None, weight.map(|weight| Strided::new(weight, depth, classes, width)))
             }
         };
-        let bias = bias.map(|bias| Rows::new(bias, 1, STRIPE));
+        let bias = bias.map(|bias| Rows::new(bias, 1, width));
         let outputs = (by_rows, by_columns, bias, PerWorker::new(scratch, Self::SCRATCH));
-        let units = classes.div_ceil(STRIPE);
+        let units = classes.div_ceil(width);
         self.executor(chunk).run(
             units,
             self.cancel,
             outputs,
             |_, unit, (by_rows, by_columns, bias, scratch)| {
-                let stripe = unit * STRIPE..classes.min((unit + 1) * STRIPE);
+                let stripe = unit * width..classes.min((unit + 1) * width);
                 if let Some(bias) = bias {
                     add_rows::<I>(gradient, classes, stripe.clone(), adds, bias);
                 }

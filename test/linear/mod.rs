@@ -6,6 +6,7 @@
     reason = "a test that fails, and numbers rounded on purpose"
 )]
 
+mod digests;
 mod edges;
 mod golden;
 mod problem;

@@ -167,6 +167,16 @@ describe("demo", () => {
   });
 });
 
+test("linear gives one loss both ways, in less memory without the logits", async () => {
+  const { code, stdout, stderr } = await cli(["linear", "--rows", "512", "--depth", "8", "--classes", "4000", "--threads", "1"]);
+  expect([code, stderr]).toEqual([0, ""]);
+  const ways = [...stdout.matchAll(/^(some rows of logits at a time|all logits stored) +loss (\S+) .* (\S+) MB beside/gm)].map(([, name, loss, size]) => ({ name, loss, size: Number(size) }));
+  expect(ways.map(({ name }) => name)).toEqual(["some rows of logits at a time", "all logits stored"]);
+  expect(ways[0]?.loss).toBe(ways[1]?.loss);
+  // 512 rows of 4,000 logits are 8.2 MB, 128 of them 2.
+  expect((ways[1]?.size ?? 0) - (ways[0]?.size ?? 0)).toBeGreaterThan(5);
+});
+
 describe("the progress bar", () => {
   /** What is written to a terminal while a run of `bytes` goes from 0 to 1,000 rows. */
   function drawn(bytes: number, isTTY: boolean): string {

@@ -10,6 +10,7 @@ import { Failure, oneLine } from "./failure.js";
 import { Outputs } from "./files.js";
 import { collectInfo, showInfo } from "./info.js";
 import { openInputs } from "./inputs.js";
+import { linear, type LinearRequest } from "./linear.js";
 import { progressFor } from "./progress.js";
 import { jsonReport, textReport, warnings } from "./report.js";
 import { score, type ScoreRequest } from "./score.js";
@@ -59,6 +60,7 @@ Examples:
   $ sparse-xent score logits.npy labels.npy
   $ sparse-xent info
   $ sparse-xent demo
+  $ sparse-xent linear
   $ sparse-xent help score`;
 
 /** Runs one command line; returns the exit code. Never rejects. */
@@ -127,7 +129,25 @@ function program(): Command {
         demo({ batch: options.batch, chunkBytes: defaultChunkBytes }, loadEngine, (text) => void process.stdout.write(text)),
       );
     });
-  for (const each of [scoring, informing, showing]) {
+  const layering = command
+    .command("linear")
+    .summary("a last layer with its loss, logits never stored")
+    .description("Loss and gradients of a made-up layer: time and memory, some rows of logits at a time and with all of them stored.")
+    .option("--rows <N>", "hidden states", positiveInteger, 512)
+    .option("--depth <N>", "numbers of a hidden state", positiveInteger, 256)
+    .option("--classes <N>", "classes", positiveInteger, 50_257)
+    .action(async (options: EngineOptions & LinearRequest) => {
+      const use = async <T>(act: (engine: Engine) => T): Promise<T> => {
+        const engine = await load({ threads: options.threads, build: options.build });
+        try {
+          return act(engine);
+        } finally {
+          await engine.dispose();
+        }
+      };
+      await linear(options, use, (text) => void process.stdout.write(text));
+    });
+  for (const each of [scoring, informing, showing, layering]) {
     each
       .option("--threads <N|auto>", "threads to compute with", threadCount, "auto")
       .addOption(new Option("--build <NAME>", "WebAssembly build").choices(["auto", "simd", "relaxed"]).default("auto"));

@@ -5,6 +5,7 @@ import * as copies from "./copies.mjs";
 import * as dtypes from "./dtypes.mjs";
 import * as growth from "./growth.mjs";
 import * as kernels from "./kernels.mjs";
+import * as linear from "./linear.mjs";
 import * as loading from "./loading.mjs";
 import * as memory from "./memory.mjs";
 import * as native from "./native.mjs";
@@ -12,4 +13,4 @@ import * as options from "./options.mjs";
 import * as overhead from "./overhead.mjs";
 import * as threads from "./threads.mjs";
 
-export const parts = { kernels, batch, copies, dtypes, options, adversarial, overhead, loading, memory, threads, growth, native };
+export const parts = { kernels, batch, copies, dtypes, options, adversarial, overhead, loading, memory, threads, growth, linear, native };

@@ -1,0 +1,48 @@
+// Part "linear": the last layer and its loss in one operation: the speed of its products, what it takes beyond them, and its memory.
+import { inChild } from "../child.mjs";
+import { bytesOf, error as errorText, figure, textTable, times } from "../table.mjs";
+
+export const about = "the last layer with its loss, logits never stored: products, what is beyond them, memory";
+
+/** Rows, depth, classes. @type {readonly [number, number, number][]} */
+const shapes = [
+  [4096, 64, 1000],
+  [512, 256, 32_000],
+  [256, 768, 50_257],
+  [128, 512, 128_256],
+];
+/** The largest relative error of a sampled row's loss. */
+const tolerance = 1e-5;
+
+/** @param {import("../contest.mjs").Context} context */
+export async function run({ builds, threads, rounds, divisor, wants, print, told }) {
+  const results = [];
+  for (const [whole, depth, vocabulary] of shapes) {
+    const name = `linear ${whole}x${depth}x${vocabulary}`;
+    if (!wants({ name })) continue;
+    const rows = Math.max(8, Math.floor(whole / divisor));
+    // A run that only shows that it runs has no use for hundreds of megabytes of weights.
+    const classes = Math.floor(vocabulary / Math.ceil(divisor / 16));
+    const lines = [];
+    for (const build of builds) {
+      for (const count of threads) {
+        told(`${name}, ${build}, ${count} threads`);
+        const found = inChild("linear", { shape: [rows, depth, classes], build, threads: count, rounds: Math.max(2, Math.floor(rounds / 3)) });
+        const { error, scratch, step, loss, beyond } = found;
+        const label = `${build} t${count}`;
+        if (!(error <= tolerance)) {
+          lines.push([label, "FAIL", `a loss is off by ${error}`]);
+          results.push({ shape: name, build, threads: count, wrong: `a loss is off by ${error}` });
+          continue;
+        }
+        const gigaflops = (6e-6 * rows * depth * classes) / (step - beyond);
+        const overProducts = step / (step - beyond);
+        lines.push([label, figure(step), figure(loss), figure(gigaflops), times(overProducts), bytesOf(scratch), errorText(error)]);
+        results.push({ shape: name, build, threads: count, step, loss, gigaflops, overProducts, scratch, error });
+      }
+    }
+    const head = ["", "ms, loss and gradients", "loss alone", "GFLOP/s of its products", "x its products", "memory beside inputs and gradients", "error of a loss"];
+    print(`\n${rows} hidden states of ${depth}, ${classes} classes; logits would be ${bytesOf(4 * rows * classes)}\n${textTable(head, lines)}`);
+  }
+  return results;
+}

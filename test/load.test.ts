@@ -131,7 +131,8 @@ if (canShare) {
     return tensors;
   }
 
-  test("the first asynchronous call in a nearly full memory is OUT_OF_MEMORY, and works once there is room", async () => {
+  // Where this thread may not wait, the worker of asynchronous calls is there from the start.
+  test.skipIf(!canBlock)("the first asynchronous call in a nearly full memory is OUT_OF_MEMORY, and works once there is room", async () => {
     const engine = await loaded({ threads: 2, maximumPages: 300 });
     const rest = fill(engine, 2 ** 19);
     const small = fill(engine, 2 ** 14);
@@ -153,7 +154,8 @@ if (canShare) {
     logits.view.forEach((_, at) => void (logits.view[at] = (at % 7) / 2));
     const before = logits.toArray();
     const rest = fill(engine, 2 ** 12);
-    rest.at(-1)?.dispose();
+    // Room for all but one result: what a call could compute with is there.
+    rest.find(({ byteLength }) => byteLength === 2 ** 19)?.dispose();
     const options = { grad: logits, reduction: "none", outputs: ["logSumExp", "perClass"] } as const;
     for (const code of [(await rejectionOf(Promise.resolve().then(() => engine.crossEntropy(logits, [0], options)))).code, (await rejectionOf(engine.crossEntropyAsync(logits, [0], options))).code]) {
       expect(code).toBe("OUT_OF_MEMORY");

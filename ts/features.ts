@@ -97,7 +97,7 @@ export function chooseBuild(features: Pick<Features, "simd" | "relaxed">, wish: 
   if (!features.simd) {
     throw new SparseXentError({
       code: "LOAD_FAILED",
-      message: "this host got no wasm with 128-bit SIMD, atomics and shared memory, expected all three",
+      message: "this host has no wasm with 128-bit SIMD, atomics and shared memory; the package needs all three",
     });
   }
   if (wish === "relaxed" && !features.relaxed) {

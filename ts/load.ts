@@ -88,7 +88,7 @@ export async function load(options: LoadOptions = {}): Promise<Engine> {
   }
   const found = parts.glue.build_name() as Build;
   if (wishes.build !== "auto" && found !== wishes.build) {
-    throw new SparseXentError({ code: "OPTION_CONFLICT", message: `wasm got a ${found} build, expected ${wishes.build} as build says`, got: found });
+    throw new SparseXentError({ code: "OPTION_CONFLICT", message: `wasm got the build ${found}, expected ${wishes.build}, which the option build asks for`, got: found });
   }
   const { canBlock, whyNotShared = platform.whyNoWorkers } = features;
   const canShare = whyNotShared === undefined;

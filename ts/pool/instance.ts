@@ -66,7 +66,8 @@ export function workersIn(pages: number, initial: number): number {
 export function reserveStacks(glue: Pick<Glue, "reserve_stacks">, count: number): void {
   if (glue.reserve_stacks(count, STACK_BYTES)) return;
   const got = count * STACK_BYTES;
-  const message = `the stack${count === 1 ? " of a thread needs" : `s of ${count} threads need`} got ${got} bytes, expected room for them in the engine's memory`;
+  const whose = count === 1 ? "the stack of a thread needs" : `the stacks of ${count} threads need`;
+  const message = `${whose} ${got} bytes, for which there is no room in the engine's memory`;
   throw new SparseXentError({ code: "OUT_OF_MEMORY", message, got });
 }
 
@@ -122,8 +123,8 @@ export function createMemory(initial: number, maximum: number): { memory: WebAss
     }
   }
   const expected =
-    "address space for them: V8 reserves about 10 GiB for each memory, however small; a limit (ulimit -v, a container's) may stand in the way, " +
-    "or memories of engines that were not disposed of";
+    "address space for them: V8 reserves about 10 GiB for each memory, however small it is; a limit (ulimit -v) may stand in the way, " +
+    "or the memories of engines that were not disposed of";
   throw new SparseXentError({
     code: "OUT_OF_MEMORY",
     message: `the engine's memory got ${initial} pages of 64 KiB refused, expected ${expected}`,

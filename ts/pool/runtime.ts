@@ -267,7 +267,7 @@ export class PoolRuntime implements Runtime {
     if (!this.#ending) {
       const stored = this.#memory ? loadPoison(this.#memory, this.#control) : 0;
       const why = stored === poison.stalled ? "a helper finished nothing for two seconds" : reason;
-      const message = `engine was lost with one of its threads (${why}), expected a living one: load() gives it`;
+      const message = `the engine was lost with one of its threads (${why}); load() starts another`;
       this.#end({ code: "ENGINE_LOST", message, cause }, poison.trapped);
     }
     return this.#error();

@@ -13,7 +13,7 @@ export const paths = {
   target: inside("target"),
   stamps: inside("target/stamps"),
   logs: inside("target/log"),
-  /** `cargo install --root`: wasm-bindgen and wasm-pack, in the versions this project pins. */
+  /** What cargo makes of `ts/build/tools`: wasm-bindgen and wasm-pack. */
   tools: inside("target/tools"),
   cargoWasm: inside("target/wasm"),
   glue: inside("target/glue"),

@@ -18,26 +18,46 @@ const live = process.stderr.isTTY === true;
 const quietMs = 15_000;
 const redrawMs = 250;
 
+/** Makes cargo tell how far it is where no terminal is; a pulse shows it. */
+export const cargoProgress = { CARGO_TERM_PROGRESS_WHEN: "always", CARGO_TERM_PROGRESS_WIDTH: "80" };
+
+/** What is left of an output when its progress bars, which rewrite their line, are taken out. @param {string} output */
+const withoutProgress = (output) => output.replaceAll(/^.*\r(?!\n)(?:\x1b\[K)?/gm, "");
+
+/** @typedef {{ name: string, start: number, latest: string }} Beat a program that runs */
+
+/** @type {Set<Beat>} */
+const beats = new Set();
+/** @type {NodeJS.Timeout | undefined} */
+let timer;
+
+function draw() {
+  const text = [...beats].map(({ name, start, latest }) => `${name}  ${secondsSince(start)}${latest === "" ? "" : `  ${latest}`}`).join("  |  ");
+  if (live) process.stderr.write(`\r\x1b[2K${`  ${text}`.slice(0, (process.stderr.columns ?? 80) - 1)}`);
+  else say(`  ${text}`);
+}
+
 /**
- * Shows that a step is alive: a line that rewrites itself on a terminal, one line every 15 s elsewhere.
+ * Shows that programs are alive and how far each is: a line that rewrites itself on a terminal, one line every 15 s elsewhere.
  * @param {string} name
  */
 function pulse(name) {
-  const start = performance.now();
-  let latest = "";
-  const draw = () => {
-    const text = `  ${name}  ${secondsSince(start)}  ${latest}`;
-    if (live) process.stderr.write(`\r\x1b[2K${text.slice(0, (process.stderr.columns ?? 80) - 1)}`);
-    else say(text);
-  };
-  const timer = setInterval(draw, live ? redrawMs : quietMs);
+  const beat = { name, start: performance.now(), latest: "" };
+  beats.add(beat);
+  timer ??= setInterval(draw, live ? redrawMs : quietMs);
   return {
     /** @param {string} chunk */
     heard(chunk) {
-      latest = chunk.split(/[\r\n]+/).filter((line) => line.trim() !== "").at(-1)?.trim() ?? latest;
+      const [, done, all] = [...chunk.matchAll(/\[[=> ]*\] (\d+)\/(\d+)/g)].at(-1) ?? [];
+      if (all !== undefined) beat.latest = `${done} of ${all}`;
+      else if (!/ of \d+$/.test(beat.latest)) beat.latest = chunk.split(/[\r\n]+/).filter((line) => line.trim() !== "").at(-1)?.trim() ?? beat.latest;
     },
     stop() {
-      clearInterval(timer);
+      beats.delete(beat);
+      if (beats.size === 0) {
+        clearInterval(timer);
+        timer = undefined;
+      }
       if (live) process.stderr.write("\r\x1b[2K");
     },
   };
@@ -98,7 +118,7 @@ export async function attempt(program, args, { env = process.env, cwd = root, na
       });
       child.on("close", (status) => resolve(status ?? 1));
     });
-    return { code, output };
+    return { code, output: withoutProgress(output) };
   } finally {
     beat?.stop();
     log.end();

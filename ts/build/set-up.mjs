@@ -1,11 +1,15 @@
-// Everything a verb needs before it can do its work: dependencies, toolchain, wasm files, bundles. Each step is skipped when its result is fresh.
+// Everything a verb needs before it can do its work: dependencies, toolchain, wasm files, bundles. Each step is skipped when its result is fresh. What will be
+// done, and how long that takes, is said first.
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
-import { installPackages } from "./packages.mjs";
-import { paths } from "./project.mjs";
+import { installPackages, packagesAreFresh } from "./packages.mjs";
+import { paths, root } from "./project.mjs";
 import { say, secondsSince } from "./report.mjs";
 import { checkSizes } from "./sizes.mjs";
+import { toolsAreFresh } from "./tools.mjs";
+import { buildWasm, wasmIsFresh } from "./wasm.mjs";
 
 const lock = `${paths.target}/set-up.lock`;
 const lockPollMs = 500;
@@ -48,15 +52,30 @@ async function alone(work) {
   }
 }
 
-/**
- * Brings dist/ up to date.
- */
+/** What takes long, and the CPU seconds it took on an AMD EPYC (Zen 4). The two in the middle share the cores. */
+const work = [
+  { what: "npm packages", seconds: 15, isDone: () => packagesAreFresh(root) },
+  { what: "wasm-pack and wasm-bindgen", seconds: 65, isDone: () => wasmIsFresh() || toolsAreFresh() },
+  { what: "the two wasm files and Rust's standard library for them", seconds: 130, isDone: wasmIsFresh },
+];
+
+function announce() {
+  const toDo = work.filter(({ isDone }) => !isDone());
+  if (toDo.length === 0) return;
+  const seconds = toDo.reduce((sum, each) => sum + each.seconds, 0);
+  const cores = Math.min(availableParallelism(), 2);
+  const minutes = Math.max(1, Math.round(seconds / cores / 60));
+  say(`This builds, once: ${toDo.map(({ what }) => what).join("; ")}.`);
+  say(`It takes about ${minutes} ${minutes === 1 ? "minute" : "minutes"} on ${cores === 1 ? "one idle core" : `${cores} idle cores`}.`);
+}
+
+/** Brings dist/ up to date. */
 export async function setUp() {
   const start = performance.now();
   await alone(async () => {
+    announce();
     await installPackages();
     // esbuild is there only from here on.
-    const { buildWasm } = await import("./wasm.mjs");
     const { buildScripts } = await import("./bundle.mjs");
     checkSizes(await buildScripts(await buildWasm()));
   });

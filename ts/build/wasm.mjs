@@ -5,9 +5,9 @@ import process from "node:process";
 import { forget, isFresh, keyOf, remember } from "./fresh.mjs";
 import { rustNotices, writeRustNotices } from "./notices.mjs";
 import { builds, packageOf, paths, root, wasmOf } from "./project.mjs";
-import { StepFailed, run, step } from "./report.mjs";
+import { StepFailed, cargoProgress, run, step } from "./report.mjs";
 import { toolchain as findToolchain } from "./toolchain.mjs";
-import { installTools } from "./tools.mjs";
+import { installTools, programs } from "./tools.mjs";
 
 /** @typedef {import("./toolchain.mjs").Toolchain} Toolchain */
 /** @typedef {(typeof builds)[number]} Build */
@@ -37,7 +37,10 @@ const rustflags = [
 /** @param {Toolchain} toolchain @returns {NodeJS.ProcessEnv} */
 const environment = (toolchain) => ({
   ...toolchain.env,
-  PATH: `${paths.tools}/bin:${toolchain.env["PATH"]}`,
+  ...cargoProgress,
+  PATH: `${programs}:${toolchain.env["PATH"]}`,
+  // Where wasm-pack looks for what it did not find on PATH.
+  WASM_PACK_CACHE: paths.tools,
   // build-std and the flags above are unstable; a released rustc takes them with this.
   RUSTC_BOOTSTRAP: "1",
   CARGO_TARGET_DIR: paths.cargoWasm,
@@ -55,6 +58,15 @@ const cargoArguments = (target, crate) => [
   "-Zprofile-rustflags",
   ...(target === "" ? [] : ["--config", `profile.release.package.sparse-xent.rustflags=["-Ctarget-feature=${target}"]`]),
 ];
+
+/**
+ * What wasm-pack will ask cargo for, asked before wasm-pack is there: on two cores the standard library is ready when the tools are.
+ * @param {Toolchain} toolchain @param {Build} build
+ */
+async function compileAhead(toolchain, build) {
+  const args = ["build", "--lib", "--release", "--target=wasm32-unknown-unknown", ...cargoArguments(build.features, "js")];
+  await run(toolchain.cargo, args, { env: environment(toolchain), name: "crate and standard library" });
+}
 
 /** @param {Toolchain} toolchain @param {{ name: string, features: string }} build @param {string} crate features of the crate */
 async function compile(toolchain, build, crate = "js") {
@@ -83,19 +95,22 @@ function compareGlue(names) {
 
 /** @returns {string} the key of everything the wasm files are made from */
 export const wasmKey = () =>
-  keyOf(["crate", "Cargo.toml", "Cargo.lock", "ts/build/wasm.mjs", "ts/build/tools.mjs", "ts/build/project.mjs", "ts/build/notices.mjs"], binaryenVersion());
+  keyOf(["crate", "Cargo.toml", "Cargo.lock", "ts/build/wasm.mjs", "ts/build/tools", "ts/build/project.mjs", "ts/build/notices.mjs"], binaryenVersion());
 
 const binaryenVersion = () => JSON.parse(readFileSync(`${root}/package.json`, "utf8")).devDependencies.binaryen;
+
+const outputs = builds.flatMap(({ name }) => [wasmOf(name), `${packageOf(name)}/sparse_xent.js`]).concat(rustNotices);
+
+export const wasmIsFresh = () => isFresh("wasm", wasmKey(), outputs);
 
 /** @returns {Promise<string>} the key of the wasm files that are there afterwards */
 export async function buildWasm() {
   const key = wasmKey();
-  const outputs = builds.flatMap(({ name }) => [wasmOf(name), `${packageOf(name)}/sparse_xent.js`]).concat(rustNotices);
   if (isFresh("wasm", key, outputs)) return key;
   forget("wasm");
   const toolchain = await findToolchain();
-  await installTools(toolchain);
   mkdirSync(paths.dist, { recursive: true });
+  await Promise.all([installTools(toolchain), step("wasm crate", () => compileAhead(toolchain, builds[0]), () => "with the standard library")]);
   for (const build of builds) {
     await step(`wasm ${build.name}`, () => compile(toolchain, build));
     await step(`wasm-opt ${build.name}`, () => optimise(build), () => `${statSync(wasmOf(build.name)).size} bytes`);

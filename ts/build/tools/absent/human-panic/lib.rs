@@ -1,0 +1,1 @@
+//! In the place of `human-panic`, of which wasm-pack's library uses nothing.

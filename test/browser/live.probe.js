@@ -103,7 +103,11 @@
     const second = figures();
     document.querySelector("#surprise-tokens .token").focus();
     press(document.activeElement, "ArrowRight");
-    return { first, second, detail: get("surprise-token").textContent };
+    const detail = get("surprise-token").textContent;
+    get("surprise-text").value = "";
+    get("surprise-text").dispatchEvent(new Event("input", { bubbles: true }));
+    await until("no token", () => document.querySelector("#surprise-tokens .token") === null);
+    return { first, second, detail, left: get("surprise-token").textContent };
   }
 
   async function speed() {
@@ -119,6 +123,7 @@
     try {
       report.host = await until("the engine", () => get("host").dataset.threads && { ...get("host").dataset });
       report.why = get("isolation-state").textContent;
+      report.readme = await (await fetch(document.querySelector("header a").href)).text();
       for (const [name, use] of Object.entries({ learn, segmentation, surprise, speed })) report[name] = await use();
     } catch (error) {
       errors.push(`probe: ${error.message}`);

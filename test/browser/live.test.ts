@@ -30,6 +30,7 @@ interface Report {
   readonly overflow: number;
   readonly host: { readonly threads: string; readonly isolated: string };
   readonly why: string;
+  readonly readme: string;
   readonly learn: { readonly before: number; readonly step: number; readonly accuracy: number; readonly loss: number; readonly misled: number };
   readonly segmentation: {
     readonly losses: readonly [first: number, stroke: number, ignored: number, unlearned: number, learned: number];
@@ -37,9 +38,9 @@ interface Report {
     readonly mapChanged: boolean;
     readonly memory: { readonly tensors: number; readonly used: number; readonly oneHot: number };
   };
-  readonly surprise: { readonly first: Scored; readonly second: Scored; readonly detail: string };
+  readonly surprise: { readonly first: Scored; readonly second: Scored; readonly detail: string; readonly left: string };
   readonly speed: {
-    readonly figures: { readonly isolated: boolean; readonly engine: { readonly threads: number }; readonly lines: readonly { readonly outcomes: readonly Outcome[] }[] };
+    readonly figures: { readonly isolated: boolean; readonly engine: { readonly threads: number }; readonly lines: readonly { readonly shape: string; readonly rows: number; readonly classes: number; readonly outcomes: readonly Outcome[] }[] };
     readonly cells: readonly string[];
   };
 }
@@ -72,6 +73,7 @@ describe.skipIf(!isBuilt).each([
 
   test("says what it runs on", () => {
     expect(report.host.isolated).toBe(String(how === "isolated"));
+    expect(report.readme).toMatch(/^# sparse-xent\n/);
     if (how === "isolated") expect(report.why).toMatch(/uses \d+ threads|One thread: the machine/);
     else expect(report.why).toMatch(/^One thread: .*Cross-Origin-Opener-Policy/);
   });
@@ -99,7 +101,7 @@ describe.skipIf(!isBuilt).each([
   });
 
   test("perplexity is exp of the mean loss of the tokens that are shown", () => {
-    const { first, second, detail } = report.surprise;
+    const { first, second, detail, left } = report.surprise;
     for (const { losses, perplexity } of [first, second]) {
       expect(losses.length).toBeGreaterThan(10);
       for (const loss of losses) expect(loss).toBeGreaterThan(0);
@@ -110,6 +112,7 @@ describe.skipIf(!isBuilt).each([
     expect(first.perplexity).toBeLessThan(2000);
     expect(second.text.replaceAll("·", "")).toBe("Zürich 日本 \u{1f600} <|endoftext|> said Sherlock Holmes");
     expect(detail).toMatch(/loss \d+\.\d\d nats, probability .*Likeliest here: /);
+    expect(left).toBe("");
   });
 
   test("measures this browser, and finds every candidate right", () => {
@@ -117,7 +120,8 @@ describe.skipIf(!isBuilt).each([
     expect(figures.isolated).toBe(how === "isolated");
     expect(figures.engine.threads).toBe(Number(report.host.threads));
     expect(figures.lines).toHaveLength(5);
-    for (const { outcomes } of figures.lines) {
+    for (const { shape, rows, classes, outcomes } of figures.lines) {
+      expect([`${rows}x${classes}`, `${classes}x${rows}`]).toContain(shape);
       const whats = outcomes.map(({ what, threads = 1 }) => (threads > 1 ? `${what}, threads` : what));
       expect(whats).toEqual(expect.arrayContaining(["loss+grad", "plain loop"]));
       expect(whats.includes("loss+grad, threads")).toBe(figures.engine.threads > 1);

@@ -106,7 +106,7 @@ export function segmentation(xent: Engine): { pause(): void } {
     Object.assign(memory.dataset, { tensors, used: usedBytes, onehot: oneHot });
     memory.textContent =
       `Memory: labels ${megabytes(labels.byteLength)}, logits ${megabytes(logits.byteLength)}, gradient ${megabytes(grad.byteLength)}; ` +
-      `${megabytes(usedBytes)} in the engine with what else is in it. One-hot labels would take another ${megabytes(oneHot)}: ${oneHot / labels.byteLength} bytes a pixel instead of 1.`;
+      `the engine uses ${megabytes(usedBytes)} in all. One-hot labels would take another ${megabytes(oneHot)}: ${oneHot / labels.byteLength} bytes a pixel instead of 1.`;
   }
 
   const heatImage = new ImageData(width, height);

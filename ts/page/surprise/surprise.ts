@@ -80,6 +80,8 @@ function show({ tokens, meanLoss, logits, callMs }: Scored): void {
       return token;
     }),
   );
+  // What it says of a token is gone with the text.
+  detail.textContent = tokens.length === 0 ? "" : "Point at a token, or move to it with the arrow keys, to see its figures.";
   if (tokens.length === 0) {
     result.textContent = "Type some text.";
     return;

@@ -14,7 +14,7 @@ const engineOnly = process.env["SPARSE_XENT_TESTS"] === "engine";
 const flagged = runsOf(process.execPath, process.versions.node).filter(({ flags }) => flags.length > 0);
 
 // Not about the engine (the artifacts, the package, the sources, the command line), or starting every Node by themselves.
-const once = ["test/{artifact,bench,packed,page,page-models,peers,layers,recipes,coming-from,faults,fault-table,lifecycle,refusals,flips}.test.ts", "test/cli/**"];
+const once = ["test/{artifact,bench,packed,page,page-models,peers,layers,readme,recipes,coming-from,faults,fault-table,lifecycle,refusals,flips}.test.ts", "test/cli/**"];
 // On the libraries that adapters are for, which know Node's main thread and pages.
 const hosted = ["test/adapters/*.*.test.ts"];
 const never = ["**/node_modules/**", "test/browser/**"];

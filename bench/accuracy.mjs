@@ -6,16 +6,17 @@ import cliProgress from "cli-progress";
 import { isSparseXentError, load } from "sparse-xent";
 import { classCounts } from "./accuracy/cases.mjs";
 import { measure, pairs, sizes } from "./accuracy/measure.mjs";
-import { writeReadme, writeRecord } from "./accuracy/record.mjs";
+import { writePage, writeRecord } from "./accuracy/record.mjs";
 import { caseTable } from "./accuracy/tables.mjs";
 import { broken, missed, summary } from "./accuracy/verdict.mjs";
 import { machine } from "./speed/machine.mjs";
+import { writeSummary } from "./summary.mjs";
 
 const usage = `usage: npm run accuracy -- [--quick] [--record | --readme] [dtype ...]
 
   --quick      fewer rows and class counts: some seconds
-  --record     write bench/record/accuracy.json and its tables in README.md; needs the full run
-  --readme     write the tables in README.md from the record, and measure nothing
+  --record     write bench/record/accuracy.json and its tables in the documentation; needs the full run
+  --readme     write the tables of the documentation from the record, and measure nothing
   dtype        of the logits: f32, f64, f16, bf16 (default: all four)
 
 Every cell is the worst relative error and the worst error in units in the last place (ULP) of the results' dtype, over seeded rows with the classes
@@ -46,7 +47,7 @@ if (values.help) {
   process.exit(0);
 }
 if (values.readme) {
-  console.log(`wrote ${writeReadme()}`);
+  console.log(`wrote ${[writePage(), ...writeSummary()].join(", ")}`);
   process.exit(0);
 }
 const unknown = positionals.filter((name) => pairs.every(({ dtype }) => dtype !== name));
@@ -107,6 +108,6 @@ console.log(breaks.length === 0 ? "the contract's bound holds everywhere" : `\nT
 if (values.record && breaks.length === 0) {
   const head = { date, processor, node, v8, commit, size: sizes.full };
   console.log(`\nrecorded in ${writeRecord(head, results)}`);
-  console.log(`wrote ${writeReadme()}`);
+  console.log(`wrote ${[writePage(), ...writeSummary()].join(", ")}`);
 }
 process.exitCode = breaks.length === 0 ? 0 : 1;

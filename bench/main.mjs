@@ -44,8 +44,8 @@ const program = new Command("npm run bench --")
   .option("--what <jobs>", "with --against: of loss, loss+grad, in place, accumulate (default: all)", listOf(all, "job"))
   .option("--native", "part native as well, which a run without options leaves out")
   .addOption(nodeOption())
-  .option("--record", "write bench/record/speed.json, and from it the README's section and picture; of a whole run only")
-  .option("--readme", "write the README's section and picture from the record, and measure nothing")
+  .option("--record", "write bench/record/speed.json, and from it the page of the documentation and its picture; of a whole run only")
+  .option("--readme", "write the page of the documentation and its picture from the record, and measure nothing")
   .addHelpText("after", help)
   .parse();
 

@@ -1,6 +1,5 @@
 // The measuring of errors itself: that it measures what it says, that a wrong result is found, that the package passes a short run of it, and that the
-// README shows what was recorded.
-import { readFileSync } from "node:fs";
+// documentation shows what was recorded.
 import { load, type Engine } from "sparse-xent";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { classCounts, draw, fits, regimes } from "../bench/accuracy/cases.mjs";
@@ -11,6 +10,7 @@ import { measure, pairs, run } from "../bench/accuracy/measure.mjs";
 import { readRecord, withTables } from "../bench/accuracy/record.mjs";
 import { textbook } from "../bench/accuracy/textbook.mjs";
 import { broken } from "../bench/accuracy/verdict.mjs";
+import { pageOf } from "../ts/docs/places.mjs";
 
 const leads = regimes.filter(({ group, name }) => group === "leads" || name.startsWith("label leads by 20"));
 const regime = (name: string) => {
@@ -166,8 +166,7 @@ describe("the record", () => {
 
   test("keeps the contract", () => expect(broken(results)).toEqual([]));
 
-  test("is what the README shows", () => {
-    const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
-    expect(withTables(readme, results)).toBe(readme);
+  test("is what the documentation shows", () => {
+    expect(withTables(pageOf("accuracy"), results)).toBe(pageOf("accuracy"));
   });
 });

@@ -116,11 +116,11 @@ describe("size", () => {
     expect(gzip).toBeLessThanOrEqual(budget);
   });
 
-  test("the README shows it, give or take a little: `npm run build -- --record` writes it there", () => {
-    expect(isCurrent(shownSizes(), measured), `README: ${shownSizes()}\nnow: ${sizeTable(measured)}`).toBe(true);
+  test("the documentation shows it, give or take a little: `npm run build -- --record` writes it there", () => {
+    expect(isCurrent(shownSizes(), measured), `documentation: ${shownSizes()}\nnow: ${sizeTable(measured)}`).toBe(true);
   });
 
-  test("a README that is further off, or shows other files, is out of date", () => {
+  test("a table that is further off, or shows other files, is out of date", () => {
     const table = sizeTable(measured);
     const scaled = (factor: number) => measured.map((each) => ({ ...each, gzip: each.gzip * factor }));
     expect(isCurrent(table, scaled(1.02))).toBe(true);

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test, vi } from "vitest";
-import { readReadme, replaced } from "../bench/markers.mjs";
+import { pageOf, replaced } from "../ts/docs/places.mjs";
 import { ordinary, rowsOf } from "../bench/speed/cases.mjs";
 import { contest } from "../bench/speed/contest.mjs";
 import { exactGrad, exactLosses } from "../bench/speed/definition.mjs";
@@ -118,11 +118,11 @@ test("a clock that shows no time for a call makes it repeat more often, and not 
   }
 });
 
-describe("the README", () => {
+describe("the page on speed", () => {
   const record = readRecord("speed");
 
   test("says of speed what the record says", () => {
-    expect(readReadme()).toBe(replaced(readReadme(), "speed", speedSection(record)));
+    expect(pageOf("speed")).toBe(replaced(pageOf("speed"), "speed", speedSection(record)));
   });
 
   test("shows the picture of the same record", () => {

@@ -1,10 +1,10 @@
-// The README's comparison with other systems: its rows are those of systems/features.ts, and every test that is named there exists.
+// The documentation's comparison with other systems: its rows are those of systems/features.ts, and every test that is named there exists.
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { features, type Proof } from "./systems/features.ts";
 
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), "utf8");
-const section = read("README.md").split(/^## /m).find((part) => part.startsWith("Coming from\n")) ?? "";
+const section = read("ts/docs/coming-from.md");
 const cells = (line: string): string[] => line.split("|").slice(1, -1).map((cell) => cell.trim()); // prettier-ignore
 const lines = section.split("\n");
 const start = lines.findIndex((line) => line.startsWith("| feature |"));
@@ -18,7 +18,7 @@ function exists({ file, test: title }: Proof): boolean {
   return source.split("\n").some((line) => /^\s*(test|it)\b/.test(line) && (line.includes(`("${title}",`) || line.includes(`('${title}',`)));
 }
 
-describe("the README's comparison", () => {
+describe("the comparison", () => {
   test("has a column for every system that has tests here", () => {
     expect(header).toEqual(["feature", "sparse-xent", "TensorFlow op", "Keras", "PyTorch", "optax", "ONNX Runtime", "TF.js"]);
   });

@@ -193,10 +193,30 @@ function expectNoCircle(graph: Record<string, readonly string[]>): void {
   for (const name of Object.keys(graph)) visit(name, []);
 }
 
+describe("the scripts' layers", () => {
+  const scripts = ["ts/build", "ts/docs", "ts/page", "bench"].flatMap((folder) => sources(folder, ".mjs"));
+  const importsOf = (file: string): string[] =>
+    [...code(file).matchAll(/(?:^import\s[^;]*?from |\bimport\()"(\.[^"]+)"/gm)]
+      .map(([, path]) => new URL(path ?? "", `file:///${file}`).pathname.slice(1))
+      .filter((path) => scripts.includes(path));
+  const graph = Object.fromEntries(scripts.map((file) => [file, importsOf(file)]));
+
+  test("no file is in a circle of imports", () => {
+    expect(graph["ts/build/run.mjs"]).toContain("bench/build/measure.mjs");
+    expectNoCircle(graph);
+  });
+
+  test("what builds the package knows neither benches nor page; only the verbs do", () => {
+    const verbs = ["check", "run", "start", "test"].map((name) => `ts/build/${name}.mjs`);
+    const others = scripts.filter((file) => file.startsWith("ts/build/") && !verbs.includes(file));
+    expect(others.filter((file) => graph[file]?.some((path) => /^(bench|ts\/page)\//.test(path)))).toEqual([]);
+  });
+});
+
 describe("size", () => {
   const most = 400;
   test(`no source file over ${most} lines`, () => {
-    const scripts = ["ts/build", "bench"].flatMap((folder) => [".mjs", ".rs"].flatMap((extension) => sources(folder, extension)));
+    const scripts = ["ts/build", "ts/docs", "ts/page", "bench"].flatMap((folder) => [".mjs", ".rs"].flatMap((extension) => sources(folder, extension)));
     const lines = (file: string): number => readFileSync(`${root}${file}`, "utf8").trimEnd().split("\n").length;
     expect([...rust, ...typescript, ...scripts].filter((file) => lines(file) > most)).toEqual([]);
   });

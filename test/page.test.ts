@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { afterAll, expect, test } from "vitest";
-import { isolation, page, serve } from "../ts/build/page.mjs";
+import { isolation, page, serve } from "../ts/page/build.mjs";
 
 const folder = mkdtempSync(`${tmpdir()}/sparse-xent-page-`);
 writeFileSync(`${folder}/index.html`, "<title>page</title>");

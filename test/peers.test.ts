@@ -9,8 +9,8 @@ import { Child, PeerFailed } from "../bench/peers/child.mjs";
 import { makeJob, type Job } from "../bench/peers/jobs.mjs";
 import { verdictOf, type Outcome } from "../bench/peers/meeting.mjs";
 import { absence, peers } from "../bench/peers/peers.mjs";
-import { outcomeTable, readmeTables } from "../bench/peers/tables.mjs";
-import { readReadme, replaced } from "../bench/markers.mjs";
+import { outcomeTable, pageTables } from "../bench/peers/tables.mjs";
+import { pageOf, replaced } from "../ts/docs/places.mjs";
 import { batch, rowsOf, scaled } from "../bench/speed/cases.mjs";
 import { exactLosses } from "../bench/speed/definition.mjs";
 
@@ -118,15 +118,15 @@ describe("tables", () => {
     expect(lines.slice(-2)).toEqual(["  torch t1: FAIL: the loss is 1 and not 2", "  tensorflow t1: no such library"]);
   });
 
-  test("in the README: rate and ratio, wrong ones as such, nobody without a figure", () => {
+  test("in the documentation: rate and ratio, wrong ones as such, nobody without a figure", () => {
     const memory = [{ shape: "8x8", mode: "new gradient" as const, peer: "jax", residentBefore: 1e6, residentAdded: 2e6 }];
     const head = { date: "", processor: "", cores: 2, node: "", threads: [1], rounds: 1, versions: { JAX: "1" } };
-    const text = readmeTables({ ...head, parts: { outcomes, memory } });
+    const text = pageTables({ ...head, parts: { outcomes, memory } });
     expect(text).toContain("| JAX, jit (optax), 1 thread | 0.30 (3.0x) | – | 2.0e-7 |");
     expect(text).toContain("| PyTorch, 1 thread | wrong | 0.10 (9.0x) | 1.0e-6 |");
     expect(text).toContain("| JAX, jit (optax), new gradient | 2.0 MB |");
     expect(text).not.toContain("TensorFlow");
-    expect(replaced(readReadme(), "peers", text)).toContain(text);
+    expect(replaced(pageOf("peers"), "peers", text)).toContain(text);
   });
 });
 

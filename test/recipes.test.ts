@@ -1,5 +1,5 @@
 // The recipes of ts/docs/recipes.md: what can be tried without the host they are for. That the bundlers find the wasm is tested in test/browser.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { pathToFileURL } from "node:url";
 import { transform } from "esbuild";
@@ -37,6 +37,16 @@ const scripts = headings.flatMap((heading) => blocks(heading).map((each) => ({ h
 
 test.each(scripts)("the $language of $heading is valid", async ({ language, code }) => {
   await expect(transform(code, { loader: language as "js" | "jsx" | "ts", format: "esm" })).resolves.toMatchObject({ warnings: [] });
+});
+
+// The documentation has a copy of each linked file; of a folder it has none.
+const docs = new URL("../ts/docs/", import.meta.url);
+const pages = ["../../README.md", ...readdirSync(docs).filter((name) => name.endsWith(".md"))];
+test.each(pages)("the links of %s name files", (page) => {
+  const at = new URL(page, docs);
+  const links = [...readFileSync(at, "utf8").matchAll(/\]\(((?!https?:|#)[^)\s]+)\)/g)].map(([, link = ""]) => link);
+  const isFile = (link: string): boolean => statSync(new URL(link, at), { throwIfNoEntry: false })?.isFile() === true;
+  expect(links.filter((link) => !isFile(link))).toEqual([]);
 });
 
 describe("the headers of an isolated page", () => {

@@ -1,3 +1,8 @@
+/**
+ * The loss and its gradient, and the tensors they take. Begin with {@link load}.
+ *
+ * @module sparse-xent
+ */
 // The public surface: exports, nothing else.
 export { load, type LoadOptions } from "./load.js";
 export { Engine, type EngineInfo } from "./engine.js";

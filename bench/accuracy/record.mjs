@@ -1,9 +1,9 @@
 // @ts-check
-// The record of a full run, bench/record/accuracy.json, and its tables in the README, between two markers.
+// The record of a full run, bench/record/accuracy.json, and its tables in the documentation, between two markers.
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { replaced, writeReadme as writePlace } from "../markers.mjs";
-import { readmeTables } from "./tables.mjs";
+import { replaced, writePlace } from "../../ts/docs/places.mjs";
+import { pageTables } from "./tables.mjs";
 
 /** @typedef {import("./compare.mjs").Figures} Figures @typedef {import("./compare.mjs").Worst} Worst @typedef {import("./measure.mjs").Measured} Measured */
 
@@ -42,8 +42,8 @@ export function readRecord() {
   }));
 }
 
-/** The README with the tables of these results. @param {string} readme @param {readonly Measured[]} results */
-export const withTables = (readme, results) => replaced(readme, "accuracy", readmeTables(results));
+/** The page with the tables of these results. @param {string} page @param {readonly Measured[]} results */
+export const withTables = (page, results) => replaced(page, "accuracy", pageTables(results));
 
-/** Puts the recorded figures into the README. */
-export const writeReadme = () => writePlace("accuracy", readmeTables(readRecord()));
+/** Puts the recorded figures into the documentation. */
+export const writePage = () => writePlace("accuracy", pageTables(readRecord()));

@@ -1,5 +1,5 @@
 // @ts-check
-// Figures as text: one line per case for the terminal, and the two tables of the README.
+// Figures as text: one line per case for the terminal, and the two tables of the documentation.
 import Table from "cli-table3";
 import { regimes } from "./cases.mjs";
 
@@ -112,5 +112,5 @@ function byDtypes(results) {
   return markdown(["logits", "build", ...Object.values(groups)], rows);
 }
 
-/** The README's tables. @param {readonly Measured[]} results @returns {string} */
-export const readmeTables = (results) => `${byClasses(results)}\n\n${byDtypes(results)}`;
+/** The tables of the documentation. @param {readonly Measured[]} results @returns {string} */
+export const pageTables = (results) => `${byClasses(results)}\n\n${byDtypes(results)}`;

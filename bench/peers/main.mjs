@@ -2,7 +2,8 @@
 // that is not here is named; one that disagrees with the definition prints FAIL and no figure.
 import process from "node:process";
 import { Command } from "commander";
-import { writeReadme } from "../markers.mjs";
+import { writePlace } from "../../ts/docs/places.mjs";
+import { writeSummary } from "../summary.mjs";
 import { countOf, isPartial, listOf, nodeOption, within } from "../speed/arguments.mjs";
 import { batch, scaled, shapes } from "../speed/cases.mjs";
 import { busyNotice, isBusy, load, machine } from "../speed/machine.mjs";
@@ -14,7 +15,7 @@ import { makeJob } from "./jobs.mjs";
 import { answerMs, meet, reasonOf } from "./meeting.mjs";
 import { measureMemory, modesOf } from "./memory.mjs";
 import { absence, noGradient, peers, whats } from "./peers.mjs";
-import { jaxTargets, memoryTable, outcomeTable, readmeTables } from "./tables.mjs";
+import { jaxTargets, memoryTable, outcomeTable, pageTables } from "./tables.mjs";
 
 /** @typedef {import("./meeting.mjs").Entrant} Entrant @typedef {import("./meeting.mjs").Outcome} Outcome @typedef {import("./peers.mjs").Peer} Peer */
 
@@ -41,15 +42,15 @@ const program = new Command("npm run bench:peers --")
   .option("--divide <n>", "divide the rows of every shape by this (default 1; 16 with --quick)", count)
   .option("--quick", "a sixteenth of the rows and three rounds: a few minutes")
   .addOption(nodeOption())
-  .option("--record", "write bench/record/peers.json and its tables in README.md; of a whole run only")
-  .option("--readme", "write README.md from the record there is, and measure nothing")
+  .option("--record", "write bench/record/peers.json and its tables in the documentation; of a whole run only")
+  .option("--readme", "write the documentation from the record there is, and measure nothing")
   .addHelpText("after", help)
   .parse();
 
 /** @type {{ only?: string[], shapes?: string[], python: string, rounds?: number, budget?: number, divide?: number, quick?: true, record?: true, readme?: true, install?: true }} */
 const wishes = program.opts();
 if (wishes.record && isPartial(wishes)) program.error("error: a record is of a whole run");
-const publish = () => writeReadme("peers", readmeTables(readRecord("peers")));
+const publish = () => [writePlace("peers", pageTables(readRecord("peers"))), ...writeSummary()].join(", ");
 if (wishes.install) program.error("error: --install is of npm run bench:peers");
 if (wishes.readme) {
   console.log(`wrote ${publish()}`);

@@ -5,7 +5,7 @@
  *
  * @typedef {object} Peer
  * @property {string} name on the command line and in the record
- * @property {string} title in the README
+ * @property {string} title in the documentation
  * @property {"node" | "python"} runtime
  * @property {string} adapter which file of serve/ or which class of python/adapters.py
  * @property {readonly What[]} does

@@ -1,4 +1,4 @@
-// The figures as tables: after each job on the terminal, and from the record for the README. May import peers and
+// The figures as tables: after each job on the terminal, and from the record for the documentation. May import peers and
 // speed/.
 import { bytesOf, error, figure, markdownTable, textTable, times } from "../speed/table.mjs";
 import { judged } from "../speed/targets.mjs";
@@ -48,8 +48,8 @@ export function memoryTable(memory) {
  * @property {{ outcomes: readonly Outcome[], memory: readonly Memory[] }} parts
  */
 
-/** The README's tables. @param {Recorded} record */
-export function readmeTables({ date, processor, cores, node, threads, rounds, versions, parts }) {
+/** The tables of the documentation. @param {Recorded} record */
+export function pageTables({ date, processor, cores, node, threads, rounds, versions, parts }) {
   const { outcomes, memory } = parts;
   const shapes = [...new Set(outcomes.map(({ shape }) => shape))];
   /** @param {What} what */
@@ -72,7 +72,7 @@ export function readmeTables({ date, processor, cores, node, threads, rounds, ve
   const memoryRows = memory.flatMap(({ peer, mode, residentAdded }) =>
     residentAdded === undefined ? [] : [[`${peers.find(({ name }) => name === peer)?.title ?? peer}, ${mode}`, bytesOf(residentAdded)]],
   );
-  return `${processor}, ${cores} cores, Node ${node}, ${date}, best of ${rounds} rounds in which all took turns ([record](bench/record/peers.json)):
+  return `${processor}, ${cores} cores, Node ${node}, ${date}, best of ${rounds} rounds in which all took turns ([record](../../bench/record/peers.json)):
 ${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ")}.
 
 ${table("loss+grad")}

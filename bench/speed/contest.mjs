@@ -1,6 +1,5 @@
-// One contest: candidates over the same data, validated, then timed in turns. May import judge, naive and rounds.
+// One contest: candidates over the same data, validated, then timed in turns. May import judge and rounds.
 import { judgeOf } from "./judge.mjs";
-import { baselineName } from "./naive.mjs";
 import { pairedRatio, takeTurns } from "./rounds.mjs";
 
 /** @typedef {import("./cases.mjs").Shape} Shape */
@@ -70,7 +69,7 @@ export function contest(shape, data, candidates, { rounds, told, leastMs }) {
     if (times === undefined) return head;
     const { best, median, spread } = times;
     const logits = shape.rows * shape.classes;
-    const unrolled = build && other((rival) => rival.build === build && rival.what === baselineName("unrolled", jobOf(candidate)));
+    const unrolled = build && other((rival) => rival.build === build && rival.what === `unrolled ${jobOf(candidate)}`);
     const copy = other((rival) => rival.what === "copy");
     const plain = other((rival) => rival.what === "plain loop");
     return {

@@ -1,7 +1,8 @@
-// Puts the record into the README and its picture. Loads the chart package, which only this needs.
+// Puts the record into the documentation, with its picture, and into the README. Loads the chart package, which only this needs.
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { writeReadme } from "../markers.mjs";
+import { writePlace } from "../../ts/docs/places.mjs";
+import { writeSummary } from "../summary.mjs";
 import { speedSection } from "./readme.mjs";
 import { readRecord } from "./record.mjs";
 
@@ -15,5 +16,5 @@ export async function publish() {
   const record = readRecord("speed");
   const { growthPicture } = await import("../chart/growth.mjs");
   writeFileSync(pictureFile, growthPicture(record.parts.growth, caption(record)));
-  return [pictureFile, writeReadme("speed", speedSection(record))];
+  return [pictureFile, writePlace("speed", speedSection(record)), ...writeSummary()];
 }

@@ -1,4 +1,4 @@
-// The README's section "Speed", from the record and from nothing else: what is slower than its rivals is in it because the record says so.
+// The page "Speed" of the documentation, from the record and from nothing else: what is slower than its rivals is in it because the record says so.
 import { figure, markdownTable } from "./table.mjs";
 import { shapes } from "./cases.mjs";
 import { isBusy } from "./machine.mjs";
@@ -48,9 +48,9 @@ function introduction({ processor, cores, extensions, system, node, v8, date, co
   return [
     `\`npm run bench\` measured this (\`-- --quick\` within two minutes, \`-- --help\` for its parts) on ${date} at commit ${commit}: ${processor}, ${cores} cores
      (${extensions.join(", ")}), ${system}, Node ${node}, V8 ${v8}. Results are compared with the definition in f64 before anything is timed; then all
-     candidates take turns in one process, for ${rounds} rounds, and the best round counts ([record](bench/record/speed.json)).${noise}`,
+     candidates take turns in one process, for ${rounds} rounds, and the best round counts ([record](../../bench/record/speed.json)).${noise}`,
     `Billion logits a second, on one thread and in the \`relaxed\` build unless named otherwise; in brackets how many times as fast as the textbook's wasm
-     kernel ([\`bench/naive\`](bench/naive/lib.rs): three sweeps of SIMD128, the same exponential, same build, loss alone against loss alone). \`copy\`
+     kernel ([\`bench/naive\`](../../bench/naive/lib.rs): three sweeps of SIMD128, the same exponential, same build, loss alone against loss alone). \`copy\`
      copies the logits in wasm. Errors are the largest relative ones of a row's loss and of a gradient element.`,
   ];
 }
@@ -126,7 +126,7 @@ function picture({ parts }) {
   const classes = parts.growth.filter((/** @type {{ classes?: number }} */ each) => each.classes !== undefined);
   const counts = classes.map((/** @type {{ classes: number }} */ each) => each.classes);
   const alt = `Nanoseconds per logit over ${Math.min(...counts)} to ${Math.max(...counts)} classes`;
-  return `![${alt}](bench/record/growth.svg)`;
+  return `![${alt}](../../bench/record/growth.svg)`;
 }
 
 /** @param {readonly { shape: string, what: string, threads: number, faster: number, fasterMedian: number, small?: true }[]} measured */

@@ -1,4 +1,4 @@
-// What the README claims for this package beside the other systems: each row of its table, and the tests that hold the package to it.
+// What the documentation claims for this package beside the other systems: each row of its table, and the tests that hold the package to it.
 // coming-from.test.ts compares both.
 
 /** A test by its file, seen from the project, and its title: a vitest title, or the name of a Rust function. */

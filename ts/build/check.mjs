@@ -1,7 +1,7 @@
 // `npm run check`: what a change must pass before it is committed, beside the tests: formatting, lints, documentation and types without a warning.
 // Runs every check and names those that failed.
 import process from "node:process";
-import { typedoc } from "./docs.mjs";
+import { typedoc } from "../docs/build.mjs";
 import { installPackages } from "./packages.mjs";
 import { paths, root } from "./project.mjs";
 import { attempt, say, secondsSince } from "./report.mjs";

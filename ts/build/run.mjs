@@ -22,21 +22,21 @@ async function main([verb, ...rest]) {
     case "start":
       return (await import("./start.mjs")).start(rest);
     case "page":
-      return (await import("./page.mjs")).page(rest);
+      return (await import("../page/build.mjs")).page(rest);
     case "test":
       return (await import("./test.mjs")).test(rest);
     case "bench":
-      return (await import("./bench.mjs")).bench(rest);
+      return (await import("../../bench/build/measure.mjs")).bench(rest);
     case "bench:peers":
-      return (await import("./bench.mjs")).peers(rest);
+      return (await import("../../bench/build/measure.mjs")).peers(rest);
     case "accuracy":
-      return (await import("./bench.mjs")).accuracy(rest);
+      return (await import("../../bench/build/measure.mjs")).accuracy(rest);
     case "soak":
       return (await import("./soak.mjs")).soak(rest);
     case "check":
       return (await import("./check.mjs")).check();
     case "docs":
-      return (await import("./docs.mjs")).docs();
+      return (await import("../docs/build.mjs")).docs();
     default:
       say(usage);
       return 2;

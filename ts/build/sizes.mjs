@@ -1,8 +1,8 @@
-// How large what ships may be. The build measures it, prints it and fails where a file has outgrown its budget; the README shows it. Imports Node built-ins
+// How large what ships may be. The build measures it, prints it and fails where a file has outgrown its budget; the documentation shows it. Imports Node built-ins
 // and its neighbours.
 import { readFileSync } from "node:fs";
 import { brotliCompressSync, gzipSync } from "node:zlib";
-import { readReadme, writeReadme } from "../../bench/markers.mjs";
+import { pageOf, writePlace } from "../docs/places.mjs";
 import { paths } from "./project.mjs";
 import { StepFailed, say } from "./report.mjs";
 
@@ -53,7 +53,7 @@ export function checkSizes(print) {
   if (over.length > 0) throw new StepFailed(`too large: ${over.join("; ")}. Budgets are in ts/build/sizes.mjs`);
 }
 
-/** What each row of the README's table is of. */
+/** What each row of the documentation's table is of. */
 const rows = [
   { what: "the wasm, build `relaxed`", names: ["sparse-xent.relaxed.wasm"] },
   { what: "the wasm, build `simd`", names: ["sparse-xent.simd.wasm"] },
@@ -65,10 +65,10 @@ const rows = [
   { what: "`worker.js`, for `workerUrl`; the text of it is in the JavaScript", names: ["worker.js"] },
 ];
 
-/** Bytes as the README has them: to the hundred, since other compressors differ more. @param {number} bytes */
+/** Bytes as the table has them: to the hundred, since other compressors differ more. @param {number} bytes */
 const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
 
-/** The README's table. @param {ReturnType<typeof sizes>} measured */
+/** The documentation's table. @param {ReturnType<typeof sizes>} measured */
 export function sizeTable(measured) {
   /** @param {readonly string[]} names @param {"gzip" | "budget"} what */
   const cell = (names, what) => [...new Set(names.map((name) => kilobytes(measured.find((each) => each.name === name)?.[what] ?? Number.NaN)))].join(" · ");
@@ -76,7 +76,7 @@ export function sizeTable(measured) {
   return ["| loaded | gzipped | at most |", "|---|--:|--:|", ...lines].join("\n");
 }
 
-/** A README may lag behind by this share of a size: not every commit that changes a kernel is one about sizes. */
+/** The documentation may lag behind by this share of a size: not every commit that changes a kernel is one about sizes. */
 const lag = 0.05;
 
 /** @param {string} table @param {ReturnType<typeof sizes>} measured @returns {boolean} whether a table is still near enough to what was measured */
@@ -87,8 +87,8 @@ export function isCurrent(table, measured) {
   return shown.words === now.words && shown.figures.every((figure, index) => Math.abs(figure / (now.figures[index] ?? Number.NaN) - 1) <= lag);
 }
 
-/** The table as the README has it. */
-export const shownSizes = () => /<!-- sizes: .*-->\n\n([^]*?)\n\n<!-- \/sizes -->/.exec(readReadme())?.[1] ?? "";
+/** The table as the documentation has it. */
+export const shownSizes = () => /<!-- sizes: .*-->\n\n([^]*?)\n\n<!-- \/sizes -->/.exec(pageOf("sizes"))?.[1] ?? "";
 
-/** Puts what was measured into the README. */
-export const recordSizes = () => say(`wrote ${writeReadme("sizes", sizeTable(sizes()))}`);
+/** Puts what was measured into the documentation. */
+export const recordSizes = () => say(`wrote ${writePlace("sizes", sizeTable(sizes()))}`);

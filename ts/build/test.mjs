@@ -3,10 +3,10 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import process from "node:process";
 import { browserNames, findBrowser, installBrowsers, lacking } from "./browsers.mjs";
-import { buildNaive } from "./naive.mjs";
-import { buildNative } from "./native.mjs";
+import { buildNaive } from "../../bench/build/naive.mjs";
+import { buildNative } from "../../bench/build/native.mjs";
 import { installHosts, installNodes, installRuntimes } from "./packages.mjs";
-import { buildPage, installPage } from "./page.mjs";
+import { buildPage, installPage } from "../page/build.mjs";
 import { paths, root } from "./project.mjs";
 import { attempt } from "./report.mjs";
 import { setUp } from "./set-up.mjs";

@@ -1,3 +1,8 @@
+/**
+ * Log-probabilities and perplexity of tokens from a language model's logits.
+ *
+ * @module sparse-xent/lm
+ */
 // `sparse-xent/lm`: log-probabilities and perplexity of tokens from a language model's logits. Exports, nothing else.
 // Imports no library: logits and ids come as `{ data, dims, type }`, which tensors of transformers.js and ONNX Runtime are.
 export { tokenLogProbs, tokenLogProbsAsync } from "./score.js";

@@ -2,15 +2,15 @@
 // wasm files are built with, so that what is compared is the instructions and not the compilers. Never part of the package.
 import { copyFileSync, mkdirSync } from "node:fs";
 import { resolve } from "node:path";
-import { forget, isFresh, keyOf, remember } from "./fresh.mjs";
-import { paths, root } from "./project.mjs";
-import { StepFailed, run, step } from "./report.mjs";
-import { toolchain as findToolchain } from "./toolchain.mjs";
+import { forget, isFresh, keyOf, remember } from "../../ts/build/fresh.mjs";
+import { paths, root } from "../../ts/build/project.mjs";
+import { StepFailed, run, step } from "../../ts/build/report.mjs";
+import { toolchain as findToolchain } from "../../ts/build/toolchain.mjs";
 
 const folder = `${paths.target}/native`;
 const program = `${folder}/native`;
 
-/** @param {import("./toolchain.mjs").Toolchain} toolchain */
+/** @param {import("../../ts/build/toolchain.mjs").Toolchain} toolchain */
 async function compile(toolchain) {
   const env = { ...toolchain.env, CARGO_TARGET_DIR: folder };
   const output = await run(toolchain.cargo, ["bench", "--no-run", "--locked", "--bench", "native"], { env, name: "native bench" });
@@ -22,7 +22,7 @@ async function compile(toolchain) {
 
 /** Builds target/native/native where the crate changed. */
 export async function buildNative() {
-  const key = keyOf(["crate", "Cargo.toml", "Cargo.lock", "bench/native.rs", "ts/build/native.mjs"]);
+  const key = keyOf(["crate", "Cargo.toml", "Cargo.lock", "bench/native.rs", "bench/build/native.mjs"]);
   if (isFresh("native", key, [program])) return;
   forget("native");
   mkdirSync(folder, { recursive: true });

@@ -5,11 +5,11 @@ import { createServer } from "node:http";
 import { extname } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { forget, isFresh, keyOf, remember } from "./fresh.mjs";
-import { installApart, installPackages } from "./packages.mjs";
-import { paths, root } from "./project.mjs";
-import { StepFailed, say, step } from "./report.mjs";
-import { setUp } from "./set-up.mjs";
+import { forget, isFresh, keyOf, remember } from "../build/fresh.mjs";
+import { installApart, installPackages } from "../build/packages.mjs";
+import { paths, root } from "../build/project.mjs";
+import { StepFailed, say, step } from "../build/report.mjs";
+import { setUp } from "../build/set-up.mjs";
 
 const source = `${root}/ts/page`;
 /** The built page: a folder without folders. */
@@ -47,7 +47,7 @@ async function bundle() {
     // The built file itself, as an application would import it; its two wasm files lie beside the bundle.
     alias: { "sparse-xent": `${paths.dist}/index.js` },
   });
-  for (const file of [`${source}/index.html`, ...data, ...library, ...tfjs]) cpSync(file, `${out}/${nameOf(file)}`);
+  for (const file of [`${source}/index.html`, `${root}/README.md`, ...data, ...library, ...tfjs]) cpSync(file, `${out}/${nameOf(file)}`);
   writeFileSync(`${out}/_headers`, headersFile);
 }
 
@@ -57,8 +57,8 @@ export const installPage = () => installApart("page packages", source);
 /** Builds the page into target/page, from what is in dist/ and the page's packages. */
 export async function buildPage() {
   const benches = ["bench/speed", "bench/accuracy"];
-  const key = keyOf(["ts/page", "ts/build/page.mjs", ...benches, "dist/index.js", ...library.map((path) => path.slice(root.length + 1))]);
-  if (isFresh("page", key, [`${out}/index.html`, `${out}/main.js`])) return;
+  const key = keyOf(["ts/page", "README.md", ...benches, "dist/index.js", ...library.map((path) => path.slice(root.length + 1))]);
+  if (isFresh("page", key, [`${out}/index.html`, `${out}/main.js`, `${out}/README.md`])) return;
   forget("page");
   rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
@@ -73,6 +73,8 @@ const types = {
   ".css": "text/css; charset=utf-8",
   ".wasm": "application/wasm",
   ".gz": "application/gzip",
+  // As text, which a browser shows.
+  ".md": "text/plain; charset=utf-8",
 };
 
 /**

@@ -2,10 +2,10 @@
 // the package's own. Never part of the package.
 import { mkdirSync } from "node:fs";
 import process from "node:process";
-import { forget, isFresh, keyOf, remember } from "./fresh.mjs";
-import { builds, paths, root } from "./project.mjs";
-import { run, step } from "./report.mjs";
-import { toolchain as findToolchain } from "./toolchain.mjs";
+import { forget, isFresh, keyOf, remember } from "../../ts/build/fresh.mjs";
+import { builds, paths, root } from "../../ts/build/project.mjs";
+import { run, step } from "../../ts/build/report.mjs";
+import { toolchain as findToolchain } from "../../ts/build/toolchain.mjs";
 
 const folder = `${paths.target}/naive`;
 
@@ -16,7 +16,7 @@ const naiveOf = (build) => `${folder}/naive.${build}.wasm`;
 const linkArguments = ["--shared-memory", "--import-memory", `--max-memory=${2 ** 32}`, "--export=__heap_base"];
 const rustflags = ["-Ctarget-feature=+atomics,+simd128", ...linkArguments.map((argument) => `-Clink-arg=${argument}`)];
 
-/** @param {import("./toolchain.mjs").Toolchain} toolchain @param {(typeof builds)[number]} build */
+/** @param {import("../../ts/build/toolchain.mjs").Toolchain} toolchain @param {(typeof builds)[number]} build */
 async function compile(toolchain, { name, features }) {
   const target = "wasm32-unknown-unknown";
   const env = {
@@ -39,7 +39,7 @@ async function compile(toolchain, { name, features }) {
 
 /** Builds target/naive/naive.{simd,relaxed}.wasm where their source changed. */
 export async function buildNaive() {
-  const key = keyOf(["bench/naive", "ts/build/naive.mjs"]);
+  const key = keyOf(["bench/naive", "bench/build/naive.mjs"]);
   if (isFresh("naive", key, builds.map(({ name }) => naiveOf(name)))) return;
   forget("naive");
   mkdirSync(folder, { recursive: true });

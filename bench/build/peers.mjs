@@ -1,10 +1,10 @@
 // What `npm run bench:peers` compares the package with: npm packages of bench/peers, and on request Python packages in target/peers-venv. Neither is part
 // of any other set-up.
 import process from "node:process";
-import { forget, isFresh, keyOf, remember } from "./fresh.mjs";
-import { installApart } from "./packages.mjs";
-import { paths, root } from "./project.mjs";
-import { run, step } from "./report.mjs";
+import { forget, isFresh, keyOf, remember } from "../../ts/build/fresh.mjs";
+import { installApart } from "../../ts/build/packages.mjs";
+import { paths, root } from "../../ts/build/project.mjs";
+import { run, step } from "../../ts/build/report.mjs";
 
 const folder = "bench/peers";
 const requirements = `${folder}/requirements.txt`;

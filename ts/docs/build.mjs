@@ -1,8 +1,8 @@
 // `npm run docs`: the pages of the TypeScript API, with the recipes, and those of the crate.
 import process from "node:process";
-import { installPackages } from "./packages.mjs";
-import { paths, root } from "./project.mjs";
-import { run, say, step } from "./report.mjs";
+import { installPackages } from "../build/packages.mjs";
+import { paths, root } from "../build/project.mjs";
+import { run, say, step } from "../build/report.mjs";
 
 /** What a process of Node is given to write the pages; a public name without documentation, or a link to nothing, fails. */
 export const typedoc = [`${paths.docs}/node_modules/typedoc/bin/typedoc`, "--options", `${paths.docs}/typedoc.json`];

@@ -5,11 +5,11 @@ import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { buildNaive } from "./naive.mjs";
 import { buildNative } from "./native.mjs";
-import { installNodes, installPackages } from "./packages.mjs";
+import { installNodes, installPackages } from "../../ts/build/packages.mjs";
 import { installPeers, installPythonPeers } from "./peers.mjs";
-import { paths, root } from "./project.mjs";
-import { StepFailed } from "./report.mjs";
-import { setUp } from "./set-up.mjs";
+import { paths, root } from "../../ts/build/project.mjs";
+import { StepFailed } from "../../ts/build/report.mjs";
+import { setUp } from "../../ts/build/set-up.mjs";
 
 /**
  * The Node to measure on: of the major version that `--node` names, or the newest, of those in test/nodes and the one that runs this.

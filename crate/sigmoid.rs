@@ -220,7 +220,10 @@ impl<'a> WeightedSigmoid<'a> {
             (true, EmptyMean::Zero) => Some(0.0),
             (true, EmptyMean::Nan) => Some(f64::NAN),
         };
-        let step = |element: usize| empty.unwrap_or_else(|| self.upstream.get(element) / denominator);
+        // A mean over nothing settles every element's gradient. A factor of 0 is no part of the loss: 0, whatever the logit.
+        let slope_of = |element: usize, slope: f64| {
+            empty.unwrap_or_else(|| scaled(self.upstream.get(element) / denominator, slope))
+        };
 
         let units = elements.div_ceil(UNIT);
         let mut partials = zeros::<Partial>(units)?;
@@ -245,10 +248,10 @@ impl<'a> WeightedSigmoid<'a> {
                 partial[0].non_finite += usize::from(!rounded.is_finite());
                 if let Some(grad) = &mut grad {
                     let before = if self.accumulate { grad[offset].to_f64() } else { 0.0 };
-                    grad[offset] = G::from_f64(before + scaled(step(element), slope));
+                    grad[offset] = G::from_f64(before + slope_of(element, slope));
                 }
                 if let Some(x) = &mut in_place {
-                    x[offset] = E::from_f64(scaled(step(element), slope));
+                    x[offset] = E::from_f64(slope_of(element, slope));
                 }
             }
         })?;
@@ -335,7 +338,7 @@ struct Partial {
 
 /// `step * slope`, with +0 wherever nothing is asked for or nothing comes.
 fn scaled(step: f64, slope: f64) -> f64 {
-    if slope == 0.0 { 0.0 } else { step * slope + 0.0 }
+    if step == 0.0 || slope == 0.0 { 0.0 } else { step * slope + 0.0 }
 }
 
 /// The loss of one element and its derivative.

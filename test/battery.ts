@@ -1,6 +1,7 @@
 // The battery of digests.json: seeded calls, and the digest of what they give. The order of drawing and the hash are described in digests.rs.
 /// <reference types="vite/types/importMeta.d.ts" />
 import type { CrossEntropyOptions, Dtype, Engine, Tensor } from "sparse-xent";
+import { digestOf, wordsOf } from "./digest.mjs";
 
 /** One case: what is drawn from its seed, and the digest recorded for each build. */
 export interface Seeded {
@@ -41,22 +42,6 @@ export class Draw {
     const bits = this.next() >>> 16;
     return (bits & 0x8000) | ((bits & 0x7fff) % end);
   }
-}
-
-/** The body of MurmurHash3 (x86, 32 bits) over 32-bit words. */
-export function digestOf(seed: number, words: ArrayLike<number>): number {
-  const rotate = (x: number, by: number): number => (x << by) | (x >>> (32 - by));
-  let hash = seed;
-  for (let index = 0; index < words.length; index++) {
-    hash ^= Math.imul(rotate(Math.imul(words[index] ?? 0, 0xcc9e2d51), 15), 0x1b873593);
-    hash = (Math.imul(rotate(hash, 13), 5) + 0xe6546b64) | 0;
-  }
-  return hash >>> 0;
-}
-
-/** The bits of the elements: 16-bit floats one word each, doubles the low word first. */
-export function wordsOf(values: Float32Array | Float64Array | Uint16Array): ArrayLike<number> {
-  return values instanceof Uint16Array ? values : new Uint32Array(values.buffer, values.byteOffset, values.byteLength / 4);
 }
 
 /** The digest of a case's gradient and losses, computed by this engine. */

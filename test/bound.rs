@@ -10,7 +10,7 @@
 //! With options on: the same on the sum of the magnitudes of the terms, times 2 + gamma, and T^gamma for gamma below 1.
 #![expect(unreachable_pub, reason = "a module of a program")]
 
-use crate::support::Case;
+use crate::support::{Case, widened};
 use core::fmt::Debug;
 use sparse_xent::reference::{
     Answer, Input, InvalidLabel, Kind, Normalize, Options, Problem, RowStats, SmoothingWeights, kind_of,
@@ -24,8 +24,9 @@ pub struct Precision {
     unit: f64,
     /// The exponent of T without C^2.
     tiny: i32,
-    /// Largest finite value of the type that is computed in.
+    /// Largest finite and least normal value of the type that is computed in.
     largest: f64,
+    least: f64,
     /// Unit roundoff and half the smallest step of the type the gradient is stored in, where that is narrower.
     store: (f64, f64),
     /// Largest finite value of that type.
@@ -42,9 +43,24 @@ impl Precision {
         };
         let stored = if G::NAME == "f16" { 65504.0 } else { f64::INFINITY };
         if E::NAME == "f64" {
-            Precision { unit: 2_f64.powi(-53), tiny: -1020, largest: f64::MAX, store, stored }
+            // Twice what rounds, since the definition rounds as well.
+            Precision {
+                unit: 2_f64.powi(-52),
+                tiny: -1020,
+                largest: f64::MAX,
+                least: f64::MIN_POSITIVE,
+                store,
+                stored,
+            }
         } else {
-            Precision { unit: 2_f64.powi(-24), tiny: -124, largest: f64::from(f32::MAX), store, stored }
+            Precision {
+                unit: 2_f64.powi(-24),
+                tiny: -124,
+                largest: f64::from(f32::MAX),
+                least: f64::from(f32::MIN_POSITIVE),
+                store,
+                stored,
+            }
         }
     }
 
@@ -68,16 +84,27 @@ pub fn bounds(case: &Case, answer: &Answer, precision: Precision) -> Bounds {
         if kind_of(&problem, &options, row) != Kind::Active {
             continue;
         }
-        let Some((loss, grad)) = row_bounds(&problem, &options, row, precision) else { continue };
-        bounds.losses[row] = loss;
         let factor = match options.upstream {
             sparse_xent::reference::PerRow::Same(upstream) => upstream,
             sparse_xent::reference::PerRow::Each(upstream) => upstream[row],
         } / answer.denominator;
+        // Of a factor that is no normal number digits are lost, or all of it.
+        let is_lost = factor != 0.0 && factor.abs() < precision.least;
+        let Some((loss, grad, coefficient)) = row_bounds(&problem, &options, row, precision) else {
+            let bound = if is_lost { f64::INFINITY } else { 0.0 };
+            (0..problem.classes).for_each(|class| bounds.grad[case.place(row, class)] = bound);
+            continue;
+        };
+        bounds.losses[row] = loss;
+        let is_beyond = is_lost || factor.abs() * coefficient > 0.5 * precision.largest;
         for (class, bound) in grad.into_iter().enumerate() {
             let place = case.place(row, class);
             let stored = answer.grad[place].abs() * precision.store.0 + precision.store.1;
-            bounds.grad[place] = bound * factor.abs() + precision.tiny(problem.classes) + stored;
+            bounds.grad[place] = match options.input {
+                _ if is_beyond => f64::INFINITY,
+                Input::Logits | Input::LogProbs if factor.is_nan() => 0.0,
+                _ => bound * factor.abs() + precision.tiny(problem.classes) + stored,
+            };
         }
     }
     bounds
@@ -129,17 +156,19 @@ fn terms(x: &[f64], label: usize, options: &Options<'_>) -> Option<Terms> {
     })
 }
 
-/// Bounds of one active row before upstream and denominator; `None` where the row is NaN.
+/// Bounds of one active row before upstream and denominator, and the factor of its probabilities in the gradient; `None` where the row
+/// is NaN.
 fn row_bounds(
     problem: &Problem<'_>,
     options: &Options<'_>,
     row: usize,
     precision: Precision,
-) -> Option<(f64, Vec<f64>)> {
+) -> Option<(f64, Vec<f64>, f64)> {
     let x = problem.row(row);
     let label = usize::try_from(problem.labels[row]).expect("an active row has a class");
     if let Input::Probs(..) = options.input {
-        return Some(probs_bounds(&x, label, options, row, precision));
+        let (loss, grad) = probs_bounds(&x, label, options, row, precision);
+        return Some((loss, grad, 0.0));
     }
     let t = terms(&x, label, options)?;
     let classes = x.len();
@@ -170,7 +199,8 @@ fn row_bounds(
     let power = if gamma == 0.0 { 1.0 } else { t.rest.powf(gamma) };
     let rho = if t.rest == 0.0 { 1.0 } else { t.loss / t.rest };
     let slope = if is_plain { 1.0 } else { power * (1.0 + pi * q + gamma * q * (rho + pi)) };
-    let tilt = 2.0 * options.z_loss * weight * t.lse;
+    // An error of the sum, relative to it, is one of its logarithm, whatever that is.
+    let tilt = 2.0 * options.z_loss * weight * (1.0 + t.lse);
     let all_spread: f64 = spread.iter().sum();
 
     let unit = precision.unit * if is_plain { 1.0 } else { 2.0 + gamma };
@@ -182,9 +212,20 @@ fn row_bounds(
     // Weights that pick few classes may ask for the logarithm of the sum of all exponentials alone, whose error is that of the sum relative
     // to it, and for that less a logit: what rounding takes from these is relative to them.
     let alone = all_spread * (1.0 + t.lse);
-    let loss_terms =
-        target * power * (t.loss + pi * t.rest) + spread_loss + options.z_loss * weight * t.lse * t.lse;
-    let loss = unit * (32.0 + t.margin) * loss_terms + unit * 4.0 * alone + tiny;
+    let loss_terms = target * power * (t.loss + pi * t.rest)
+        + spread_loss
+        + options.z_loss * weight * t.lse * (2.0 + t.lse);
+    // Before it is weighed, a loss may overflow, and before it is divided by the number of classes what options weigh them by.
+    let moment: f64 = (0..classes)
+        .map(|class| match options.label_matrix {
+            _ if !keeps(class) || all_spread == 0.0 => 0.0,
+            Some(matrix) => matrix[label * classes + class].abs() * t.depth[class],
+            None => class_weight(class).abs().max(1.0) * t.depth[class],
+        })
+        .sum();
+    let unscaled = moment.max(t.loss) / options.logit_scale.min(1.0);
+    let overflow = if unscaled > 0.5 * precision.largest { f64::INFINITY } else { 0.0 };
+    let loss = unit * (32.0 + t.margin) * loss_terms + unit * 4.0 * alone + tiny + overflow;
 
     let a = if options.input == Input::Logits { target * slope + all_spread + tilt } else { 0.0 };
     let mut grad: Vec<f64> = (0..classes)
@@ -204,9 +245,10 @@ fn row_bounds(
             unit * (32.0 + 2.0 * t.margin + depth) * (a * q + spread[label] + target * slope)
         };
     if a == 0.0 {
-        grad[label] += unit * (32.0 + t.margin) * target * slope;
+        grad[label] += unit * (32.0 + t.margin) * (target * slope + spread[label]);
     }
-    Some((loss, grad.into_iter().map(|bound| bound * options.logit_scale).collect()))
+    let grad = grad.into_iter().map(|bound| bound * options.logit_scale).collect();
+    Some((loss, grad, a.abs() * options.logit_scale))
 }
 
 fn sample_weight(options: &Options<'_>, row: usize) -> f64 {
@@ -241,6 +283,11 @@ fn probs_bounds(
 
 /// Whether `got` is `want` within `bound`: NaN for NaN, the same infinity, and infinity where `want` is beyond `largest`.
 pub fn agrees(got: f64, want: f64, bound: f64, largest: f64) -> bool {
+    if !bound.is_finite() {
+        // Factors beyond the type: what is infinite is not finite; which of the infinities or NaN, and what comes of zeros, follows from
+        // the order of products.
+        return !want.is_infinite() || !got.is_finite();
+    }
     if want.is_nan() || got.is_nan() {
         return want.is_nan() && got.is_nan();
     }
@@ -253,104 +300,184 @@ pub fn agrees(got: f64, want: f64, bound: f64, largest: f64) -> bool {
     (got - want).abs() <= bound
 }
 
-/// Compares row losses and gradient with the definition; the message says where and by how many bounds they differ.
-///
-/// `losses` may be empty where a reduction keeps them back. Rows that are not active and classes that are masked must
-/// be exactly +0.
-pub fn compare(case: &Case, losses: &[f64], grad: &[f64], precision: Precision) -> Result<(), String> {
-    let answer = case.reference().map_err(|bad| format!("{}: {bad:?}", case.name))?;
-    let bounds = bounds(case, &answer, precision);
-    let far = |got: f64, want: f64, bound: f64, largest: f64| {
-        (!agrees(got, want, bound, largest)).then(|| {
-            format!("got {got:e}, expected {want:e} +- {bound:e} ({} bounds)", (got - want).abs() / bound)
-        })
-    };
-    let (problem, options) = (case.problem(), case.set.reference());
-    for row in 0..case.rows() {
-        let kind = kind_of(&problem, &options, row);
-        let is_zero = match kind {
-            Kind::Ignored => true,
-            Kind::Inactive => !answer.grad[case.place(row, 0)].is_nan(),
-            Kind::Invalid => options.invalid_label == InvalidLabel::Ignore,
-            Kind::Active => false,
-        };
-        if let Some(got) = losses.get(row) {
-            if let Some(far) = far(*got, answer.losses[row], bounds.losses[row], precision.largest) {
-                return Err(format!("{}: loss of row {row}: {far}", case.name));
-            }
-            if is_zero && got.to_bits() != 0 {
-                return Err(format!("{}: loss of row {row} ({kind:?}) is {got:e}, expected +0", case.name));
-            }
+/// The definition's answer to a case and how far from it a result may be.
+#[derive(Debug)]
+pub struct Judge<'a> {
+    case: &'a Case,
+    pub answer: Answer,
+    pub bounds: Bounds,
+    precision: Precision,
+}
+
+/// What a call gives for rows and classes beside losses and gradient; empty where it was not asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Beside<'a> {
+    pub log_sum_exp: &'a [f64],
+    pub target_log_prob: &'a [f64],
+    pub predictions: &'a [i32],
+    /// Loss, weight, count, correct.
+    pub per_class: [&'a [f64]; 4],
+}
+
+impl<'a> Judge<'a> {
+    /// Fails where the definition refuses the case.
+    pub fn new(case: &'a Case, precision: Precision) -> Result<Self, String> {
+        let mut answer = case.reference().map_err(|bad| format!("{}: {bad:?}", case.name))?;
+        let bounds = bounds(case, &answer, precision);
+        // A loss beyond the type it is stored in is infinite, and what is added up is what is stored.
+        let beyond = |loss: &f64| loss.is_finite() && loss.abs() > precision.largest;
+        if answer.losses.iter().any(beyond) {
+            answer.non_finite_count += answer.losses.iter().filter(|loss| beyond(loss)).count();
+            let infinite = |loss: &f64| if beyond(loss) { loss * f64::INFINITY } else { *loss };
+            answer.loss_sum = answer.losses.iter().map(infinite).sum();
+            let nothing = answer.denominator == 0.0;
+            answer.loss = if nothing { answer.loss } else { answer.loss_sum / answer.denominator };
         }
-        for class in 0..problem.classes {
-            let place = case.place(row, class);
-            let (got, want) = (grad[place], answer.grad[place]);
-            if let Some(far) = far(got, want, bounds.grad[place], precision.largest.min(precision.stored)) {
-                return Err(format!("{}: grad of row {row}, class {class}: {far}", case.name));
-            }
-            let is_masked = options.class_mask.is_some_and(|mask| mask[class] == 0);
-            if (is_zero || is_masked) && got.to_bits() != 0 {
-                return Err(format!(
-                    "{}: grad of row {row} ({kind:?}), class {class} is {got:e}, expected +0",
-                    case.name
-                ));
-            }
-        }
+        Ok(Judge { case, answer, bounds, precision })
     }
-    Ok(())
+
+    /// Compares row losses and gradient; the message says where and by how many bounds they differ.
+    ///
+    /// `losses` may be empty where a reduction keeps them back. Rows that are not active and classes that are masked must
+    /// be exactly +0.
+    pub fn rows(&self, losses: &[f64], grad: &[f64]) -> Result<(), String> {
+        let Judge { case, answer, bounds, precision } = self;
+        let far = |got: f64, want: f64, bound: f64, largest: f64| {
+            (!agrees(got, want, bound, largest)).then(|| {
+                format!("got {got:e}, expected {want:e} +- {bound:e} ({} bounds)", (got - want).abs() / bound)
+            })
+        };
+        let (problem, options) = (case.problem(), case.set.reference());
+        for row in 0..case.rows() {
+            let kind = kind_of(&problem, &options, row);
+            let is_zero = match kind {
+                Kind::Ignored => true,
+                Kind::Inactive => {
+                    (0..problem.classes).all(|class| !answer.grad[case.place(row, class)].is_nan())
+                }
+                Kind::Invalid => options.invalid_label == InvalidLabel::Ignore,
+                Kind::Active => false,
+            };
+            if let Some(got) = losses.get(row) {
+                if let Some(far) = far(*got, answer.losses[row], bounds.losses[row], precision.largest) {
+                    return Err(format!("{}: loss of row {row}: {far}", case.name));
+                }
+                if is_zero && got.to_bits() != 0 {
+                    return Err(format!(
+                        "{}: loss of row {row} ({kind:?}) is {got:e}, expected +0",
+                        case.name
+                    ));
+                }
+            }
+            for class in 0..problem.classes {
+                let place = case.place(row, class);
+                let (got, want) = (grad[place], answer.grad[place]);
+                let largest = precision.largest.min(precision.stored);
+                if let Some(far) = far(got, want, bounds.grad[place], largest) {
+                    return Err(format!("{}: grad of row {row}, class {class}: {far}", case.name));
+                }
+                let is_masked = options.class_mask.is_some_and(|mask| mask[class] == 0);
+                if (is_zero || is_masked) && got.to_bits() != 0 {
+                    return Err(format!(
+                        "{}: grad of row {row} ({kind:?}), class {class} is {got:e}, expected +0",
+                        case.name
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares what a call gives for rows and classes beside losses and gradient.
+    pub fn beside(&self, got: Beside<'_>) -> Result<(), String> {
+        let Judge { case, answer, bounds, precision } = self;
+        let (problem, options) = (case.problem(), case.set.reference());
+        for row in 0..case.rows() {
+            let bound = output_bounds(&problem, &options, row, answer.target_log_prob[row], *precision);
+            let numbers = [
+                ("log-sum-exp", got.log_sum_exp.get(row), answer.log_sum_exp[row], bound.0),
+                (
+                    "log-probability of the label",
+                    got.target_log_prob.get(row),
+                    answer.target_log_prob[row],
+                    bound.1,
+                ),
+            ];
+            for (what, got, want, bound) in numbers {
+                if let Some(got) = got.filter(|got| !agrees(**got, want, bound, precision.largest)) {
+                    return self.differ(&format!("{what} of row {row}, to {bound:e}"), got, &want);
+                }
+            }
+            let prediction = got.predictions.get(row);
+            if let Some(got) = prediction.filter(|got| i64::from(**got) != answer.predictions[row]) {
+                return self.differ(&format!("prediction of row {row}"), got, &answer.predictions[row]);
+            }
+        }
+        let [losses, ..] = got.per_class;
+        for (class, [loss, weight, count, correct]) in answer.per_class.iter().enumerate() {
+            let Some(got_loss) = losses.get(class) else { break };
+            let label = i64::try_from(class).expect("a class");
+            let own = || (0..case.rows()).filter(|row| case.labels[*row] == label);
+            let bound = |row: usize| match answer.losses[row].abs() {
+                loss if loss.is_finite() && loss > precision.largest => f64::INFINITY,
+                loss => bounds.losses[row] + self.rounding() * finite_or_0(loss),
+            };
+            let bound: f64 = own().map(bound).sum();
+            if !agrees(*got_loss, *loss, bound, precision.largest) {
+                return self.differ(&format!("loss of class {class}, to {bound:e}"), got_loss, loss);
+            }
+            let got = got.per_class.map(|column| column[class]);
+            // Weights of the tests and their sums are exact.
+            if got[1..] != [*weight, *count, *correct] {
+                return self.differ(&format!("class {class}"), &got, &[*weight, *count, *correct]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares the counts: rows, valid, invalid and not finite ones.
+    pub fn counts(&self, got: [usize; 4]) -> Result<(), String> {
+        let Answer { row_count, valid_count, invalid_count, mut non_finite_count, .. } = self.answer;
+        if self.bounds.losses.iter().any(|bound| bound.is_infinite()) {
+            non_finite_count = got[3];
+        }
+        let want = [row_count, valid_count, invalid_count, non_finite_count];
+        if got == want { Ok(()) } else { self.differ("rows, valid, invalid, not finite", &got, &want) }
+    }
+
+    /// Compares one number of the whole call.
+    pub fn number(&self, what: &str, got: f64, want: f64, bound: f64) -> Result<(), String> {
+        if agrees(got, want, bound, f64::MAX) { Ok(()) } else { self.differ(what, &got, &want) }
+    }
+
+    /// What storing the losses and adding them up may take from their sum, relative to that of their magnitudes.
+    pub fn rounding(&self) -> f64 {
+        self.precision.unit + self.case.rows() as f64 * 2_f64.powi(-53)
+    }
+
+    fn differ(&self, what: &str, got: &dyn Debug, want: &dyn Debug) -> Result<(), String> {
+        Err(format!("{}: {what}: got {got:?}, expected {want:?}", self.case.name))
+    }
+}
+
+/// Compares row losses and gradient with the definition.
+pub fn compare(case: &Case, losses: &[f64], grad: &[f64], precision: Precision) -> Result<(), String> {
+    Judge::new(case, precision)?.rows(losses, grad)
 }
 
 /// Compares what a call gives beside losses and gradient with the definition.
 pub fn compare_outputs<L: Element>(case: &Case, out: &Output<L>, precision: Precision) -> Result<(), String> {
-    let answer = case.reference().map_err(|bad| format!("{}: {bad:?}", case.name))?;
-    let (problem, options) = (case.problem(), case.set.reference());
-    let differ = |what: &str, got: &dyn Debug, want: &dyn Debug| {
-        Err(format!("{}: {what}: got {got:?}, expected {want:?}", case.name))
-    };
-    let counts = [out.row_count, out.valid_count, out.invalid_count, out.non_finite_count];
-    let want = [answer.row_count, answer.valid_count, answer.invalid_count, answer.non_finite_count];
-    if counts != want {
-        return differ("rows, valid, invalid, not finite", &counts, &want);
-    }
-    for row in 0..case.rows() {
-        let bound = output_bounds(&problem, &options, row, answer.target_log_prob[row], precision);
-        let numbers = [
-            ("log-sum-exp", out.log_sum_exp.get(row), answer.log_sum_exp[row], bound.0),
-            (
-                "log-probability of the label",
-                out.target_log_prob.get(row),
-                answer.target_log_prob[row],
-                bound.1,
-            ),
-        ];
-        for (what, got, want, bound) in numbers {
-            let Some(got) = got.map(|got| got.to_f64()) else { continue };
-            if !agrees(got, want, bound, precision.largest) {
-                return differ(&format!("{what} of row {row}, to {bound:e}"), &got, &want);
-            }
-        }
-        if let Some(got) = out.predictions.get(row).filter(|got| i64::from(**got) != answer.predictions[row])
-        {
-            return differ(&format!("prediction of row {row}"), got, &answer.predictions[row]);
-        }
-    }
-    if out.correct_count.is_some_and(|got| got != answer.correct_count) {
-        return differ("correct rows", &out.correct_count, &answer.correct_count);
-    }
-    let Some(by_class) = &out.per_class else { return Ok(()) };
-    let losses = bounds(case, &answer, precision).losses;
-    for (class, [loss, weight, count, correct]) in answer.per_class.iter().enumerate() {
-        let label = i64::try_from(class).expect("a class");
-        let own = || (0..case.rows()).filter(|row| case.labels[*row] == label);
-        let bound: f64 = own().map(|row| losses[row] + 1e-15 * answer.losses[row].abs()).sum();
-        if !agrees(by_class.loss[class], *loss, bound, precision.largest) {
-            return differ(&format!("loss of class {class}, to {bound:e}"), &by_class.loss[class], loss);
-        }
-        let got = [by_class.weight[class], by_class.count[class], by_class.correct[class]];
-        // Weights of the tests and their sums are exact.
-        if got != [*weight, *count, *correct] {
-            return differ(&format!("class {class}"), &got, &[*weight, *count, *correct]);
-        }
+    let judge = Judge::new(case, precision)?;
+    judge.counts([out.row_count, out.valid_count, out.invalid_count, out.non_finite_count])?;
+    let columns = out.per_class.as_ref().map(|by| [&by.loss, &by.weight, &by.count, &by.correct]);
+    judge.beside(Beside {
+        log_sum_exp: &widened(&out.log_sum_exp),
+        target_log_prob: &widened(&out.target_log_prob),
+        predictions: &out.predictions,
+        per_class: columns.map_or([&[]; 4], |columns| columns.map(|column| &column[..])),
+    })?;
+    if out.correct_count.is_some_and(|got| got != judge.answer.correct_count) {
+        return judge.differ("correct rows", &out.correct_count, &judge.answer.correct_count);
     }
     Ok(())
 }
@@ -373,6 +500,5 @@ fn output_bounds(
     }
     let Some(terms) = terms(&x, label, options) else { return (0.0, 0.0) };
     let unit = precision.unit * (32.0 + terms.margin);
-    // An error of the sum, relative to it, is one of its logarithm, whatever that is.
     (unit * (1.0 + terms.lse) + tiny, unit * log_prob + tiny)
 }

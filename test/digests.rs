@@ -5,8 +5,9 @@
 //! digest runs over the words of the gradient, then of the losses (under a reduction, of the loss as f64). When bits are
 //! meant to change, the message of the failing test has the new digests.
 
+use crate::digest::Digest;
 use crate::draw::Draw;
-use crate::support::{Case, Got, How, Settings, Upstream, raw, run};
+use crate::support::{Case, Got, How, Settings, Upstream, run};
 use serde::Deserialize;
 use sparse_xent::{Denominator, Element, Kernel, Reduction, SmoothingWeights, bf16, f16};
 
@@ -137,25 +138,6 @@ impl Seeded {
 fn half_bits(drawn: u32, end: u32) -> u16 {
     let bits = drawn >> 16;
     u16::try_from((bits & 0x8000) | ((bits & 0x7fff) % end)).expect("16 bits")
-}
-
-/// The body of MurmurHash3 (x86, 32 bits).
-pub(crate) struct Digest(pub(crate) u32);
-
-impl Digest {
-    /// Adds the bits of a number: a 16-bit one is one word, of a double the low word comes first.
-    pub(crate) fn add_number<T: Element>(&mut self, x: T) {
-        let bits = raw(x);
-        self.add(u32::try_from(bits & 0xffff_ffff).expect("32 bits"));
-        if size_of::<T>() == 8 {
-            self.add(u32::try_from(bits >> 32).expect("32 bits"));
-        }
-    }
-
-    fn add(&mut self, word: u32) {
-        let word = word.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
-        self.0 = (self.0 ^ word).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
-    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 import { load, type CrossEntropyOptions, type Engine, type Tensor } from "sparse-xent";
 import { expect } from "vitest";
 import { here } from "./support.ts";
-import { digestOf, wordsOf } from "./battery.ts";
+import { digestOf, wordsOf } from "./digest.mjs";
 
 /** Numbers that look random, the same in every run, so that blocks which change places change the result. */
 function paint(array: { length: number; [index: number]: number }, seed: number, value: (unit: number) => number): void {

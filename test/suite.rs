@@ -2,12 +2,14 @@
 //! One part of them runs as `cargo test --test suite routes::`.
 
 mod bound;
+mod digest;
 mod draw;
 mod support;
 
 mod conformance;
 mod digests;
 mod errors;
+mod fuzz;
 mod golden;
 mod inlining;
 mod linear;
@@ -16,6 +18,7 @@ mod pool;
 mod properties;
 mod reference;
 mod routes;
+mod sigmoid;
 mod special;
 mod threads;
 mod vectors;

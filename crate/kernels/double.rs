@@ -117,7 +117,7 @@ pub(crate) fn log_probs(
     let others = moment(x, weight_of, |x| x);
     x.fill(0.0);
     if log_prob.is_nan() || others.is_nan() {
-        return RowResult::NAN;
+        return RowResult { log_prob, ..RowResult::NAN };
     }
     if objective.matrix {
         let loss = -weights.sample * others + 0.0;

@@ -27,9 +27,10 @@ impl<I: Isa> Odds<I> {
         let trails = I::and_not(I::le(lead, zero), I::or(small, I::eq(rest, zero)));
         // Of the label relative to the shift where it trails, else the other way round.
         let size = I::and(lead, I::or(exp.all_but_sign, small));
+        // What counts as 0 is so before it is corrected: of a large lead, what was lost is large too.
         let near = exp.exp(I::sub(zero, size));
-        let near = I::mul_add(near, I::select(trails, lost, I::sub(zero, lost)), near);
         let near = I::and_not(near, I::le(near, exp.floor));
+        let near = I::mul_add(near, I::select(trails, lost, I::sub(zero, lost)), near);
 
         let others = I::mul(rest, near);
         Self {

@@ -92,8 +92,9 @@ impl Pairs {
             // The codes of rows that are not ordinary are negative: more than any number as bits.
             most = I::max_bits(most, I::max_bits(I::abs(lead), label));
             let near = exp.exp(I::or(lead, sign));
-            let near = I::mul_add(near, lost, near);
-            I::store(nears, I::and_not(near, I::le(near, floor)));
+            // What counts as 0 is so before it is corrected: of a large lead, what was lost is large too.
+            let near = I::and_not(near, I::le(near, floor));
+            I::store(nears, I::mul_add(near, lost, near));
             I::store(leads, I::xor(lead, I::sign_of_lowest_bit(label)));
         }
         I::largest_bits(most) < f32::INFINITY.to_bits()

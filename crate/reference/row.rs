@@ -116,7 +116,9 @@ pub(super) fn finish(stats: &RowStats, label: usize, sample: f64, o: &Options<'_
     let tilt = term(2.0 * o.z_loss * weight, lse);
     let c = -target * slope;
     let a = if normalised { -c + sum(spread.iter().copied()) + tilt } else { 0.0 };
-    let mut grad: Vec<f64> = (0..classes).map(|k| a * stats.p[k] - spread[k]).collect();
+    // Of log-probabilities those are looked at that have a weight.
+    let p = |k: usize| if normalised { a * stats.p[k] } else { 0.0 };
+    let mut grad: Vec<f64> = (0..classes).map(|k| p(k) - spread[k]).collect();
     grad[label] = if normalised && stats.rest < 0.5 {
         // a + b + c without the cancellation, less a * rest.
         let others = sum((0..classes).filter(|k| *k != label).map(|k| spread[k]));
@@ -124,6 +126,9 @@ pub(super) fn finish(stats: &RowStats, label: usize, sample: f64, o: &Options<'_
     } else {
         grad[label] + c
     };
+    if !normalised && h.is_nan() {
+        return Row { loss: h, grad: (0..classes).map(|k| if o.keeps(k) { h } else { 0.0 }).collect() };
+    }
     // d z / d x is the scale; classes that are not kept are not read either.
     let grad = (0..classes).map(|k| if o.keeps(k) { scale * grad[k] } else { 0.0 }).collect();
     Row { loss: h, grad }

@@ -5,7 +5,7 @@
 //! of the gradients of hidden states, weights and bias, and of the loss as f64.
 
 use super::problem::Layer;
-use crate::digests::Digest;
+use crate::digest::Digest;
 use crate::draw::Draw;
 use crate::support::How;
 use serde::Deserialize;

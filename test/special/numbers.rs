@@ -19,6 +19,29 @@ fn the_largest_difference_is_inf_in_f32_and_6e38_in_f64() {
     row.holds();
 }
 
+/// What rounding takes from such a difference is itself large, and times a vanished exponential was a number.
+#[test]
+fn of_a_logit_far_below_nothing_is_left() {
+    for (ahead, behind) in [(1e9, 0.266), (-0.1, -1e9), (3.3e19, 26.0), (5e37, -2.6e38), (2.2e38, -104.0)] {
+        let sure = edge(&[behind, ahead], 1).predicts(1).gives(0.0, &[0.0, 0.0]);
+        sure.holds();
+        sure.holds_in::<bf16>();
+        let outputs = Case::new(
+            "far",
+            [3, 2, 1],
+            &[behind, ahead, 1.0, 0.5, behind, ahead],
+            &[1, 1, 1],
+            Settings::none(),
+        );
+        let outputs = outputs.rounded::<f32>();
+        for kernel in kernels() {
+            let got = run::<f32, f32>(&outputs, How::with(kernel).with_outputs()).expect("a call");
+            let got = (got.out.losses[0].to_bits(), got.out.losses[2].to_bits(), got.grad[0].to_bits());
+            assert_eq!(got, (0, 0, 0), "{kernel:?}: {ahead} and {behind}");
+        }
+    }
+}
+
 #[test]
 fn large_and_equal_logits_are_ln_2() {
     let row = edge(&[1e38, 1e38, 0.0], 0).predicts(0).gives(LN_2, &[-0.5, 0.5, 0.0]);

@@ -32,25 +32,40 @@ const standardLibrary = {
   text: mit("The Rust Project Contributors"),
 };
 
+/** Lies among the standard library's own crates, and holds the work of others. */
+const withOwnLicence = "compiler_builtins";
+
 /**
- * Writes down the crates inside the wasm files, while a cargo is at hand.
- * @param {Toolchain} toolchain @param {NodeJS.ProcessEnv} env
+ * The notices of what a crate is linked with, itself and its neighbours in one repository left out.
+ * @param {Toolchain} toolchain @param {NodeJS.ProcessEnv} env @param {string} name for the reader @param {readonly string[]} args which crate, and how it is built
+ * @returns {Promise<Notice[]>}
  */
-export async function writeRustNotices(toolchain, env) {
-  const features = ["--locked", "--no-default-features", "--features=js"];
-  const args = ["tree", ...features, "--target=wasm32-unknown-unknown", "--edges=normal,no-proc-macro"];
-  const listing = await run(toolchain.cargo, [...args, "--prefix=none", "--format={p}"], { env, name: "cargo tree" });
+async function linkedWith(toolchain, env, name, args) {
+  const tree = ["tree", ...args, "--target=wasm32-unknown-unknown", "--edges=normal,no-proc-macro", "--prefix=none", "--format={p}"];
+  const listing = await run(toolchain.cargo, tree, { env, name: `cargo tree ${name}` });
   const used = new Set([...listing.matchAll(/^(\S+) v(\S+)/gm)].map(([, name, version]) => `${name} ${version}`));
-  const metadata = await run(toolchain.cargo, ["metadata", ...features, "--format-version=1"], { env, name: "cargo metadata" });
+  const metadata = await run(toolchain.cargo, ["metadata", ...args, "--format-version=1"], { env, name: `cargo metadata ${name}` });
   /** @type {{ packages: { name: string, version: string, license: string, source: string | null, manifest_path: string }[] }} */
   const { packages } = JSON.parse(metadata.slice(metadata.indexOf('{"packages"')));
-  const notices = packages
-    .filter(({ name, version, source }) => source !== null && used.has(`${name} ${version}`))
+  return packages
+    .filter(({ name, version, source }) => (source !== null || name === withOwnLicence) && used.has(`${name} ${version}`))
     .map(({ name, version, license, manifest_path }) => ({
       title: `${name} ${version} (${license})`,
       text: licenceOf(name, license, manifest_path.replace(/\/Cargo\.toml$/, "")),
     }));
-  writeFileSync(rustNotices, JSON.stringify([standardLibrary, ...notices]));
+}
+
+/**
+ * Writes down the crates inside the wasm files, those inside the standard library too, while a cargo is at hand.
+ * @param {Toolchain} toolchain @param {NodeJS.ProcessEnv} env
+ */
+export async function writeRustNotices(toolchain, env) {
+  const own = await linkedWith(toolchain, env, "crate", ["--locked", "--no-default-features", "--features=js"]);
+  const sysroot = (await run(toolchain.rustc, ["--print=sysroot"], { env, name: "rustc sysroot" })).trim();
+  const manifest = `${sysroot}/lib/rustlib/src/rust/library/std/Cargo.toml`;
+  const inStandardLibrary = await linkedWith(toolchain, env, "std", ["--locked", `--manifest-path=${manifest}`]);
+  const titles = new Set(own.map(({ title }) => title));
+  writeFileSync(rustNotices, JSON.stringify([standardLibrary, ...inStandardLibrary.filter(({ title }) => !titles.has(title)), ...own]));
 }
 
 /** @param {readonly string[]} inputs the files of the bundles, relative to the project @returns {Notice[]} */

@@ -4,7 +4,7 @@
 import process from "node:process";
 import { StepFailed, say } from "./report.mjs";
 
-const verbs = /** @type {const} */ (["build", "start", "page", "test", "check", "bench", "bench:peers", "accuracy", "soak", "docs"]);
+const verbs = /** @type {const} */ (["build", "start", "page", "test", "check", "bench", "bench:peers", "accuracy", "soak", "docs", "fuzz"]);
 const usage = `usage: node ts/build/run.mjs ${verbs.join(" | ")} [arguments]`;
 
 /** @param {readonly string[]} argv */
@@ -18,7 +18,7 @@ async function main([verb, ...rest]) {
     case "build":
       await (await import("./set-up.mjs")).setUp();
       if (rest.includes("--record")) (await import("./sizes.mjs")).recordSizes();
-      return 0;
+      return rest.includes("--twice") ? (await import("./again.mjs")).buildAgain() : 0;
     case "start":
       return (await import("./start.mjs")).start(rest);
     case "page":
@@ -33,6 +33,8 @@ async function main([verb, ...rest]) {
       return (await import("../../bench/build/measure.mjs")).accuracy(rest);
     case "soak":
       return (await import("./soak.mjs")).soak(rest);
+    case "fuzz":
+      return (await import("./fuzz.mjs")).fuzz(rest);
     case "check":
       return (await import("./check.mjs")).check();
     case "docs":

@@ -1,5 +1,6 @@
 // How large what ships may be. The build measures it, prints it and fails where a file has outgrown its budget; the documentation shows it. Imports Node built-ins
 // and its neighbours.
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { pageOf, writePlace } from "../docs/places.mjs";
@@ -25,6 +26,9 @@ export const budgets = {
   "cli.js": 70_000,
 };
 
+/** @param {string} path */
+export const sha256 = (path) => createHash("sha256").update(readFileSync(path)).digest("hex");
+
 /** @returns {{ name: string, bytes: number, gzip: number, budget: number }[]} */
 export const sizes = () =>
   Object.entries(budgets).map(([name, budget]) => {
@@ -43,9 +47,9 @@ export const overBudget = (measured) =>
 export function checkSizes(print) {
   const measured = sizes();
   if (print) {
-    say("\nfile                            bytes     gzip   budget");
+    say("\nfile                            bytes     gzip   budget  SHA-256");
     for (const { name, bytes, gzip, budget } of measured) {
-      say(`${name.padEnd(26)} ${String(bytes).padStart(10)} ${String(gzip).padStart(8)} ${String(budget).padStart(8)}`);
+      say(`${name.padEnd(26)} ${String(bytes).padStart(10)} ${String(gzip).padStart(8)} ${String(budget).padStart(8)}  ${sha256(`${paths.dist}/${name}`)}`);
     }
     say("");
   }

@@ -1,0 +1,197 @@
+//! A call as bytes, for a program in another language to make it, with the digests of what the twins of the wasm files answer.
+//!
+//! ```text
+//! record   length of what follows, length of the header (u32 each, little endian), header (JSON), arrays
+//! ```
+//!
+//! Header and arrays begin at multiples of 8 bytes after the two lengths. A digest runs over the words of numbers as
+//! digest.rs has it, every NaN being the same.
+
+use super::call::{
+    Answer, Call, LABELS, LOG_SUM_EXP, PER_CLASS, PREDICTIONS, Place, TARGET_LOG_PROB, Typed, Types, Way,
+    before, crate_itself, with_types,
+};
+use super::check::refusal;
+use crate::digest::Digest;
+use crate::support::{Upstream, raw};
+use serde_json::{Value, json};
+use sparse_xent::{
+    Denominator, Element, EmptyMean, Input, InvalidLabel, Kernel, ProbsNormalize, Reduction, SmoothingWeights,
+};
+
+/// The bytes of a call.
+pub(crate) fn record(call: &Call) -> Vec<u8> {
+    let set = &call.case.set;
+    let mut arrays = Arrays::default();
+    let (logits, grad) = with_types!(call.types, {
+        arrays.add("logits", E::NAME, &call.case.logits_as::<E>());
+        arrays.add("before", G::NAME, &before::<G>(4));
+        (E::NAME, G::NAME)
+    });
+    arrays.add_labels(call);
+    if let Some(weights) = &set.class_weight {
+        arrays.add("classWeight", "f64", weights);
+    }
+    if let Some(weights) = &set.sample_weight {
+        arrays.add("sampleWeight", "f64", weights);
+    }
+    if let Some(matrix) = &set.label_matrix {
+        arrays.add("labelMatrix", "f64", matrix);
+    }
+    if let Some(mask) = &set.class_mask {
+        arrays.name("classMask", "u8", mask.len());
+        arrays.bytes.extend(mask);
+    }
+    match &set.upstream {
+        Upstream::One(one) => arrays.add("upstreamOfAll", "f64", &[*one]),
+        Upstream::Each(each) => arrays.add("upstream", "f64", each),
+    }
+    let header = json!({
+        "seed": call.seed.to_string(), "shape": call.case.shape, "dtype": logits, "gradDtype": grad,
+        "arrays": arrays.names, "options": options(call), "expected": expected(call),
+    });
+    frame(&header, &arrays.bytes)
+}
+
+/// The bytes of a header and what follows it.
+pub(crate) fn frame(header: &Value, arrays: &[u8]) -> Vec<u8> {
+    let mut text = header.to_string().into_bytes();
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let word = |length: usize| u32::try_from(length).expect("less than 4 GiB").to_le_bytes();
+    [&word(text.len() + arrays.len())[..], &word(text.len()), &text, arrays].concat()
+}
+
+#[derive(Default)]
+struct Arrays {
+    names: Vec<Value>,
+    bytes: Vec<u8>,
+}
+
+impl Arrays {
+    fn name(&mut self, name: &str, dtype: &str, length: usize) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(8), 0);
+        self.names.push(json!([name, dtype, length, self.bytes.len()]));
+    }
+
+    fn add<T: Element>(&mut self, name: &str, dtype: &str, values: &[T]) {
+        self.name(name, dtype, values.len());
+        values.iter().for_each(|x| self.bytes.extend(&raw(*x).to_le_bytes()[..size_of::<T>()]));
+    }
+
+    fn add_labels(&mut self, call: &Call) {
+        self.name("labels", LABELS[call.labels], call.case.labels.len());
+        let bytes = &mut self.bytes;
+        match Typed::of(call, true) {
+            Typed::U8(labels) => bytes.extend(labels),
+            Typed::I8(labels) => labels.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
+            Typed::U16(labels) => labels.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
+            Typed::I16(labels) => labels.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
+            Typed::U32(labels) => labels.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
+            Typed::I32(labels) => labels.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
+            Typed::U64(labels) => labels.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
+            Typed::I64(labels) => labels.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
+            Typed::F32(labels) => labels.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
+            Typed::F64(labels) => labels.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
+        }
+    }
+}
+
+/// The options by the names and words of TypeScript, but for the arrays.
+fn options(call: &Call) -> Value {
+    let set = &call.case.set;
+    let outputs = [
+        (LOG_SUM_EXP, "logSumExp"),
+        (TARGET_LOG_PROB, "targetLogProb"),
+        (PREDICTIONS, "predictions"),
+        (PER_CLASS, "perClass"),
+    ];
+    let outputs: Vec<&str> =
+        outputs.iter().filter(|(bit, _)| call.outputs & bit != 0).map(|(_, name)| *name).collect();
+    let mut options = json!({
+        "reduction": match set.reduction {
+            Reduction::None => "none",
+            Reduction::Sum => "sum",
+            Reduction::Mean => "mean",
+        },
+        "denominator": match set.denominator {
+            Denominator::Weights => json!("weights"),
+            Denominator::Valid => json!("valid"),
+            Denominator::All => json!("all"),
+            Denominator::NonZero => json!("nonzero"),
+            Denominator::Count(count) => json!(count),
+        },
+        "ignoreIndex": set.ignore,
+        "invalidLabel": match set.invalid_label {
+            InvalidLabel::Throw => "throw",
+            InvalidLabel::Nan => "nan",
+            InvalidLabel::Ignore => "ignore",
+        },
+        "labelSmoothing": set.label_smoothing,
+        "smoothingWeights": if set.smoothing_weights == SmoothingWeights::Class { "class" } else { "row" },
+        "emptyMean": if set.empty_mean == EmptyMean::Zero { "zero" } else { "nan" },
+        "zLoss": set.z_loss, "focalGamma": set.focal_gamma, "poly1Epsilon": set.poly1_epsilon,
+        "logitScale": set.logit_scale, "outputs": outputs,
+    });
+    let (input, normalize) = match (set.input, set.probs_normalize) {
+        (Input::Logits, _) => return options,
+        (Input::LogProbs, _) => ("logProbs", None),
+        (Input::Probs, ProbsNormalize::Before) => ("probs", Some("before")),
+        (Input::Probs, ProbsNormalize::After) => ("probs", Some("after")),
+        (Input::Probs, ProbsNormalize::None) => ("probs", Some("none")),
+    };
+    options["input"] = json!(input);
+    if let Some(normalize) = normalize {
+        options["probsNormalize"] = json!(normalize);
+        options["probsEpsilon"] = json!(set.probs_epsilon);
+    }
+    options
+}
+
+/// By build, the digests: of the gradient, of one that is added, of all else. Or the error.
+fn expected(call: &Call) -> Value {
+    if let Some(code) = refusal(call) {
+        return json!({ "code": code });
+    }
+    let of = |kernel: Kernel| {
+        let way = |place| Way { kernel, threads: 1, place, outputs: call.outputs, narrow: true };
+        let apart = crate_itself(call, way(Place::Apart)).expect("an answer");
+        let added = crate_itself(call, way(Place::Added)).expect("an answer");
+        json!([grad_digest(call.types, &apart), grad_digest(call.types, &added), rest_digest(call, &apart)])
+    };
+    json!({ "simd": of(Kernel::Lanes4), "relaxed": of(Kernel::Lanes4Fused) })
+}
+
+fn add_all<T: Element>(digest: &mut Digest, values: &[f64]) {
+    values
+        .iter()
+        .for_each(|x| digest.add_number(if x.is_nan() { T::from_f64(f64::NAN) } else { T::from_f64(*x) }));
+}
+
+fn grad_digest(types: Types, answer: &Answer) -> u32 {
+    let mut digest = Digest(1);
+    with_types!(types, {
+        let _: Option<E> = None;
+        add_all::<G>(&mut digest, &answer.grad);
+    });
+    digest.0
+}
+
+fn rest_digest(call: &Call, answer: &Answer) -> u32 {
+    let mut digest = Digest(2);
+    let add_per_row = if call.types == Types::F64 { add_all::<f64> } else { add_all::<f32> };
+    for values in [&answer.losses, &answer.log_sum_exp, &answer.target_log_prob] {
+        add_per_row(&mut digest, values);
+    }
+    answer.predictions.iter().for_each(|x| digest.add(x.cast_unsigned()));
+    add_all::<f64>(&mut digest, &answer.per_class);
+    let [loss, rest @ ..] = answer.numbers;
+    if call.case.set.reduction != Reduction::None {
+        add_all::<f64>(&mut digest, &[loss]);
+    }
+    add_all::<f64>(&mut digest, &rest);
+    add_all::<f64>(&mut digest, &answer.counts.map(|count| count as f64));
+    if call.outputs & PREDICTIONS != 0 {
+        add_all::<f64>(&mut digest, &[answer.correct.unwrap_or_default() as f64]);
+    }
+    digest.0
+}

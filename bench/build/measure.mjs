@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { buildNaive } from "./naive.mjs";
 import { buildNative } from "./native.mjs";
-import { installNodes, installPackages } from "../../ts/build/packages.mjs";
+import { installHosts, installNodes, installPackages } from "../../ts/build/packages.mjs";
 import { installPeers, installPythonPeers } from "./peers.mjs";
 import { paths, root } from "../../ts/build/project.mjs";
 import { StepFailed } from "../../ts/build/report.mjs";
@@ -15,7 +15,7 @@ import { setUp } from "../../ts/build/set-up.mjs";
  * The Node to measure on: of the major version that `--node` names, or the newest, of those in test/nodes and the one that runs this.
  * @param {string} [major]
  */
-function chosenNode(major) {
+export function chosenNode(major) {
   const { optionalDependencies } = JSON.parse(readFileSync(`${paths.testNodes}/package.json`, "utf8"));
   const here = { major: process.versions.node.split(".")[0] ?? "", path: process.execPath };
   const others = Object.keys(optionalDependencies).map((name) => ({ major: name.replace("node-", ""), path: `${paths.testNodes}/node_modules/${name}/bin/node` }));
@@ -48,8 +48,13 @@ export async function bench(args) {
   return measure("bench/main.mjs", args);
 }
 
-/** @param {readonly string[]} args */
+/** With `adapters` in front: the entries for other libraries beside those libraries. @param {readonly string[]} args */
 export async function peers(args) {
+  if (args[0] === "adapters") {
+    await installPackages();
+    await installHosts(paths.testHosts);
+    return measure("bench/adapters/main.mjs", args.slice(1));
+  }
   const measures = !args.some((argument) => ["-h", "--help", "--readme"].includes(argument));
   if (measures) await installPeers();
   if (measures && args.includes("--install")) await installPythonPeers();
@@ -58,3 +63,11 @@ export async function peers(args) {
 
 /** @param {readonly string[]} args */
 export const accuracy = (args) => measure("bench/accuracy.mjs", args);
+
+/** `npm start -- train`. @param {readonly string[]} args */
+export async function train(args) {
+  await installPackages();
+  await installHosts(paths.testHosts);
+  if (args.includes("--record")) await installPackages(`${root}/bench/chart`);
+  return measure("bench/adapters/train.mjs", args);
+}

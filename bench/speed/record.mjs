@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-/** @typedef {"speed" | "peers"} Name */
+/** @typedef {"speed" | "peers" | "adapters"} Name */
 
 /** @param {Name} name */
 const fileOf = (name) => fileURLToPath(new URL(`../record/${name}.json`, import.meta.url));

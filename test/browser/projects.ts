@@ -11,7 +11,7 @@ import { isolation } from "./site.ts";
 
 const file = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 /** Tests that open pages from outside. */
-const inNode = ["test/browser/{pages,bundlers,inline,live}.test.ts"];
+const inNode = ["test/browser/{pages,bundlers,inline,live,cdn}.test.ts"];
 
 /** Drives a browser that vitest has no provider for. */
 function driven(name: BrowserName, flags: Readonly<Record<string, string>>) {

@@ -1,4 +1,5 @@
-// `npm start`: brings dist/ up to date and runs the command line; without arguments it shows the operation on the data that comes with the project.
+// `npm start`: brings dist/ up to date and runs the command line; without arguments it shows the operation on the data that comes with the project. `npm start -- train`
+// trains a small language model in TensorFlow.js.
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import process from "node:process";
@@ -7,6 +8,7 @@ import { setUp } from "./set-up.mjs";
 
 /** @param {readonly string[]} args @returns {Promise<number>} the command line's exit code */
 export async function start(args) {
+  if (args[0] === "train") return (await import("../../bench/build/measure.mjs")).train(args.slice(1));
   await setUp();
   const child = spawn(process.execPath, [`${paths.dist}/cli.js`, ...(args.length === 0 ? ["demo"] : args)], {
     stdio: "inherit",

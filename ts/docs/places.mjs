@@ -11,6 +11,7 @@ const pages = /** @type {const} */ ({
   accuracy: "ts/docs/accuracy.md",
   speed: "ts/docs/speed.md",
   peers: "ts/docs/peers.md",
+  adapters: "ts/docs/adapters.md",
 });
 
 /** @typedef {keyof typeof pages} Place */

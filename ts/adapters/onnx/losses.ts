@@ -118,10 +118,8 @@ export function onnxLosses<Ort extends OnnxRuntime>(ort: Ort, xent: Pick<Engine,
   function copied({ data, dims, type }: { data: Numbers; dims: readonly number[]; type: string }): Tensor<LogitsDtype> {
     const dtype = dtypeNamed(type);
     if (dtype !== "f32" && dtype !== "f64" && dtype !== "f16") throw mismatch("DTYPE", "scores type", type, "one of float32, float64, float16", { shown: type });
-    const room = xent.tensor(dtype, dims);
     // 16-bit floats as the engine's views hold them, whatever class of array they come in.
-    room.view.set((dtype === "f16" ? new Uint16Array(data.buffer as ArrayBuffer, data.byteOffset, data.length) : data) as never);
-    return room;
+    return xent.tensor(dtype, dims, dtype === "f16" ? new Uint16Array(data.buffer as ArrayBuffer, data.byteOffset, data.length) : data);
   }
 
   return {

@@ -29,7 +29,6 @@ export interface HostTensor {
   readonly dtype: string;
   readonly dataId: object;
   dataSync(): Float32Array | Int32Array;
-  clone(): HostTensor;
   dispose(): void;
 }
 

@@ -58,9 +58,8 @@ export function sparseLosses<TF extends TensorFlow>(tf: TF, xent: Pick<Engine, "
 
   /** Loss and, in place of the copy of the logits, their gradient, which `use` sees before the memory is given back. */
   const withGradient = (labels: Labels, logits: HostTensor, options: LossOptions, more: { reduction: "mean" | "none"; upstream?: Float32Array }) => {
-    const room = xent.tensor("f32", logits.shape);
+    const room = xent.tensor("f32", logits.shape, elementsOf(host, logits));
     try {
-      room.view.set(elementsOf(host, logits));
       const { loss } = xent.crossEntropy(room, labels, { ...options, ...more, grad: room });
       const grad = tensorOf(host, room.view, logits.shape);
       if (typeof loss === "number") return { loss, grad };
@@ -150,9 +149,9 @@ function labelsOf(tensor: HostTensor): Labels {
 /** Logits for a call that only reads them. */
 const given = (host: Host, logits: HostTensor) => ({ data: elementsOf(host, logits), shape: logits.shape });
 
-/** A gradient times the scalar that arrives from behind, which mostly is 1. */
+/** A gradient times the scalar that arrives from behind, which mostly is 1: then another tensor over the same elements, which a clone is not on every backend. */
 function scaled(host: Host, grad: HostTensor, dy: HostTensor): HostTensor {
-  return isAtHand(host) && dy.dataSync()[0] === 1 ? grad.clone() : host.mul(grad, dy);
+  return isAtHand(host) && dy.dataSync()[0] === 1 ? host.reshape(grad, grad.shape) : host.mul(grad, dy);
 }
 
 function unrecorded(): never {

@@ -182,6 +182,19 @@ describe("with tensors", () => {
     expect([...counted.loss.view.subarray(1)]).toEqual([...clean.loss.view.subarray(1)]);
   });
 
+  test("no rows, and all rows ignored, have gradients of zero", () => {
+    const { xent } = given;
+    const { weight } = layerOf(xent, [4, 4, 5]);
+    for (const rows of [0, 4]) {
+      const hidden = xent.tensor("f32", [rows, 4]);
+      for (const reduction of ["none", "sum", "mean"] as const) {
+        const { grad, validCount } = xent.linearCrossEntropy(hidden, weight, new Int32Array(rows).fill(-1), { ignoreIndex: -1, reduction, grad: { hidden: true, weight: true, bias: true } });
+        expect(validCount).toBe(0);
+        expect([grad.hidden, grad.weight, grad.bias].map(({ view }) => [view.length, view.every((value) => Object.is(value, 0))])).toEqual([[rows * 4, true], [20, true], [5, true]]);
+      }
+    }
+  });
+
   test("a call that is called off leaves an engine that works", async () => {
     const { xent } = given;
     const { hidden, weight, labels } = layerOf(xent, [500, 64, 4000]);

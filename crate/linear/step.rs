@@ -234,7 +234,7 @@ impl Layer<'_> {
         let workers = self.workers(chunk);
         let wanted = if workers == 1 { 1 } else { 3 * workers };
         let (left, right) = (rows::<I>(), columns::<I>());
-        let mut tile = [chunk.min(BLOCK), self.depth.min(STRIPE)];
+        let mut tile = [chunk.clamp(1, BLOCK), self.depth.min(STRIPE)];
         while chunk.div_ceil(tile[0]) * self.depth.div_ceil(tile[1]) < wanted {
             let side = usize::from(tile[1] / FEWEST[1] >= tile[0] / FEWEST[0]);
             if tile[side] <= FEWEST[side] {

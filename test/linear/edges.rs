@@ -5,7 +5,7 @@ use super::problem::{Grads, Layer};
 use crate::support::How;
 use sparse_xent::{
     CrossEntropy, EmptyMean, Error, Input, InvalidLabel, Kernel, LinearCrossEntropy, LinearGrad, Matrix,
-    WeightLayout,
+    Reduction, WeightLayout,
 };
 
 /// Three rows of depth 2 over four classes.
@@ -99,7 +99,7 @@ fn a_mean_over_nothing_is_what_its_option_says() {
     for layout in LAYOUTS {
         for (mean, loss) in [(EmptyMean::Zero, 0.0), (EmptyMean::Nan, f64::NAN)] {
             let mut layer = Layer::drawn(5, 3, 4, 1);
-            layer.case.set.reduction = sparse_xent::Reduction::Mean;
+            layer.case.set.reduction = Reduction::Mean;
             layer.case.set.empty_mean = mean;
             layer.case.set.ignore = vec![-100];
             let how = How::with(Kernel::Best);
@@ -136,6 +136,26 @@ fn no_rows_have_gradients_of_zero() {
     let out = CrossEntropy::new().linear().forward_backward(&states, &weights(), &labels, grad).unwrap();
     assert_eq!((out.loss, out.row_count), (0.0, 0));
     assert_eq!(weight, [0.0; 8]);
+}
+
+#[test]
+fn all_rows_ignored_have_gradients_of_zero_under_every_reduction() {
+    for layout in LAYOUTS {
+        for reduction in [Reduction::None, Reduction::Sum, Reduction::Mean] {
+            for rows in [0, 1, 5] {
+                let mut layer = Layer::drawn(rows, 3, 4, 1);
+                layer.case.set.reduction = reduction;
+                layer.case.set.ignore = vec![-100];
+                layer.case.labels.fill(-100);
+                let (out, grads) =
+                    layer.run::<f32, f32>(How::with(Kernel::Best).with_outputs(), layout, None);
+                assert_eq!((out.loss, out.valid_count, out.row_count), (0.0, 0, rows), "{reduction:?}");
+                let all = grads.all();
+                assert_eq!(all.map(<[f32]>::len), [rows * 3, 12, 4]);
+                assert!(all.into_iter().flatten().all(|x| x.to_bits() == 0), "{reduction:?}, {layout:?}");
+            }
+        }
+    }
 }
 
 #[test]

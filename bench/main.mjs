@@ -75,7 +75,7 @@ const context = {
   print: told.print,
 };
 const about = machine();
-told.print(`${about.processor}, ${about.cores} cores (${about.extensions.join(" ")}); Node ${about.node}, V8 ${about.v8}; builds ${builds.join(", ")}; ${context.rounds} rounds`);
+told.print(`${about.processor} (${about.family}), ${about.cores} cores (${about.extensions.join(" ")}), caches ${about.caches.join(", ")}; Node ${about.node}, V8 ${about.v8}; builds ${builds.join(", ")}; ${context.rounds} rounds`);
 if (isBusy(about)) told.print(busyNotice(about));
 
 if (wishes.against !== undefined) {
@@ -93,7 +93,8 @@ for (const [name, part] of Object.entries(parts)) {
   if (!(wishes.only?.includes(name) ?? (!isExtra || wishes.record)) && !(isExtra && wishes.native)) continue;
   results[name] = await part.run(context);
 }
-if (results["kernels"] !== undefined) told.print(`\n${targetTable(results["kernels"])}`);
+const reached = targetTable(results);
+if (reached !== "") told.print(`\n${reached}`);
 told.end();
 
 const wrong = Object.values(results).flat().filter((each) => each?.wrong !== undefined);

@@ -15,7 +15,7 @@ import { makeJob } from "./jobs.mjs";
 import { answerMs, meet, reasonOf } from "./meeting.mjs";
 import { measureMemory, modesOf } from "./memory.mjs";
 import { absence, noGradient, peers, whats } from "./peers.mjs";
-import { jaxTargets, memoryTable, outcomeTable, pageTables } from "./tables.mjs";
+import { leadTable, memoryTable, outcomeTable, pageTables } from "./tables.mjs";
 
 /** @typedef {import("./meeting.mjs").Entrant} Entrant @typedef {import("./meeting.mjs").Outcome} Outcome @typedef {import("./peers.mjs").Peer} Peer */
 
@@ -170,7 +170,7 @@ if (wants(batch)) {
   small.remove();
 }
 for (const { child } of entrants) await child?.stop();
-told.print(`\n${jaxTargets(outcomes)}`);
+told.print(`\n${leadTable(outcomes)}`);
 told.end();
 if (wishes.record) {
   const head = { ...about, threads, rounds, budgetSeconds, versions, loadAfter: load() };

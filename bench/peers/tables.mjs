@@ -1,7 +1,6 @@
 // The figures as tables: after each job on the terminal, and from the record for the documentation. May import peers and
 // speed/.
 import { bytesOf, error, figure, markdownTable, textTable, times } from "../speed/table.mjs";
-import { judged } from "../speed/targets.mjs";
 import { peers } from "./peers.mjs";
 
 /** @typedef {import("./meeting.mjs").Outcome} Outcome @typedef {import("./memory.mjs").Memory} Memory @typedef {import("./peers.mjs").What} What */
@@ -20,13 +19,16 @@ export function outcomeTable(outcomes) {
   return [...(here.length === 0 ? [] : [textTable(head, here)]), ...absent].join("\n");
 }
 
-/** What was reached of the targets that are ratios to JAX, on one thread; nothing where there is none. @param {readonly Outcome[]} outcomes */
-export function jaxTargets(outcomes) {
-  const jax = outcomes.filter(({ peer, threads }) => peer === "jax" && threads === 1);
-  const rows = judged([], ({ shape, what }) => jax.find((each) => each.shape === shape && each.what === what)?.ratio).filter(({ of, reached }) => of === "JAX" && reached !== undefined);
-  if (rows.length === 0) return "";
-  const cells = rows.map(({ shape, what, must, stretch, reached, verdict }) => [`${shape} ${what}`, times(must), times(stretch), times(reached), verdict]);
-  return `targets beside JAX, one thread\n${textTable(["", "must", "stretch", "reached", ""], cells)}`;
+/** By how much the package is ahead of each other library, with as many threads, where it is the least. @param {readonly Outcome[]} outcomes */
+export function leadTable(outcomes) {
+  const rivals = [...new Set(outcomes.filter(({ ratio, peer }) => ratio !== undefined && peer !== "sparse-xent").map(({ peer, threads }) => `${peer} t${threads}`))];
+  if (rivals.length === 0) return "";
+  const rows = rivals.map((rival) => {
+    const own = outcomes.filter(({ peer, threads, ratio }) => `${peer} t${threads}` === rival && ratio !== undefined);
+    const worst = own.reduce((least, each) => ((each.ratio ?? Infinity) < (least.ratio ?? Infinity) ? each : least));
+    return [rival, times(worst.ratio), `${worst.shape} ${worst.what}`, (worst.ratio ?? 0) > 1 ? "ahead everywhere" : "behind"];
+  });
+  return `the least that the package is ahead of each\n${textTable(["", "", "where", ""], rows)}`;
 }
 
 /** @param {readonly Memory[]} memory */

@@ -45,16 +45,16 @@ const bytesOtherwise = 8;
 
 /**
  * @param {Shape} shape @param {import("./cases.mjs").Data} data @param {readonly Candidate[]} candidates
- * @param {Pick<Context, "rounds" | "told"> & { leastMs?: number }} context `leastMs`: see `takeTurns`; for a clock that is coarser than a call
+ * @param {Pick<Context, "rounds" | "told"> & { leastMs?: number, warmMs?: number }} context `leastMs` and `warmMs`: see `takeTurns`
  * @returns {Outcome[]}
  */
-export function contest(shape, data, candidates, { rounds, told, leastMs }) {
+export function contest(shape, data, candidates, { rounds, told, leastMs = 0, warmMs = 0 }) {
   told(`${shape.name}: validating`);
   const judge = judgeOf(shape, data);
   const verdicts = candidates.map(judge);
   // A candidate that is wrong prints no figure.
   const right = candidates.filter((_, index) => verdicts[index]?.wrong === undefined);
-  const timed = takeTurns(right, { rounds, ...(leastMs !== undefined && { leastMs }), told: (round) => told(`${shape.name}: round ${round} of ${rounds}`) });
+  const timed = takeTurns(right, { rounds, leastMs, warmMs, told: (round) => told(`${shape.name}: round ${round} of ${rounds}`) });
   const timesOf = new Map(right.map((candidate, index) => [candidate, timed[index]]));
   /** @param {(candidate: Candidate) => boolean} is */
   const other = (is) => {

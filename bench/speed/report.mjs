@@ -1,20 +1,18 @@
-// Tables over several parts.
+// A table over several parts.
 import { judged } from "./targets.mjs";
 import { figure, textTable } from "./table.mjs";
 
-/** What was reached of every target. @param {readonly import("./contest.mjs").Outcome[]} outcomes of part "kernels" */
-export function targetTable(outcomes) {
-  const rows = judged(outcomes).filter(({ shape }) => outcomes.some((each) => each.shape === shape));
-  const lines = rows.map(({ shape, what, build, of, must, stretch, reached, verdict }) => [
-    `${shape} ${what} ${build}`,
-    of,
-    figure(must),
-    figure(stretch),
-    figure(reached),
-    verdict,
+/** What was reached of every target that was measured. @param {import("./targets.mjs").Results} results */
+export function targetTable(results) {
+  const rows = judged(results).filter(({ verdict }) => verdict !== "not measured");
+  if (rows.length === 0) return "";
+  const lines = rows.map(({ what, must, isMost, worst, missed, of, verdict }) => [
+    what,
+    `${isMost ? "at most" : "at least"} ${figure(must)}`,
+    figure(worst?.value),
+    verdict === "met" ? "met" : `missed by ${missed} of ${of}`,
+    worst?.name ?? "",
   ]);
-  /** @param {string} verdict */
-  const count = (verdict) => rows.filter((row) => row.verdict === verdict).length;
-  const sums = `${count("met") + count("stretch met")} met (${count("stretch met")} of them the stretch as well), ${count("missed")} missed, ${count("not measured")} not measured here`;
-  return `targets, one thread: ${sums}\n${textTable(["", "of", "must", "stretch", "reached", ""], lines)}`;
+  const count = (/** @type {string} */ verdict) => rows.filter((row) => row.verdict === verdict).length;
+  return `targets: ${count("met")} met, ${count("missed")} missed\n${textTable(["", "", "worst", "", "where"], lines)}`;
 }

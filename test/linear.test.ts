@@ -4,7 +4,8 @@
 import { load, Tensor, type Engine, type LinearCrossEntropyOptions } from "sparse-xent";
 import { afterAll, beforeAll, describe, expect, it, test } from "vitest";
 import { linearOptionNames } from "../ts/linear.ts";
-import { Draw, digestOf, wordsOf } from "./battery.ts";
+import { Draw } from "./battery.ts";
+import { digestOf, wordsOf } from "./digest.mjs";
 import { errorOf, rejectionOf, useEngine } from "./support.ts";
 
 type Written = number | string;

@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { writePlace } from "../../ts/docs/places.mjs";
 import { writeSummary } from "../summary.mjs";
 import { countOf, isPartial, listOf, nodeOption, within } from "../speed/arguments.mjs";
-import { batch, scaled, shapes } from "../speed/cases.mjs";
+import { batch, rowsOf, scaled, shapes } from "../speed/cases.mjs";
 import { busyNotice, isBusy, load, machine } from "../speed/machine.mjs";
 import { threadCounts } from "../speed/ours.mjs";
 import { progress } from "../speed/progress.mjs";
@@ -20,7 +20,8 @@ import { leadTable, memoryTable, outcomeTable, pageTables } from "./tables.mjs";
 /** @typedef {import("./meeting.mjs").Entrant} Entrant @typedef {import("./meeting.mjs").Outcome} Outcome @typedef {import("./peers.mjs").Peer} Peer */
 
 const count = countOf(7);
-const everyShape = [...shapes, batch];
+const unweighted = [...shapes, rowsOf(32_768, 96, "between few classes and many")];
+const everyShape = [...unweighted, batch];
 const rivals = peers.slice(1);
 const help = `
 Peers: ${rivals.map(({ name }) => name).join(", ")}
@@ -138,7 +139,7 @@ const outcomes = [];
 /** @type {import("./memory.mjs").Memory[]} */
 const memory = [];
 const wants = (/** @type {{ name: string }} */ { name }) => wishes.shapes?.some((word) => name.includes(word)) ?? true;
-for (const shape of shapes.filter(wants)) {
+for (const shape of unweighted.filter(wants)) {
   told.say(`${shape.name}: data`);
   const job = makeJob(scaled(shape, divisor), false);
   outcomes.push(...(await run(job, entrants)));

@@ -115,7 +115,10 @@ export function readArguments(memory: Memory, logits: unknown, labels: unknown, 
   checkGradConflicts(read, written.grad, settings, "row");
   checkLossConflict(written.targets, settings);
   checkAliases(given.targets, read);
-  return { operation: "crossEntropy", layout, ...read, ...written, settings, signal };
+  // One by one: copying objects would take longer than the rest of a small call's checks.
+  const { logits: x, labels: y, classWeight, sampleWeight, upstream, classMask, labelMatrix } = read;
+  const { grad, targets, arrays } = written;
+  return { operation: "crossEntropy", layout, logits: x, labels: y, classWeight, sampleWeight, upstream, classMask, labelMatrix, grad, targets, arrays, settings, signal };
 }
 
 /** OPTION_RANGE: options that are none. */

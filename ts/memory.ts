@@ -182,7 +182,7 @@ export class Memory {
   /** Copies an array into an allocation: typed arrays byte for byte, numbers as f64. */
   write({ address, bytes }: Allocation, source: TypedArray | readonly number[]): void {
     const words = this.words(address + bytes);
-    if (!ArrayBuffer.isView(source)) return words.set(source as readonly number[], address / words.BYTES_PER_ELEMENT);
+    if (!ArrayBuffer.isView(source) || source instanceof Float64Array) return words.set(source as ArrayLike<number>, address / words.BYTES_PER_ELEMENT);
     this.#copy(new Uint8Array(words.buffer, address, bytes), new Uint8Array(source.buffer, source.byteOffset, source.byteLength));
   }
 

@@ -137,8 +137,8 @@ export class Engine {
    * - `logits`: f32, f64, f16 or bf16, of any rank, classes on `axis`. `labels`: integers in [0, C), of the logits' shape without the class
    *   axis or with 1 in its place; a bare array needs one element per row. Tensors of this engine are used where they lie; arrays are copied
    *   in once and the copy is freed again. The logits of ignored rows and of rows with weight 0 are not read.
-   * - Written: `grad` if it is a tensor (the logits tensor itself is allowed: in place, with the same bits), and new tensors, which belong to
-   *   the caller. Nothing else, and nothing at all if an error is thrown.
+   * - Written: the tensors and typed arrays that `grad`, `loss` and `outputs` name (`grad` may be the logits tensor: in place, with the same bits),
+   *   and new tensors, which the result's `dispose()` gives back. Nothing else, and nothing at all if an error is thrown.
    * - All threads are used where the calling thread may wait for them (Node, workers), otherwise one. Results have the same bits for any
    *   number of threads.
    * - A NaN or +inf logit, or only -inf, makes the row's loss and gradient NaN; other rows are exact. Loss at a label whose logit is -inf is +inf.
@@ -147,9 +147,8 @@ export class Engine {
    * @throws {@link SparseXentError} with any of the argument codes; of two mistakes the code that comes first in `errorCodes` is thrown.
    * @example
    * ```ts
-   * const { loss, grad } = xent.crossEntropy(logits, labels, { grad: true, labelSmoothing: 0.1, ignoreIndex: -100 });
-   * console.log(loss, grad.shape); // 2.381… [512, 32000]
-   * grad.dispose();
+   * using result = xent.crossEntropy(logits, labels, { grad: true, labelSmoothing: 0.1, ignoreIndex: -100 });
+   * console.log(result.loss, result.grad.shape); // 2.381… [512, 32000]
    * ```
    */
   crossEntropy<L extends LogitsInput, const O extends Exactly<CrossEntropyOptions, O> = Record<never, never>>(

@@ -7,7 +7,7 @@
 // Imports no library: logits and ids come as `{ data, dims, type }`, which tensors of transformers.js and ONNX Runtime are.
 export { tokenLogProbs, tokenLogProbsAsync } from "./score.js";
 export type { ModelLogits, ScoringEngine, TokenLogProbs, TokenLogProbsOptions, TopTokens } from "./score.js";
-export type { Ids } from "./plan.js";
+export type { HostArray, Ids } from "./plan.js";
 export { perplexity, windows } from "./perplexity.js";
 export type { DocumentPerplexity, Perplexity, PerplexityBatch, PerplexityOptions } from "./perplexity.js";
 export { LogProbsRecorder } from "./recorder.js";

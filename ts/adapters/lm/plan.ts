@@ -5,8 +5,11 @@ import { mismatch, show } from "../../errors.js";
 import { product, readShape } from "../../layout.js";
 import type { ShapedArray } from "../../options.js";
 
+/** A tensor of another library, row-major: its elements side by side, its dimensions, and the name of its type. */
+export type HostArray = Pick<ShapedArray, "data" | "shape" | "dims" | "dtype" | "type">;
+
 /** Token ids or flags, one per token: `{ data, dims }`, a typed array, or a list. 64-bit integers may be bigints. */
-export type Ids = ShapedArray | ArrayLike<number | bigint | boolean>;
+export type Ids = HostArray | ArrayLike<number | bigint | boolean>;
 
 /** The label of a token that is not to be scored, as transformers' `labels` have it. */
 const UNSCORED = -100;

@@ -2,10 +2,9 @@
 // Guarantees: logits are copied once, into the engine, where they wait for the token that is drawn from them; nothing of them is kept after that.
 import { dtypeNamed, dtypeOfArray, type LogitsDtype } from "../../dtypes.js";
 import { mismatch } from "../../errors.js";
-import type { ShapedArray } from "../../options.js";
 import { disposeSymbol } from "../../symbols.js";
 import type { Tensor } from "../../tensor.js";
-import { checkedLogits, checkNames, listed, logitsDims, type Ids } from "./plan.js";
+import { checkedLogits, checkNames, listed, logitsDims, type HostArray, type Ids } from "./plan.js";
 import { tokenLogProbs, type ScoringEngine, type TokenLogProbs, type TopTokens } from "./score.js";
 
 /** What {@link LogProbsRecorder.finish} gives. */
@@ -25,7 +24,7 @@ export interface RecordedLogProbs {
 /** A function that is an object of its class: `generate` calls its logits processors. */
 class Recording {
   constructor() {
-    const call = (ids: Sequences, logits: ShapedArray): ShapedArray => (call as unknown as LogProbsRecorder).record(ids, logits);
+    const call = (ids: Sequences, logits: HostArray): HostArray => (call as unknown as LogProbsRecorder).record(ids, logits);
     return Object.setPrototypeOf(call, new.target.prototype);
   }
 }
@@ -35,7 +34,7 @@ type Sequences = readonly ArrayLike<number | bigint>[];
 
 export interface LogProbsRecorder {
   /** {@link LogProbsRecorder.record}; this is how `generate` calls it. */
-  <Logits extends ShapedArray>(ids: Sequences, logits: Logits): Logits;
+  <Logits extends HostArray>(ids: Sequences, logits: Logits): Logits;
 }
 
 /**
@@ -79,7 +78,7 @@ export class LogProbsRecorder extends Recording {
    * @param logits of the next one, `[sequences, vocabulary]`
    * @returns the logits, unchanged
    */
-  record<Logits extends ShapedArray>(ids: Sequences, logits: Logits): Logits {
+  record<Logits extends HostArray>(ids: Sequences, logits: Logits): Logits {
     const [, rows, classes] = logitsDims(logits.shape ?? logits.dims);
     if (ids.length !== rows) throw mismatch("SHAPE", "logits shape", logits.shape ?? logits.dims, `[${ids.length}, vocabulary] for ${ids.length} sequences`);
     const type = logits.dtype ?? logits.type;

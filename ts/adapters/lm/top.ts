@@ -1,15 +1,14 @@
 // The largest logits of each row. Imports types only.
 // Guarantees: best first, of equals the smaller id first; a NaN is never among them.
 import type { LogitsDtype } from "../../dtypes.js";
-import type { ShapedArray } from "../../options.js";
 import type { Tensor } from "../../tensor.js";
-import { NO_TOKEN } from "./plan.js";
+import { NO_TOKEN, type HostArray } from "./plan.js";
 
 /**
  * Logits of a model, `[batch, tokens, vocabulary]` or `[tokens, vocabulary]`: a tensor of transformers.js or ONNX Runtime, anything `{ data, dims, type }`, or a
  * tensor of the engine. `Uint16Array` with the type `float16` holds f16, as on Node 20, where there is no `Float16Array`.
  */
-export type ModelLogits = ShapedArray | Tensor<LogitsDtype>;
+export type ModelLogits = HostArray | Tensor<LogitsDtype>;
 
 /** The most probable tokens at each position, best first; of equals the one with the smaller id. */
 export interface TopTokens {

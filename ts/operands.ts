@@ -56,7 +56,7 @@ export function look(name: OperandName, value: unknown): Given {
   if (Tensor.is(value)) return { name, data: value, dtype: undefined, shape: value.shape, isBare: false };
   if (!isShaped(value)) return { name, dtype: undefined, shape: undefined, isBare: true, ...elements(name, value) };
   const { data, shape, dims, dtype, type, stride, strides, offset } = value;
-  const asShaped = { dtype: dtype ?? type, shape: copyOfList(shape ?? dims), stride: copyOfList(stride ?? strides), offset, isBare: false };
+  const asShaped = { dtype: dtype ?? type, shape: copyOfList(shape ?? dims), stride: copyOfList(stridesOf(stride) ?? stridesOf(strides)), offset, isBare: false };
   return { name, ...elements(name, data), ...asShaped };
 }
 
@@ -153,6 +153,9 @@ export function shaped(found: Found): Operand {
   const lying = rowMajor(name, found.dtype, source, dims, stride, offset ?? 0);
   return { ...found, shape: dims, source: lying, length: lying.length };
 }
+
+/** Strides that are given; tensors of transformers.js, which are row-major, have a method of that name. */
+const stridesOf = (strides: unknown): unknown => (typeof strides === "function" ? undefined : strides);
 
 /** Elements that lie as stride and offset say, side by side: where they already do a window, otherwise a copy. Errors SHAPE. */
 function rowMajor(name: string, dtype: Dtype, source: TypedArray, dims: readonly number[], stride: unknown, offset: unknown): TypedArray {

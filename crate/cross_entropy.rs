@@ -2,8 +2,8 @@
 //!
 //! 1. [`plan`] checks the options against the shape and resolves them once.
 //! 2. [`scan`] reads every label and weight, judges them, and finds the denominator. Nothing has been written yet.
-//! 3. [`rows`], [`narrow`] (with [`pairs`]) or [`strided`] computes losses and gradient, unit by unit, on the executor's
-//!    threads.
+//! 3. [`route`] chooses between [`group`] (with [`pairs`]), [`rows`](mod@rows) and [`strided`]; each computes losses and gradient, unit
+//!    by unit, on the executor's threads.
 //! 4. [`totals`] adds up the rows in an order that depends on nothing but their number.
 
 mod by_chunk;
@@ -11,10 +11,11 @@ mod by_chunk;
 mod by_kernel;
 mod deliver;
 mod group;
-mod narrow;
 mod pairs;
 mod plan;
+mod route;
 mod rows;
+mod rules;
 mod scan;
 mod single;
 mod split;
@@ -34,6 +35,7 @@ use crate::{Error, Shape};
 pub(crate) use by_chunk::{ByChunk, Fate};
 use core::sync::atomic::AtomicI32;
 use plan::Plan;
+use route::Route;
 
 /// Logits to read, with their [`Shape`]: row-major and without gaps, of any [`Element`] type, borrowed and not copied.
 #[derive(Debug, Clone, Copy)]
@@ -376,13 +378,10 @@ impl Call<'_> {
     ) -> Result<Summary, Error> {
         let room = self.room(&results)?;
         if self.plan.shape.rows() > 0 {
-            let shape = self.plan.shape;
-            if shape.inner() > 1 {
-                self.strided::<I, E, G>(access, &mut results)?;
-            } else if shape.classes() <= narrow::NARROW && self.plan.fits_tiles::<E>() {
-                self.narrow::<I, E, G>(access, &mut results)?;
-            } else {
-                self.rows::<I, E, G>(access, &mut results)?;
+            match Route::of::<E>(self.plan) {
+                Route::Groups => self.groups::<I, E, G>(access, &mut results)?,
+                Route::Blocks | Route::Doubles => self.rows::<I, E, G>(access, &mut results)?,
+                Route::Tiles | Route::Columns => self.strided::<I, E, G>(access, &mut results)?,
             }
         }
         self.totals(results, room)

@@ -95,16 +95,16 @@
 //!
 //! # Where each formula is
 //!
-//! The sweeps exist twice, for classes that lie side by side (`kernels/rows.rs`) and for strided or few ones
+//! The sweeps exist twice, for classes that lie side by side (`kernels/rows.rs`) and for strided ones
 //! (`kernels/planes.rs`), and two classes have a closed form (`kernels/pairs.rs`). All option arithmetic is in `objective.rs`,
-//! and that of the common options again in `kernels/planes/plain.rs`, for a vector of rows at a time.
+//! and that of the common options again in `kernels/objective.rs`, for a vector of rows at a time.
 //!
 //! | formula | function |
 //! |---|---|
-//! | `shift`, `exp(x[j] - shift)`, `rest` | [`stats`](../../src/sparse_xent/kernels/rows.rs.html) and [`sweep`](../../src/sparse_xent/kernels/rows.rs.html); [`sweep`](../../src/sparse_xent/kernels/planes.rs.html) of a tile of rows, [`sweep`](../../src/sparse_xent/kernels/planes/strip.rs.html) of a strip of tiles |
+//! | `shift`, `exp(x[j] - shift)`, `rest` | [`sweep_small`](../../src/sparse_xent/kernels/rows/sweep.rs.html) and [`row`](../../src/sparse_xent/kernels/rows/sweep.rs.html); [`sweep`](../../src/sparse_xent/kernels/planes.rs.html) of a tile of rows, [`sweep`](../../src/sparse_xent/kernels/planes/strip.rs.html) of a strip of tiles |
 //! | `exp`, `ln(1 + y)` over vectors | [`exp`](../../src/sparse_xent/math.rs.html), [`ln_1p`](../../src/sparse_xent/math.rs.html) |
-//! | `ln(1 + R)`, `p[y]`, the gradient at the label, every option | [`row`](../../src/sparse_xent/objective.rs.html) of `Objective`; over a tile [`plain_rows`](../../src/sparse_xent/kernels/planes/plain.rs.html) without options and [`rows_with`](../../src/sparse_xent/kernels/planes/plain.rs.html) with some |
-//! | `grad[i] = scale exp(x[i] - shift) + bias` | [`write_grad`](../../src/sparse_xent/kernels/rows/grad.rs.html); [`write_grad`](../../src/sparse_xent/kernels/planes/grad.rs.html) of a tile |
+//! | `ln(1 + R)`, `p[y]`, the gradient at the label, every option | [`row`](../../src/sparse_xent/objective.rs.html) of `Objective`; of a vector of rows [`plain_rows`](../../src/sparse_xent/kernels/objective.rs.html) without options and [`rows_with`](../../src/sparse_xent/kernels/objective/terms.rs.html) with some |
+//! | `grad[i] = scale exp(x[i] - shift) + bias` | [`write_rows`](../../src/sparse_xent/kernels/rows/grad.rs.html); [`write_grad`](../../src/sparse_xent/kernels/planes/grad.rs.html) of a tile |
 //! | `w = v[y] omega`, and its sum over the rows | [`weigh`](../../src/sparse_xent/cross_entropy/scan.rs.html), before anything is computed |
 //! | what the mean divides by | [`scan`](../../src/sparse_xent/cross_entropy/scan.rs.html) |
 //! | `upstream / D` of a row's gradient | [`of`](../../src/sparse_xent/cross_entropy/scan.rs.html) of `Upstream` |

@@ -36,10 +36,6 @@ pub(crate) const FLOOR: f32 = 2.6e-38;
 
 const MAGIC: f32 = 12_582_912.0; // 1.5 * 2^23: the sum's unit in the last place is 1
 
-/// The largest bits of a magnitude that is not NaN, which is infinity's; above is every NaN, whatever its sign and payload.
-/// An exponential does not show a NaN: clamping may drop it, and its payload may move the exponent.
-pub(crate) const GUARD_BITS: u32 = f32::INFINITY.to_bits();
-
 struct Table {
     cut: f32,
     log2e: f32,

@@ -1,5 +1,5 @@
 //! From the statistics of a row to its loss and to the coefficients of its gradient. Scalar, in f64, and where the arithmetic
-//! of every option is defined; [`rows_with`](crate::kernels::planes::Tile::rows_with) has the same for a vector of rows. With
+//! of every option is defined; [`rows_with`](crate::kernels::objective::Stats::rows_with) has the same for a vector of rows. With
 //! `p` the softmax of a row, whatever the options,
 //!
 //! ```text
@@ -108,22 +108,6 @@ impl Objective {
     /// Whether a sweep must gather [`RowStats::moment`].
     pub(crate) fn needs_moment(&self) -> bool {
         self.smoothing > 0.0 || self.matrix
-    }
-
-    /// As [`Objective::row`], where the objective is plain; `weight` is the row weight.
-    #[inline(always)]
-    pub(crate) fn plain_row(&self, outcome: &Outcome, weight: f64, upstream: f64) -> RowResult {
-        let step = upstream * self.scale * weight;
-        RowResult {
-            loss: if weight == 0.0 { 0.0 } else { weight * outcome.nll + 0.0 },
-            log_prob: -outcome.nll,
-            log_sum_exp: outcome.log_sum_exp,
-            gradient: Coefficients {
-                scale: step * outcome.factor + 0.0,
-                bias: 0.0,
-                target: Some(-step * outcome.miss + 0.0),
-            },
-        }
     }
 
     /// The row's loss and the coefficients of `upstream` times its gradient.

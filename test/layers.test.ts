@@ -113,7 +113,46 @@ describe("the crate's layers", () => {
   });
 
   test("no circle", () => expectNoCircle(crate));
+
+  // What a file imports by `crate::` or `super::`; that a module's own file names the files of its folder is no import.
+  test("no file is in a circle of imports", () => {
+    const fileOf = new Map(rust.map((file) => [file.replace(/^crate\/|(\/mod)?\.rs$/g, ""), file]));
+    const nearest = (path: readonly string[]): string | undefined =>
+      path.length === 0 ? undefined : (fileOf.get(path.join("/")) ?? nearest(path.slice(0, -1)));
+    const importsOf = (name: string, file: string): string[] => {
+      const text = code(file).split("#[cfg(test)]\nmod tests {")[0] ?? "";
+      const uses = [...text.matchAll(/\buse ((?:crate|super)::[^;]+);/g)].flatMap(([, use]) => expanded((use ?? "").replace(/\s+/g, "")));
+      return uses
+        .map((use) => {
+          const parts = use.split("::");
+          const ups = parts.filter((part) => part === "super").length;
+          const base = parts[0] === "crate" ? [] : name.split("/").slice(0, -ups);
+          return nearest([...base, ...parts.filter((part) => part !== "super" && part !== "crate")]);
+        })
+        .filter((found): found is string => found !== undefined && found !== file);
+    };
+    const graph = Object.fromEntries([...fileOf].map(([name, file]) => [file, importsOf(name, file)]));
+    expect(graph["crate/cross_entropy/group.rs"]).toEqual(expect.arrayContaining(["crate/cross_entropy/rules.rs", "crate/kernels/rows.rs"]));
+    expectNoCircle(graph);
+  });
 });
+
+/** The paths of a `use` without blanks, each by itself. */
+function expanded(use: string): string[] {
+  const open = use.indexOf("{");
+  if (open < 0) return [use];
+  const paths: string[] = [];
+  let [depth, from] = [0, open + 1];
+  for (let at = open + 1; at < use.length; at++) {
+    const closes = use[at] === "}";
+    if ((use[at] === "," || closes) && depth === 0) {
+      if (at > from) paths.push(...expanded(use.slice(0, open) + use.slice(from, at)));
+      from = at + 1;
+    }
+    depth += use[at] === "{" ? 1 : closes ? -1 : 0;
+  }
+  return paths;
+}
 
 /** The TypeScript layers, top to bottom: a file imports only from groups below its own, or from its own. */
 const layers: readonly (readonly string[])[] = [

@@ -162,6 +162,20 @@ fn two_classes_may_begin_anywhere() {
     }
 }
 
+#[test]
+fn every_class_may_be_the_label() {
+    // Rows of up to 64 vectors of each width, and one vector more, with floats left over.
+    for classes in [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 33, 256, 259, 260, 511, 519, 520, 1024, 1039, 1040, 1041]
+    {
+        let mut case = planes(classes, classes, 1, 8.0, 73).rounded::<f32>();
+        for (row, label) in case.labels.iter_mut().enumerate() {
+            *label = i64::try_from(row).expect("a label");
+        }
+        case.name = format!("each of {classes} classes");
+        agrees_with_the_definition(&case);
+    }
+}
+
 const INF: f64 = f64::INFINITY;
 
 /// What a row may be: the logit of its label, and one other; the rest are ordinary.

@@ -1,125 +1,294 @@
-//! Rows of one block each under an objective that needs no moment, several at a time: all are swept, then concluded together, then
-//! their gradients are written while their exponentials are in the first cache.
-//!
-//! One after the other, a row of 128 classes waits longer for its own logarithm and divisions than its sweep takes: 65536 rows of 97
-//! classes under class weights, relaxed, one thread, take 1.62 ns a logit so and 0.73 in groups (loss), and 40000 rows of them under
-//! z-loss, poly-1 or a focal loss 1.76 to 1.83 and 0.70 to 0.73.
+//! Rows whose classes lie side by side, a group at a time: all are swept, then concluded together, then their gradient is written while
+//! their exponentials are in the first cache. What is not in single precision, has masked classes or is shorter than a vector is copied
+//! to scratch before and back after.
 
-use super::Access;
-use super::rows::{Columns, RowValues, Rules};
-use super::single::{Floats, LOGITS};
+use super::deliver::{gather, scatter};
+use super::rules::{Columns, Rules};
+use super::tile::TileRows;
+use super::totals::UNIT;
+use super::{Access, Call, Results, zeros};
+use crate::Error;
 use crate::element::{Element, GradElement};
 use crate::kernels::MomentOf;
-use crate::kernels::rows::{self, Apart, Block, GROUP, LoneRows, ReadOnly};
-use crate::objective::RowWeights;
+use crate::kernels::objective::WIDTH;
+use crate::kernels::rows::{self, Asked, Cells, Found, Small, To, Weights};
+use crate::parallel::PerWorker;
 use crate::simd::Isa;
 
-/// Logits of a group at most whose gradient is added to another: to more, adding waits for memory, which the sweep over the
-/// next row may do meanwhile.
-const ADDED: usize = 1024;
+/// Logits of a group, at most: with as many exponentials they take a quarter of a second cache of 512 KiB. What a group costs beside its
+/// rows is the same for few rows and for many.
+const LOGITS: usize = 16_384;
 
-/// The weights and the upstreams of the rows of a group.
-#[derive(Debug)]
-pub(super) struct Group {
-    weights: [f64; GROUP],
-    upstreams: [f64; GROUP],
+/// A group of rows on its way.
+struct Group {
+    rows: TileRows,
+    found: Found,
+    /// Whether the next group's rows are looked at one by one. It changes no result.
+    wary: bool,
+    predictions: [i32; WIDTH],
+}
+
+impl Call<'_> {
+    pub(super) fn groups<I: Isa, E: Element, G: GradElement<E>>(
+        &self,
+        access: Access<'_, E, G>,
+        results: &mut Results<'_, E::PerRow>,
+    ) -> Result<(), Error> {
+        let rules = Rules::new(self, results);
+        let (rows, classes) = (self.plan.shape.rows(), self.plan.shape.classes());
+        let together = rules.together::<I>();
+        let per_unit = (self.unit_elements() / classes).clamp(1, UNIT).next_multiple_of(together);
+        let units = rows.div_ceil(per_unit);
+        let length = rules.scratch_length::<I, E, G>(&access);
+        let mut scratch = zeros(length * self.executor.workers(units))?;
+        let (logits, gradient) = access.by_rows(classes, per_unit);
+        let outputs = (gradient, results.by_rows(per_unit), PerWorker::new(&mut scratch, length));
+        self.executor.run(units, self.cancel, outputs, |_, unit, (mut gradient, columns, scratch)| {
+            let mut columns = Columns::new(columns);
+            let mut pairs = rules.pairs();
+            let mut group = Group::new();
+            let end = columns.losses.len();
+            for start in (0..end).step_by(together) {
+                let rows = start..end.min(start + together);
+                let cells = rows.start * classes..rows.end * classes;
+                let first_row = unit * per_unit + start;
+                let mut access = Access::in_unit(logits, &mut gradient, first_row * classes, cells);
+                let labels = &self.scan.classes[first_row..][..rows.len()];
+                let mut columns = columns.rows(rows);
+                if let Some(pairs) = &mut pairs
+                    && pairs.compute::<I, E, G>(&rules, first_row, labels, &mut access, columns.losses)
+                {
+                    continue;
+                }
+                rules.group::<I, E, G>(first_row, labels, access, &mut columns, &mut group, scratch);
+            }
+        })?;
+        Ok(())
+    }
 }
 
 impl Group {
-    pub(super) const fn new() -> Self {
-        Self { weights: [0.0; GROUP], upstreams: [0.0; GROUP] }
+    fn new() -> Self {
+        Self { rows: TileRows::new(), found: Found::new(), wary: false, predictions: [-1; WIDTH] }
     }
 }
 
 impl Rules<'_> {
-    /// How many rows go together at most; one where they do not.
-    pub(super) fn together<E: Element>(&self) -> usize {
-        let classes = self.plan.classes();
-        let logits = if self.accumulate { ADDED } else { LOGITS };
-        let is_swept = !self.plan.objective.needs_moment() && !self.wants.predictions;
-        let is_fit = self.in_single::<E>() && self.plan.kept.is_none() && is_swept;
-        if is_fit && rows::blocks(classes) == 1 { (logits / classes).clamp(1, GROUP) } else { 1 }
+    /// How many rows go together at most.
+    fn together<I: Isa>(&self) -> usize {
+        (LOGITS / self.stride::<I>() / 4 * 4).clamp(4, WIDTH)
     }
 
-    /// How many of the rows that begin with `first_row` and have these classes can go together: up to one that is not computed.
-    #[inline(never)]
-    pub(super) fn gather_group(&self, first_row: usize, labels: &[i32], group: &mut Group) -> usize {
-        let slots = group.weights.iter_mut().zip(&mut group.upstreams);
-        for (index, (label, (weight, upstream))) in labels.iter().zip(slots).enumerate() {
-            let Ok(class) = usize::try_from(*label) else { return index };
-            let sample = self.plan.options.sample_weight.get(first_row + index);
-            *weight = self.plan.class_weight(class) * sample;
-            *upstream = self.upstream.of(first_row + index);
-            if *upstream == 0.0 || *weight == 0.0 {
-                return index;
-            }
-        }
-        labels.len()
+    fn stride<I: Isa>(&self) -> usize {
+        rows::stride::<I>(self.plan.classes())
     }
 
-    /// Computes rows that [`Rules::gather_group`] found.
-    #[inline(never)]
-    pub(super) fn group<I: Isa, E: Element, G: GradElement<E>>(
+    /// Whether the kernel takes rows of this type as they lie.
+    fn lie<I: Isa, E: Element>(&self) -> bool {
+        E::as_f32(&[]).is_some() && self.plan.kept.is_none() && self.plan.classes() >= I::LANES
+    }
+
+    /// Whether exponentials go where a gradient of this type will be.
+    fn keeps_there<I: Isa, E: Element, G: Element>(&self) -> bool {
+        self.lie::<I, E>() && self.lie::<I, G>() && !self.accumulate
+    }
+
+    /// Floats of scratch for the logits of some rows.
+    fn copied<I: Isa, E: Element>(&self, rows: usize) -> usize {
+        if self.lie::<I, E>() { 0 } else { rows * self.stride::<I>() }
+    }
+
+    /// Floats of scratch for a group: for logits, and for exponentials.
+    fn scratch_length<I: Isa, E: Element, G: GradElement<E>>(&self, access: &Access<'_, E, G>) -> usize {
+        let rows = self.together::<I>();
+        let keeps = match access {
+            Access::Loss(_) => true,
+            Access::Apart(_, _) => self.keeps_there::<I, E, G>(),
+            Access::InPlace(_) => false,
+        };
+        self.copied::<I, E>(rows) + if keeps { 0 } else { rows * self.stride::<I>() }
+    }
+
+    /// What is computed of a row with this class.
+    fn asked(&self, class: usize) -> Asked<'_> {
+        let (classes, objective) = (self.plan.classes(), &self.plan.objective);
+        let (moment, weights) = match self.plan.moment(class) {
+            MomentOf::Nothing => (false, None),
+            MomentOf::Ones => (true, None),
+            MomentOf::Weights(weights) => (false, Some(weights)),
+        };
+        let small = Small::new(objective, classes, weights.is_some());
+        Asked { classes, scale: self.scale, moment, weights, small }
+    }
+
+    /// Computes rows that begin with `first_row` and have these classes.
+    fn group<I: Isa, E: Element, G: GradElement<E>>(
         &self,
-        group: &Group,
+        first_row: usize,
         labels: &[i32],
         mut access: Access<'_, E, G>,
-        scratch: &mut [f32],
         columns: &mut Columns<'_, E::PerRow>,
+        group: &mut Group,
+        scratch: &mut [f32],
     ) {
-        let cells = 0..labels.len() * self.plan.classes();
-        let (logits, exponentials) = scratch.split_at_mut(self.logits_length::<E>());
-        let mut state = LoneRows::new();
-        let floats = self.floats::<I, E, G>(access.part(cells.clone()), &cells, logits, exponentials);
-        self.sweep_group::<I>(labels, floats, &mut state);
-        let keeps = exponentials.is_empty();
-        let e = if keeps { access.single() } else { exponentials.get_mut(cells.clone()) };
-        self.write_group::<I, _>(group, labels, e, &state, columns);
-        if !keeps {
-            access.put(&exponentials[cells], None, self.accumulate);
+        let length = labels.len() * self.stride::<I>();
+        let all_count = self.prepare(first_row, labels, &mut group.rows);
+        let wants_gradient = !matches!(access, Access::Loss(_));
+        let (copied, kept) = scratch.split_at_mut(self.copied::<I, E>(labels.len()));
+        if !self.lie::<I, E>() {
+            self.fill::<I, E>(access.logits(), copied);
+        }
+        let cells = match &mut access {
+            Access::Loss(x) => Cells::Loss(E::as_f32(x).filter(|_| self.lie::<I, E>()).unwrap_or(copied)),
+            Access::Apart(x, grad) => {
+                let there = G::as_f32_mut(grad).filter(|_| self.keeps_there::<I, E, G>());
+                let e = there.unwrap_or_else(|| &mut kept[..length]);
+                Cells::Apart(E::as_f32(x).filter(|_| self.lie::<I, E>()).unwrap_or(copied), e)
+            }
+            Access::InPlace(x) => {
+                let x = E::as_f32(x).filter(|_| self.lie::<I, E>()).unwrap_or(copied);
+                Cells::Apart(x, &mut kept[..length])
+            }
+        };
+        self.sweep_group::<I>(labels, cells, group);
+        let stats = group.found.stats::<I>(labels.len());
+        self.come_to::<I, _>(
+            first_row,
+            labels,
+            &stats,
+            (all_count, wants_gradient),
+            columns,
+            &mut group.rows,
+        );
+        if let Some(slots) = columns.predictions.as_deref_mut() {
+            slots.copy_from_slice(&group.predictions[..slots.len()]);
+        }
+        match access {
+            Access::Loss(_) => {}
+            Access::Apart(_, grad) => {
+                self.write::<I, G>(grad, labels, group, kept, self.keeps_there::<I, E, G>())
+            }
+            Access::InPlace(x) => self.write::<I, E>(x, labels, group, kept, false),
         }
     }
 
+    /// Copies the kept classes of some rows to scratch.
     #[inline(never)]
-    fn sweep_group<I: Isa>(&self, labels: &[i32], (x, mut e): Floats<'_>, state: &mut LoneRows) {
-        let classes = self.plan.classes();
-        let mut wary = false;
-        for (row, label) in labels.iter().enumerate() {
-            let label = usize::try_from(*label).unwrap_or_default();
-            let block = Block { classes, label: Some(label), scale: self.scale, moment: MomentOf::Nothing };
-            let cells = row * classes..(row + 1) * classes;
-            let x = &x.unwrap_or_default()[cells.clone()];
-            let stats = match &mut e {
-                None => rows::stats::<I, _>(&mut ReadOnly(x), &block, &mut wary),
-                Some(e) => rows::stats::<I, _>(&mut Apart(x, &mut e[cells]), &block, &mut wary),
+    fn fill<I: Isa, E: Element>(&self, x: &[E], scratch: &mut [f32]) {
+        let (classes, stride) = (self.plan.shape.classes(), self.stride::<I>());
+        let kept = self.plan.kept.as_ref();
+        match E::as_f32(x) {
+            _ if kept.is_none() && classes == stride => E::widen(x, &mut scratch[..x.len()]),
+            Some(x) if kept.is_none() => rows::pad::<I>(x, classes, scratch),
+            _ => {
+                let count = self.plan.classes();
+                for (x, slots) in x.chunks_exact(classes).zip(scratch.chunks_exact_mut(stride)) {
+                    gather(x, kept, &mut slots[..count]);
+                    slots[count..].fill(0.0);
+                }
+            }
+        }
+    }
+
+    /// Gathers what the rows' objective is computed from.
+    #[inline(never)]
+    fn sweep_group<I: Isa>(&self, classes: &[i32], mut cells: Cells<'_>, group: &mut Group) {
+        let labels = &group.rows.label[..classes.len()];
+        let asked = self.asked(0);
+        let stride = self.stride::<I>();
+        if self.wants.predictions || self.wants.per_class {
+            self.predict::<I>(labels, cells.logits(), &mut group.predictions);
+        }
+        let steps = &group.rows.rows.step;
+        if !group.wary && rows::sweep_small::<I>(&mut cells, labels, steps, &asked, &mut group.found) {
+            return;
+        }
+        group.found.begin();
+        let mut all_small = true;
+        for (row, label) in labels.iter().enumerate().filter(|(_, label)| **label >= 0) {
+            let of_row = Asked { weights: self.asked_weights(classes[row]), ..asked };
+            let cells = &mut cells.part(row * stride..(row + 1) * stride);
+            let found = rows::row::<I>(cells, *label, steps[row], &of_row);
+            all_small &= found.is_small();
+            group.found.put(row, &found);
+        }
+        group.wary = !all_small;
+    }
+
+    fn asked_weights(&self, class: i32) -> Option<&[f32]> {
+        match self.plan.moment(usize::try_from(class).unwrap_or_default()) {
+            MomentOf::Weights(weights) => Some(weights),
+            _ => None,
+        }
+    }
+
+    /// The classes of the largest logits; -1 for a row with NaN.
+    fn predict<I: Isa>(&self, labels: &[i32], x: &[f32], predictions: &mut [i32; WIDTH]) {
+        let rows = x.chunks_exact(self.stride::<I>()).zip(labels).zip(predictions);
+        for ((x, label), prediction) in rows {
+            let (largest, place) = match label {
+                0.. => rows::largest::<I>(&x[..self.plan.classes()], f32::NEG_INFINITY),
+                _ => (f32::NAN, 0),
             };
-            state.put(row, &stats, x[label], f64::from(self.scale));
+            *prediction = if largest.is_nan() { -1 } else { self.plan.class_at(place) };
         }
-        state.conclude::<I>(labels.len());
+    }
+
+    /// From the exponentials, which lie in the gradient or in scratch, to the gradient.
+    #[inline(never)] // as what copies logits: once for the types that it is called with
+    fn write<I: Isa, T: Element>(
+        &self,
+        grad: &mut [T],
+        classes: &[i32],
+        group: &Group,
+        e: &mut [f32],
+        is_there: bool,
+    ) {
+        let (count, stride) = (self.plan.classes(), self.stride::<I>());
+        let length = classes.len() * stride;
+        if self.lie::<I, T>() {
+            let Some(g) = T::as_f32_mut(grad) else { return };
+            let to = match (is_there, self.accumulate) {
+                (true, false) => To::Over(g),
+                (_, false) => To::From(&e[..length], g),
+                (_, true) => To::Add(&e[..length], g),
+            };
+            return self.write_group::<I>(to, classes, group);
+        }
+        let e = &mut e[..length];
+        self.write_group::<I>(To::Over(e), classes, group);
+        let kept = self.plan.kept.as_ref();
+        if kept.is_none() && !self.accumulate {
+            match T::as_f32_mut(grad) {
+                _ if count == stride => T::narrow(e, grad),
+                Some(g) => rows::unpad::<I>(e, count, g),
+                None => {
+                    for (row, e) in grad.chunks_exact_mut(count).zip(e.chunks_exact(stride)) {
+                        T::narrow(&e[..count], row);
+                    }
+                }
+            }
+            return;
+        }
+        let all = self.plan.shape.classes();
+        for (row, (grad, e)) in grad.chunks_exact_mut(all).zip(e.chunks_exact(stride)).enumerate() {
+            // A row that has nothing to add is left as it is.
+            if !self.accumulate || !group.rows.rows.is_off(row) {
+                scatter(&e[..count], kept, grad, self.accumulate);
+            }
+        }
     }
 
     #[inline(never)]
-    fn write_group<I: Isa, L: Element>(
-        &self,
-        group: &Group,
-        labels: &[i32],
-        mut e: Option<&mut [f32]>,
-        state: &LoneRows,
-        columns: &mut Columns<'_, L>,
-    ) {
-        let classes = self.plan.classes();
-        let rows = labels.iter().zip(group.weights.iter().zip(&group.upstreams)).enumerate();
-        for (row, (label, (weight, upstream))) in rows {
-            let weights = RowWeights { row: *weight, ..RowWeights::NONE };
-            let result = state.result(row, &self.plan.objective, &weights, *upstream);
-            columns.put(row, &RowValues::new(&result, None));
-            let Some(e) = &mut e else { continue };
-            let gradient = result.gradient;
-            let class = usize::try_from(*label).unwrap_or_default();
-            let target = Some((class, f32::from_f64(gradient.target.unwrap_or(f64::NAN))));
-            let cells = row * classes..(row + 1) * classes;
-            let bias = self.plan.bias(&gradient, class);
-            rows::write_grad::<I>(&mut e[cells], classes, gradient.scale, bias, target);
-        }
+    fn write_group<I: Isa>(&self, to: To<'_>, classes: &[i32], group: &Group) {
+        let count = self.plan.classes();
+        let (labels, least) = (&group.rows.label[..classes.len()], group.found.least);
+        let of_row = |row: usize| self.asked_weights(classes[row]).unwrap_or_default();
+        let weights = match self.plan.smoothing_vector() {
+            _ if self.plan.objective.matrix => Weights::Each(&of_row),
+            Some(weights) => Weights::All(weights),
+            None => Weights::None,
+        };
+        rows::write_rows::<I>(to, count, labels, &group.rows.rows, weights, least);
     }
 }

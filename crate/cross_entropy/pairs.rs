@@ -2,10 +2,10 @@
 
 use super::Access;
 use super::plan::Fate;
-use super::rows::Rules;
+use super::rules::Rules;
 use crate::element::{Element, GradElement};
+use crate::kernels::objective::WIDTH;
 use crate::kernels::pairs::Pairs;
-use crate::kernels::planes::WIDTH;
 use crate::simd::Isa;
 
 /// The tiles of a unit that [`Pairs`] can compute.

@@ -1,12 +1,11 @@
 //! The options of a call, checked against its shape and resolved to what the units need.
 
-use super::narrow::NARROW;
 use super::{fits, zeros};
 use crate::element::Element;
 use crate::kernels::double::Probs;
 use crate::kernels::{Bias, MomentOf};
 use crate::labels::{LabelRule, Labels};
-use crate::objective::{Coefficients, Objective, RowWeights};
+use crate::objective::{Coefficients, Objective, RowStats, RowWeights};
 use crate::options::{CrossEntropy, Input, RowValues, SmoothingWeights, Weights};
 use crate::{Error, Shape};
 
@@ -170,7 +169,7 @@ impl<'a> Plan<'a> {
     /// 2 to 32,000 classes (`relaxed`, Node 24, AMD EPYC Genoa), loss alone and without options: options cost more, so no call
     /// is taken for longer than it is. Bits do not depend on it.
     pub(super) fn work<E: Element>(&self, wants_gradient: bool) -> f64 {
-        let is_few = self.shape.inner() > 1 || self.shape.classes() <= NARROW;
+        let is_few = self.shape.inner() > 1 || self.shape.classes() <= 96;
         let (row, logit) = match (self.options.input, E::DOUBLE) {
             (Input::Logits, true) => (60.0, 9.0),
             _ if is_few && self.fits_tiles::<E>() => (2.5, 0.65),
@@ -232,6 +231,21 @@ impl<'a> Plan<'a> {
             _ if gradient.scale < 0.0 => Bias::Uniform(0.0),
             _ => Bias::None,
         }
+    }
+
+    /// The label's own element of a row's gradient, where the class of the row is this.
+    pub(super) fn target(&self, gradient: &Coefficients, stats: &RowStats, class: i32) -> f64 {
+        gradient.target.unwrap_or_else(|| {
+            let class = usize::try_from(class).unwrap_or_default();
+            let label = self.kept.as_ref().and_then(|kept| kept.position(class)).unwrap_or(class);
+            let e = libm::exp(f64::from(f32::from_f64(self.objective.scale)) * (stats.label - stats.shift));
+            let bias = match self.bias(gradient, class) {
+                Bias::None => 0.0,
+                Bias::Uniform(bias) => bias,
+                Bias::PerClass(bias, weights) => bias * weights[label],
+            };
+            gradient.scale * e + f64::from(bias)
+        })
     }
 
     /// Whether a row of this sample weight and row weight has a loss: smoothing carries class weights of other classes.

@@ -2,7 +2,7 @@
 //! is found, and the denominator is known.
 
 use super::plan::Plan;
-use super::totals::SIDE;
+use super::totals::{BLOCK, ROW, SIDE, UNIT};
 use super::zeros;
 use crate::Error;
 use crate::labels::{Findings, IGNORED, INVALID, Labels, float_bound};
@@ -10,12 +10,7 @@ use crate::options::{Denominator, EmptyMean, InvalidLabel, Reduction, RowValues}
 use crate::parallel::{Executor, Rows};
 use core::sync::atomic::AtomicI32;
 
-/// Rows whose sums are one number: sums over rows run through a block from left to right, and over the blocks likewise.
-pub(super) const BLOCK: usize = 256;
-/// Rows of a unit of work of the passes over rows: whole blocks.
-pub(super) const UNIT: usize = 16 * BLOCK;
-/// Nanoseconds that a row takes one thread in a pass over rows, and with weights in this one. Measured natively, AMD EPYC Genoa.
-pub(super) const ROW: f64 = 0.2;
+/// Nanoseconds that a row takes one thread in this pass, with weights; see [`ROW`].
 const WEIGHTED_ROW: f64 = 3.0;
 
 /// What the pass found.

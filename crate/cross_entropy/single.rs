@@ -2,26 +2,14 @@
 
 use super::Access;
 use super::plan::{PADDING, RowPlan};
-use super::rows::{RowValues, Rules, Scratch};
+use super::rules::{BLOCK_LOGITS, BlockRow, RowValues, Rules, Scratch};
 use crate::element::{Element, GradElement};
-use crate::kernels::rows::{Apart, BLOCK, Block, BlockStats, InPlace, LoneRows, ReadOnly};
+use crate::kernels::rows::{Asked, BLOCK, Cells, Small};
 use crate::kernels::{Bias, MomentOf, rows};
 use crate::objective::{Coefficients, RowResult};
 use crate::parallel::{STEP, progress};
 use crate::simd::Isa;
 use core::ops::Range;
-
-/// Floats of scratch for logits: a block, or a group of rows.
-pub(super) const LOGITS: usize = 2 * BLOCK;
-
-/// What the first sweep finds in a block.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct BlockRow {
-    stats: BlockStats,
-    /// Where predictions are wanted: the largest logit, or NaN, and its place in the row; the place is known where no block
-    /// before, as far as one thread went through them, has as large a logit.
-    largest: (f32, usize),
-}
 
 /// What one block may tell the next; no result depends on it.
 #[derive(Debug, Clone, Copy)]
@@ -46,9 +34,9 @@ pub(super) struct Concluded {
     pub(super) values: RowValues,
 }
 
-/// Logits in single precision, unless their exponentials replace them; and, but for a loss alone, where the exponentials go. Both
-/// are as long as the block, but at least a vector.
-pub(super) type Floats<'a> = (Option<&'a [f32]>, Option<&'a mut [f32]>);
+/// Logits in single precision; and, but for a loss alone, where the exponentials go. Both are as long as the block, but at least a
+/// vector.
+pub(super) type Floats<'a> = (&'a [f32], Option<&'a mut [f32]>);
 
 /// A block's part of a row of scratch, padded to a vector.
 #[inline(always)]
@@ -70,8 +58,7 @@ impl Rules<'_> {
         self.plan.kept.is_none() && self.plan.classes() >= PADDING && E::as_f32(&[]).is_some()
     }
 
-    /// Whether it keeps its exponentials where the gradient goes, and needs no scratch for them. In place a row of one block has
-    /// scratch: its logits need no look then before the sweep.
+    /// Whether it keeps its exponentials where the gradient goes, and needs no scratch for them.
     pub(super) fn keeps<E: Element, G: GradElement<E>>(&self, access: &Access<'_, E, G>) -> bool {
         match access {
             Access::Loss(_) => true,
@@ -86,8 +73,9 @@ impl Rules<'_> {
     }
 
     /// Floats of scratch for logits: none where [`Rules::floats`] does not copy them.
-    pub(super) fn logits_length<E: Element>(&self) -> usize {
-        if self.takes::<E>() { 0 } else { LOGITS }
+    pub(super) fn logits_length<E: Element, G: GradElement<E>>(&self, access: &Access<'_, E, G>) -> usize {
+        let replaces = matches!(access, Access::InPlace(_)) && self.keeps(access);
+        if self.takes::<E>() && !replaces { 0 } else { BLOCK_LOGITS }
     }
 
     #[inline(never)]
@@ -100,7 +88,7 @@ impl Rules<'_> {
     ) -> RowValues {
         let classes = self.plan.classes();
         let label = self.label_logit(row, access.logits());
-        let (logits, exponentials) = scratch.single.split_at_mut(self.logits_length::<E>());
+        let (logits, exponentials) = scratch.single.split_at_mut(self.logits_length(&access));
         let blocks = &mut scratch.blocks[..rows::blocks(classes)];
         let mut hints = Hints::NONE;
         for (index, block) in blocks.iter_mut().enumerate() {
@@ -110,7 +98,7 @@ impl Rules<'_> {
             let floats = self.floats::<I, E, G>(access.part(cells), &range, logits, exponentials);
             *block = self.sweep::<I>(row, &range, floats, &mut hints);
         }
-        let concluded = self.conclude::<I>(row, upstream, blocks, label);
+        let concluded = self.conclude(row, upstream, blocks, label);
         if !matches!(access, Access::Loss(_)) {
             for (index, block) in blocks.iter().enumerate() {
                 go_on(index);
@@ -150,7 +138,10 @@ impl Rules<'_> {
         let keeps = exponentials.is_empty();
         let is_loss = matches!(access, Access::Loss(_));
         let (x, grad) = match access {
-            Access::InPlace(x) if keeps => return (None, E::as_f32_mut(x)),
+            Access::InPlace(x) if keeps => {
+                self.copy(x, range, logits);
+                return (&logits[..range.len()], E::as_f32_mut(x));
+            }
             Access::InPlace(x) => (&*x, None),
             Access::Apart(x, grad) => (x, G::as_f32_mut(grad)),
             Access::Loss(x) => (x, None),
@@ -162,8 +153,12 @@ impl Rules<'_> {
                 &logits[..range.len().max(I::LANES)]
             }
         };
-        let e = if keeps { grad } else { Some(whole::<I>(exponentials, range)) };
-        (Some(x), e.filter(|_| !is_loss))
+        let e = match keeps {
+            _ if is_loss => None,
+            true => grad,
+            false => Some(whole::<I>(exponentials, range)),
+        };
+        (x, e)
     }
 
     /// Copies the logits of some kept classes, widened.
@@ -187,21 +182,21 @@ impl Rules<'_> {
         (x, e): Floats<'_>,
         hints: &mut Hints,
     ) -> BlockRow {
-        let moment = match self.plan.moment(row.class) {
-            _ if row.weights.sample == 0.0 => MomentOf::Nothing,
-            MomentOf::Weights(weights) => MomentOf::Weights(&weights[range.start..]),
-            other => other,
+        let wanted = if row.weights.sample == 0.0 { MomentOf::Nothing } else { self.plan.moment(row.class) };
+        let (moment, weights) = match wanted {
+            MomentOf::Nothing => (false, None),
+            MomentOf::Ones => (true, None),
+            MomentOf::Weights(weights) => (false, Some(&weights[range.start..])),
         };
         let label = row.label.checked_sub(range.start).filter(|label| *label < range.len());
-        let block = Block { classes: range.len(), label, scale: self.scale, moment };
-        let logits = x.or(e.as_deref()).unwrap_or_default();
-        let largest = self.largest::<I>(&logits[..range.len()], range.start, hints);
-        let wary = &mut hints.wary;
-        let stats = match (x, e) {
-            (Some(x), Some(e)) => rows::stats::<I, _>(&mut Apart(x, e), &block, wary),
-            (None, Some(e)) => rows::stats::<I, _>(&mut InPlace(e), &block, wary),
-            (x, None) => rows::stats::<I, _>(&mut ReadOnly(x.unwrap_or_default()), &block, wary),
+        let small = Small::new(&self.plan.objective, self.plan.classes(), weights.is_some());
+        let asked = Asked { classes: range.len(), scale: self.scale, moment, weights, small };
+        let largest = self.largest::<I>(&x[..range.len()], range.start, hints);
+        let mut cells = match e {
+            Some(e) => Cells::Apart(x, e),
+            None => Cells::Loss(x),
         };
+        let stats = rows::block_stats::<I>(&mut cells, label, &asked, &mut hints.wary);
         BlockRow { stats, largest }
     }
 
@@ -217,14 +212,14 @@ impl Rules<'_> {
 
     /// What the row comes to, from all of its blocks.
     #[inline(never)]
-    pub(super) fn conclude<I: Isa>(
+    pub(super) fn conclude(
         &self,
         row: &RowPlan,
         upstream: f64,
         blocks: &[BlockRow],
         label: f32,
     ) -> Concluded {
-        let (result, shift) = self.result::<I>(row, upstream, blocks, label);
+        let (result, shift) = self.result(row, upstream, blocks, label);
         let target = f32::from_f64(result.gradient.target.unwrap_or(f64::NAN));
         let (mut best, mut prediction) = (f32::NEG_INFINITY, Some(0));
         for (largest, place) in blocks.iter().map(|block| block.largest) {
@@ -242,7 +237,7 @@ impl Rules<'_> {
     }
 
     /// The row's result, with the label's element, and what [`Concluded::shift`] is.
-    fn result<I: Isa>(
+    fn result(
         &self,
         row: &RowPlan,
         upstream: f64,
@@ -250,26 +245,12 @@ impl Rules<'_> {
         label: f32,
     ) -> (RowResult, Option<f64>) {
         let (scale, objective) = (f64::from(self.scale), &self.plan.objective);
-        if let ([block], false) = (blocks, objective.needs_moment()) {
-            let mut rows = LoneRows::new();
-            rows.put(0, &block.stats, label, scale);
-            rows.conclude::<I>(1);
-            return (rows.result(0, objective, &row.weights, upstream), None);
-        }
         let Some(stats) = rows::combine(blocks.iter().map(|block| &block.stats), label, scale) else {
             return (RowResult::NAN, None);
         };
         let mut result = objective.row(&stats, &row.weights, upstream);
-        let own = || {
-            let e = libm::exp(scale * (stats.label - stats.shift));
-            let bias = match self.plan.bias(&result.gradient, row.class) {
-                Bias::None => 0.0,
-                Bias::Uniform(bias) => bias,
-                Bias::PerClass(bias, weights) => bias * weights[row.label],
-            };
-            result.gradient.scale * e + f64::from(bias)
-        };
-        result.gradient.target = Some(result.gradient.target.unwrap_or_else(own));
+        let class = i32::try_from(row.class).unwrap_or(i32::MAX);
+        result.gradient.target = Some(self.plan.target(&result.gradient, &stats, class));
         (result, Some(stats.shift))
     }
 

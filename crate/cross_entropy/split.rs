@@ -8,13 +8,13 @@
 //! A call that is cancelled between the runs leaves exponentials where its gradient was to be, in place of the logits too.
 
 use super::plan::{Fate, RowPlan};
-use super::rows::{Columns, Rules};
-use super::single::{BlockRow, Concluded, Hints};
+use super::rules::{BlockRow, Columns, Rules};
+use super::single::{Concluded, Hints};
 use super::{Access, Call, Results, empty, zeros};
 use crate::Error;
 use crate::element::{Element, GradElement};
 use crate::kernels::rows::{BLOCK, block, blocks};
-use crate::parallel::Rows;
+use crate::parallel::{PerWorker, Rows};
 use crate::simd::Isa;
 
 /// Blocks of a unit of work.
@@ -45,12 +45,15 @@ impl Call<'_> {
         let Some(planned) = self.planned(rules, access)? else { return Ok(false) };
         let mut found = zeros::<BlockRow>(units * SHARE)?;
         let mut concluded = empty::<Concluded>(rows)?;
+        let logits_length = rules.logits_length(access);
+        let mut scratch = zeros(logits_length * workers)?;
 
         loop {
             let all = 0..access.logits().len();
             let (logits, gradient) = access.part(all).by_pieces(classes, SHARE * BLOCK, pieces);
-            let outputs = (gradient, Rows::new(&mut found, SHARE, 1));
-            self.executor.run(units, self.cancel, outputs, |_, unit, (mut gradient, found)| {
+            let outputs =
+                (gradient, Rows::new(&mut found, SHARE, 1), PerWorker::new(&mut scratch, logits_length));
+            self.executor.run(units, self.cancel, outputs, |_, unit, (mut gradient, found, scratch)| {
                 let (row, first) = (unit / pieces, unit % pieces * SHARE);
                 let (plan, mut hints) = (&planned[row].0, Hints::NONE);
                 for (index, found) in (first..blocks).zip(found) {
@@ -59,7 +62,7 @@ impl Call<'_> {
                     let access = Access::in_unit(logits, &mut gradient, row * classes + range.start, cells);
                     match concluded.get(row) {
                         None => {
-                            let floats = rules.floats::<I, E, G>(access, &range, &mut [], &mut []);
+                            let floats = rules.floats::<I, E, G>(access, &range, scratch, &mut []);
                             *found = rules.sweep::<I>(plan, &range, floats, &mut hints);
                         }
                         Some(row) => {
@@ -79,7 +82,7 @@ impl Call<'_> {
             };
             for (row, (plan, upstream, label)) in planned.iter().enumerate() {
                 let found = &found[row * pieces * SHARE..][..blocks];
-                let row_concluded = rules.conclude::<I>(plan, *upstream, found, *label);
+                let row_concluded = rules.conclude(plan, *upstream, found, *label);
                 columns.put(row, &row_concluded.values);
                 concluded.push(row_concluded);
             }

@@ -3,13 +3,14 @@
 
 use super::deliver::scatter;
 use super::plan::Kept;
-use super::rows::{Columns, Rules, Scratch};
+use super::rules::{Columns, Rules, Scratch};
 use super::tile::{Site, TileRows};
 use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{Element, GradElement};
+use crate::kernels::objective::{Line, WIDTH};
 use crate::kernels::planes::strip::{self, TILES};
-use crate::kernels::planes::{self, Grad, Line, Tile, WIDTH};
+use crate::kernels::planes::{self, Grad, Tile};
 use crate::parallel::{PerWorker, Planes, STEP, Strided, progress};
 use crate::simd::{Ahead, Isa};
 use core::ops::Range;

@@ -1,11 +1,12 @@
 //! Strips of planes: see [`crate::kernels::planes::strip`].
 
-use super::rows::{Columns, Rules};
+use super::rules::{Columns, Rules};
 use super::strided::PlaneSite;
 use super::tile::{Site, TileRows};
 use crate::element::{Element, GradElement};
+use crate::kernels::objective::{Line, WIDTH};
 use crate::kernels::planes::strip::{self, Planes, TILES};
-use crate::kernels::planes::{Line, Small, Tile, WIDTH, scratch_length};
+use crate::kernels::planes::{Small, Tile, scratch_length};
 use crate::parallel;
 use crate::simd::Isa;
 use core::ops::Range;
@@ -166,7 +167,14 @@ impl Rules<'_> {
                 continue;
             }
             let mut columns = columns.rows(rows);
-            self.come_to::<I, E>(first_row, classes, tile, (all_count, wants_gradient), &mut columns, state);
+            self.come_to::<I, _>(
+                first_row,
+                classes,
+                &tile.stats(),
+                (all_count, wants_gradient),
+                &mut columns,
+                state,
+            );
             done[index] = !wants_gradient || tile.keep::<I>(&state.rows);
         }
         state.fits_strip = 2 * done.iter().filter(|done| **done).count() >= count;

@@ -1,9 +1,10 @@
-//! One tile of rows through the tile kernel, whatever the layout it was copied from.
+//! One tile of rows through the tile kernel; and what rows of any layout are and come to.
 
 use super::plan::{Fate, Kept};
-use super::rows::{Columns, Rules};
+use super::rules::{Columns, Rules};
 use crate::element::{Element, GradElement};
-use crate::kernels::planes::{Grad, Line, PlainRows, Small, Terms, Tile, WIDTH, WantedRows, labelled};
+use crate::kernels::objective::{Line, PlainRows, Stats, Terms, WIDTH, WantedRows};
+use crate::kernels::planes::{Grad, Small, Tile, labelled};
 use crate::objective::{Coefficients, RowResult, RowWeights};
 use crate::simd::Isa;
 
@@ -50,6 +51,8 @@ pub(super) struct TileRows {
     /// The label's place among the kept classes; negative for rows that are not computed.
     pub(super) label: [i32; WIDTH],
     pub(super) rows: PlainRows,
+    /// Whether the weights and steps are those of all rows of the call.
+    filled: bool,
     /// What the next tile is guessed to be, after those before it. It changes no result.
     guess: Guess,
     /// Whether the last strip, if there was one, was worth it.
@@ -64,6 +67,7 @@ impl TileRows {
             kind: [Kind::Ignored; WIDTH],
             label: [-1; WIDTH],
             rows: PlainRows::new(),
+            filled: false,
             guess: Guess::Small,
             fits_strip: true,
             thresholds: [0.0; WIDTH],
@@ -117,7 +121,7 @@ impl Rules<'_> {
         scratch: &mut [f32],
     ) {
         let plan = self.plan;
-        let all_count = self.prepare(first_row, classes, state);
+        let all_count = self.prepare(first_row, classes, state) && classes.len() == WIDTH;
         let mut tile = Tile::new::<I>(scratch, classes.len());
         let mut predictions = columns.predictions.is_some().then_some([-1; WIDTH]);
         let small = Small::new(&state.rows.step, plan.classes(), &plan.objective);
@@ -144,7 +148,8 @@ impl Rules<'_> {
             guess = guess.next();
             state.guess = guess;
         }
-        self.come_to::<I, E>(first_row, classes, &tile, (all_count, site.wants_gradient()), columns, state);
+        let counted = (all_count, site.wants_gradient());
+        self.come_to::<I, _>(first_row, classes, &tile.stats(), counted, columns, state);
         if let (Some(slots), Some(predictions)) = (columns.predictions.as_deref_mut(), predictions) {
             for (slot, prediction) in slots.iter_mut().zip(predictions) {
                 *slot = usize::try_from(prediction).map_or(-1, |position| plan.class_at(position));
@@ -155,25 +160,26 @@ impl Rules<'_> {
         }
     }
 
-    /// What the rows of a tile come to whose exponentials are added; whether all rows count, and whether a gradient is wanted.
-    pub(super) fn come_to<I: Isa, E: Element>(
+    /// What rows come to whose exponentials are added; whether all rows count, and whether a gradient is wanted.
+    #[inline(never)]
+    pub(super) fn come_to<I: Isa, L: Element>(
         &self,
         first_row: usize,
         classes: &[i32],
-        tile: &Tile<'_>,
+        stats: &Stats<'_>,
         (all_count, gradient): (bool, bool),
-        columns: &mut Columns<'_, E::PerRow>,
+        columns: &mut Columns<'_, L>,
         state: &mut TileRows,
     ) {
         if self.plan.objective.is_plain() {
             let logarithms = columns.log_sum_exp.is_some() || columns.log_probs.is_some();
             let wanted = WantedRows { logarithms, gradient };
-            tile.plain_rows::<I>(self.scale, wanted, &mut state.rows);
+            stats.plain_rows::<I>(self.scale, wanted, &mut state.rows);
         } else {
-            self.evaluate::<I>(first_row, classes, tile, state);
+            self.evaluate::<I>(first_row, classes, stats, state);
         }
         if !all_count {
-            self.settle(tile.rows(), state);
+            self.settle(stats.rows(), state);
         }
         columns.put_all(&state.rows);
     }
@@ -207,30 +213,30 @@ impl Rules<'_> {
         site.store::<I>(kept, tile.lines, adds.as_ref());
     }
 
-    /// What each row is, and its weights. Whether all of a whole tile count.
+    /// What each row is, and its weights. Whether all count.
     pub(super) fn prepare(&self, first_row: usize, classes: &[i32], state: &mut TileRows) -> bool {
-        self.prepare_alike(classes, state).unwrap_or_else(|| self.prepare_each(first_row, classes, state))
+        match self.alike {
+            Some(alike) => self.prepare_alike(alike, classes, state),
+            None => self.prepare_each(first_row, classes, state),
+        }
     }
 
-    /// What each row is and its weights, where all rows that count are alike: each of a whole tile with the same weight and
-    /// the same upstream. Whether all count; `None` where the rows are not alike.
+    /// Where all rows that count have this weight and this step.
     #[inline(never)] // as the others below: once for all dtypes and layouts
-    fn prepare_alike(&self, classes: &[i32], state: &mut TileRows) -> Option<bool> {
-        let (Some(weight), Some(upstream), None) =
-            (self.plan.uniform_weight(), self.upstream.uniform(), &self.plan.kept)
-        else {
-            return None;
-        };
-        let classes = <&[i32; WIDTH]>::try_from(classes).ok().filter(|_| upstream != 0.0)?;
-        state.label = *classes;
-        state.rows.weight = [f32::from_f64(weight); WIDTH];
-        state.rows.step = [f32::from_f64(upstream * self.plan.objective.scale * weight); WIDTH];
+    fn prepare_alike(&self, (weight, step): (f32, f32), classes: &[i32], state: &mut TileRows) -> bool {
+        if !state.filled {
+            (state.rows.weight, state.rows.step, state.filled) = ([weight; WIDTH], [step; WIDTH], true);
+        }
+        let (labels, beyond) = state.label.split_at_mut(classes.len());
+        labels.copy_from_slice(classes);
+        beyond.fill(-1);
         // Negative codes are rows that do not count.
         let all = classes.iter().fold(0, |signs, class| signs | class) >= 0;
-        if !all {
-            state.kind = classes.map(|class| Kind::of(class, true));
+        if !all || !beyond.is_empty() {
+            state.kind = [Kind::Ignored; WIDTH];
+            state.kind.iter_mut().zip(classes).for_each(|(kind, class)| *kind = Kind::of(*class, true));
         }
-        Some(all)
+        all
     }
 
     #[inline(never)]
@@ -266,7 +272,7 @@ impl Rules<'_> {
                 rows.spread[row] = f32::from_f64(plan.smoothing_total() - own);
             }
         }
-        counting == WIDTH
+        counting == classes.len()
     }
 
     /// What the rows that do not count come to.
@@ -290,10 +296,10 @@ impl Rules<'_> {
 
     /// The objective with options beyond weights: of all rows at once, and then row by row where that was not enough.
     #[inline(never)]
-    fn evaluate<I: Isa>(&self, first_row: usize, classes: &[i32], tile: &Tile<'_>, state: &mut TileRows) {
+    fn evaluate<I: Isa>(&self, first_row: usize, classes: &[i32], stats: &Stats<'_>, state: &mut TileRows) {
         let plan = self.plan;
         let unsettled = match Terms::new(&plan.objective, plan.smoothing_vector().is_some()) {
-            Some(terms) => tile.rows_with::<I>(self.scale, &terms, &mut state.rows),
+            Some(terms) => stats.rows_with::<I>(self.scale, &terms, &mut state.rows),
             None => state.rows.unsettle(),
         };
         if !unsettled {
@@ -308,8 +314,12 @@ impl Rules<'_> {
                 Fate::Row(planned) => (planned.weights, self.upstream.of(first_row + row)),
                 _ => (RowWeights::NONE, 0.0),
             };
-            let mut result = match tile.stats(row) {
-                Some(stats) => plan.objective.row(&stats, &weights, upstream),
+            let mut result = match stats.of(row) {
+                Some(stats) => {
+                    let mut result = plan.objective.row(&stats, &weights, upstream);
+                    result.gradient.target = Some(plan.target(&result.gradient, &stats, classes[row]));
+                    result
+                }
                 None => RowResult::NAN,
             };
             if upstream == 0.0 {

@@ -22,7 +22,7 @@
 //! relaxed, Node 24, sampled) the three loops take 24, 21 and 13 hundredths, what comes before and after them (labels, sums,
 //! fresh memory) 16; through the tiles the call took three to five times as long.
 use super::MIN_SCALED;
-use super::planes::{Line, WIDTH};
+use super::objective::{Line, WIDTH};
 use crate::math::{Exp, FLOOR, Ln};
 use crate::simd::{Isa, MOST_LANES};
 

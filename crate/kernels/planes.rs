@@ -1,5 +1,5 @@
-//! Tiles of [`WIDTH`] rows with one line of scratch per class, in single precision: for rows whose classes are strided
-//! (`inner` neighbouring rows share each plane of a class), and for rows of few classes, which are transposed into it.
+//! Tiles of [`WIDTH`] rows with one line of scratch per class, in single precision, for rows whose classes are strided: `inner`
+//! neighbouring rows share each plane of a class.
 //!
 //! For one row, as in [`super::rows`]. What we do instead, and why:
 //!  1. Lanes are rows: every load is a whole vector, no lane is idle whatever the number of classes, and the logarithm at
@@ -28,33 +28,26 @@
 //!  - Exponentials straight from the logits' memory: 0.83 a vector at a time, since 33 planes at a power of two share a set of
 //!    the caches; 0.54 with four vectors side by side, but without the label's exception.
 //!  - Tiles of 64 or 256 rows: 0.73 and 0.85; the gradient 1.01 and 1.06. The lines of a tile must lie in the first cache.
-//!  - Reading a number of each cache line ahead, 128 to 1024 rows: 0.66 to 0.76. (It pays where rows are transposed.)
+//!  - Reading a number of each cache line ahead, 128 to 1024 rows: 0.66 to 0.76.
 //!  - The gradient of the tile before among the exponentials: 0.86 to 0.90 relaxed, and 1.07 to 1.13 instead of 1.22 without
 //!    relaxed SIMD. Through scratch and a copy of whole runs: 0.98.
 //!  - Two, four or eight tiles copied in and written out together, so that runs of memory are longer: 0.97 to 1.0 times the time.
 mod grad;
 mod moment;
-mod plain;
 mod predict;
 mod small;
 pub(crate) mod strip;
 mod wide;
 
 pub(crate) use grad::Grad;
-pub(crate) use plain::{PlainRows, Terms, WantedRows};
+pub(super) use grad::Thresholds;
 pub(crate) use small::Small;
 
 use super::MomentOf;
+use super::objective::{Line, PlainRows, Stats, WIDTH, ZERO};
 use crate::math::Exp;
-use crate::objective::RowStats;
 use crate::simd::{Ahead, Isa, inlined};
 use wide::Wide;
-
-/// Rows in a tile.
-pub(crate) const WIDTH: usize = 128;
-
-/// A number per row of a tile.
-pub(crate) type Line = [f32; WIDTH];
 
 /// Scratch for one tile: a line per class, and lines for what is kept per row. These end with the last vectors that hold a row, and
 /// so does every sweep: the last tile of a call, or the only one, costs what its rows cost. What the sweeps `take` beside that is for
@@ -302,14 +295,19 @@ impl<'a> Tile<'a> {
         self.sound[row].to_bits() != 0
     }
 
-    /// The statistics of a row that [`Tile::sweep`] computed; `None` where its loss is NaN.
-    pub(crate) fn stats(&self, row: usize) -> Option<RowStats> {
-        self.is_sound(row).then(|| RowStats {
-            shift: f64::from(self.shift[row]),
-            label: f64::from(self.label[row]),
-            rest: f64::from(self.rest[row]),
-            moment: f64::from(self.moment[row]),
-        })
+    /// What has been found of the rows.
+    #[inline(always)]
+    pub(crate) fn stats(&self) -> Stats<'_> {
+        Stats {
+            shift: &*self.shift,
+            label: &*self.label,
+            rest: &*self.rest,
+            moment: &*self.moment,
+            small: &*self.small,
+            sound: &*self.sound,
+            all_sound: self.all_sound,
+            all_small: self.all_small,
+        }
     }
 }
 
@@ -358,5 +356,3 @@ fn numbers<I: Isa>(lines: &[Line], lane: usize) -> I::V {
         },
     )
 }
-
-const ZERO: Line = [0.0; WIDTH];

@@ -142,6 +142,10 @@ macro_rules! lanes4 {
                 each([0, 1, 2, 3], |lane: usize| [a[lane], b[lane], c[lane], d[lane]])
             }
             #[inline(always)]
+            fn add_across(v: [V; 4]) -> [f32; 4] {
+                each(v, |[a, b, c, d]: V| (a + c) + (b + d))
+            }
+            #[inline(always)]
             fn div(a: V, b: V) -> V {
                 map(a, b, |a, b| a / b)
             }

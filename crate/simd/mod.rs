@@ -13,7 +13,7 @@
 //! | `max_bits`, `max_signed_bits` | the larger of the two bit patterns as u32, as i32 | `i32x4.max_u`, `i32x4.max_s` |
 //! | `split(x, least)` | k and m with `x = m 2^k`, m from `least` on | integer `add`, `shr`, `sub`, `f32x4.convert_i32x4` |
 //! | `transpose` | a 4x4 block | `i8x16.shuffle` |
-//! | `load_columns`, `store_columns` | a block of four columns and a row for each lane | the same, by `transpose` |
+//! | `add_across` | the lanes of each of four vectors, added | `i8x16.shuffle`, `f32x4.add` |
 //! | `load_pairs`, `store_pairs` | the even and the odd ones of twice as many floats | `v128.load`, `.store`, `i8x16.shuffle` |
 //! | `load_bits`, `sign_of_lowest_bit` | whole numbers as they are; all but their lowest bit dropped, that one as sign | `v128.load`, `i32x4.shl` |
 //! | `scale_by_exponent(p, n)` | bits of `p` plus bits of `n` shifted left by 23 | `i32x4.shl`, `.add` |
@@ -183,32 +183,9 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     fn store_pairs(x: &mut Self::Pairs, first: Self::V, second: Self::V);
     /// The columns of a 4x4 block.
     fn transpose(rows: [&[f32; 4]; 4]) -> [[f32; 4]; 4];
-    /// Columns of a block of `LANES` rows that begin `stride` apart: lane `r` of vector `c` is `rows[r * stride + c]`. Of four rows
-    /// [`Isa::transpose`] does it without looking at every row's end.
-    ///
-    /// # Panics
-    /// If the last row has fewer than four floats.
-    #[inline(always)]
-    fn load_columns(rows: &[f32], stride: usize) -> [Self::V; 4] {
-        let mut columns = [Self::empty(); 4];
-        for lane in 0..Self::LANES {
-            let row = &rows[lane * stride..][..4];
-            columns.iter_mut().zip(row).for_each(|(column, x)| column.as_mut()[lane] = *x);
-        }
-        columns.map(|column| Self::load(&column))
-    }
-    /// The other way round.
-    ///
-    /// # Panics
-    /// If the last row has fewer than four floats.
-    #[inline(always)]
-    fn store_columns(columns: [Self::V; 4], rows: &mut [f32], stride: usize) {
-        let columns = columns.map(Self::lanes);
-        for lane in 0..Self::LANES {
-            let row = &mut rows[lane * stride..][..4];
-            row.iter_mut().zip(&columns).for_each(|(x, column)| *x = column.as_ref()[lane]);
-        }
-    }
+    /// The sums of the lanes of four vectors: of four lanes the first and third, the second and fourth, then both; of more in halves
+    /// until there are four.
+    fn add_across(v: [Self::V; 4]) -> [f32; 4];
     /// `a / b`, IEEE single.
     fn div(a: Self::V, b: Self::V) -> Self::V;
     /// The exponent of each lane as a float, and the lane scaled to it: `x = m 2^k` with `m` in [`least`, 2 `least`). For positive
@@ -256,59 +233,41 @@ pub(crate) fn is_fused() -> bool {
 mod tests {
     use super::*;
 
-    struct Columns;
+    struct Across;
 
-    impl Task for Columns {
+    impl Task for Across {
         type Output = ();
 
         fn run<I: Isa>(self) {
-            let [stride, rows] = [7, I::LANES];
-            let x: Vec<f32> = (0..rows * stride - 3).map(|index| index as f32).collect();
-            let read = |rows: &[f32]| {
-                let columns = I::enter(
+            // Powers of two, so that a sum shows which lanes it has; a lane of each vector at a time.
+            for lane in 0..I::LANES {
+                let rows: Vec<Vec<f32>> = (0..4)
+                    .map(|row| {
+                        (0..I::LANES).map(|at| if at == lane { 1.0 } else { (row * 16) as f32 }).collect()
+                    })
+                    .collect();
+                let sums = I::enter(
                     #[inline(always)]
-                    || I::load_columns(rows, stride).map(I::lanes),
+                    || {
+                        let row = inlined(
+                            #[inline(always)]
+                            |row: usize| I::load(&I::chunks(&rows[row])[0]),
+                        );
+                        I::add_across([row(0), row(1), row(2), row(3)])
+                    },
                 );
-                columns.map(|column| column.as_ref().to_vec())
-            };
-            for (class, column) in read(&x).iter().enumerate() {
-                let want: Vec<f32> = (0..rows).map(|row| x[row * stride + class]).collect();
-                assert_eq!(*column, want, "column {class} of {rows} rows");
+                for (row, sum) in sums.into_iter().enumerate() {
+                    let want = 1.0 + ((I::LANES - 1) * row * 16) as f32;
+                    assert_eq!(sum, want, "vector {row} with a 1 in lane {lane} of {}", I::LANES);
+                }
             }
-            let mut back = vec![-1.0; x.len()];
-            I::enter(
-                #[inline(always)]
-                || I::store_columns(I::load_columns(&x, stride), &mut back, stride),
-            );
-            for (index, (got, want)) in back.iter().zip(&x).enumerate() {
-                assert_eq!(
-                    *got,
-                    if index % stride < 4 { *want } else { -1.0 },
-                    "float {index} of {rows} rows"
-                );
-            }
-            let short = &x[..x.len() - 1];
-            assert!(
-                std::panic::catch_unwind(|| read(short)).is_err(),
-                "{rows} rows, the last of three floats"
-            );
-            let write = |rows: &mut [f32]| {
-                I::enter(
-                    #[inline(always)]
-                    || I::store_columns([I::splat(0.0); 4], rows, stride),
-                );
-            };
-            assert!(
-                std::panic::catch_unwind(|| write(&mut short.to_vec())).is_err(),
-                "{rows} rows, to write"
-            );
         }
     }
 
     #[test]
-    fn columns_are_those_of_the_rows() {
+    fn each_vector_is_added_across() {
         for kernel in Kernel::supported() {
-            kernel.choose().expect("a kernel that is supported").run(Columns);
+            kernel.choose().expect("a kernel that is supported").run(Across);
         }
     }
 }

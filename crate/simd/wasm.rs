@@ -139,6 +139,12 @@ macro_rules! simd128 {
                 ]
             }
             #[inline(always)]
+            fn add_across([a, b, c, d]: [v128; 4]) -> [f32; 4] {
+                let low = f32x4_add(u32x4_shuffle::<0, 4, 1, 5>(a, b), u32x4_shuffle::<2, 6, 3, 7>(a, b));
+                let high = f32x4_add(u32x4_shuffle::<0, 4, 1, 5>(c, d), u32x4_shuffle::<2, 6, 3, 7>(c, d));
+                Self::lanes(f32x4_add(u64x2_shuffle::<0, 2>(low, high), u64x2_shuffle::<1, 3>(low, high)))
+            }
+            #[inline(always)]
             fn div(a: v128, b: v128) -> v128 {
                 f32x4_div(a, b)
             }

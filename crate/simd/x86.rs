@@ -94,33 +94,32 @@ pub(super) fn prefetch(address: *const u8) {
     unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
 }
 
-/// Panics where the last of eight rows has fewer than four floats. The first comparison is for the product.
-#[inline(always)]
-fn assert_eight_rows(rows: &[f32], stride: usize) {
-    let has_all = stride <= rows.len() && rows.get(7 * stride..).is_some_and(|last| last.len() >= 4);
-    assert!(has_all, "eight rows of four floats");
-}
-
-/// The columns of the 4x4 blocks in the low and in the high halves.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn transpose8([a, b, c, d]: [__m256; 4]) -> [__m256; 4] {
-    let (ab, cd) = (_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d));
-    let (ab2, cd2) = (_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d));
-    [
-        _mm256_shuffle_ps::<0b01_00_01_00>(ab, cd),
-        _mm256_shuffle_ps::<0b11_10_11_10>(ab, cd),
-        _mm256_shuffle_ps::<0b01_00_01_00>(ab2, cd2),
-        _mm256_shuffle_ps::<0b11_10_11_10>(ab2, cd2),
-    ]
-}
-
 /// The sum of four lanes: of neighbours, then of the two sums.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn sum4(v: __m256d) -> f64 {
     let halves = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
     _mm_cvtsd_f64(_mm_add_sd(halves, _mm_unpackhi_pd(halves, halves)))
+}
+
+/// The sums of four vectors of four lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_across4([a, b, c, d]: [__m128; 4]) -> [f32; 4] {
+    let low = _mm_add_ps(_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
+    let high = _mm_add_ps(_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
+    let sums = _mm_add_ps(_mm_movelh_ps(low, high), _mm_movehl_ps(high, low));
+    let mut lanes = [0.0; 4];
+    // SAFETY: the pointer is to four floats.
+    unsafe { _mm_storeu_ps(lanes.as_mut_ptr(), sums) }
+    lanes
+}
+
+/// The sums of the halves of a vector of eight.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn halved8(v: __m256) -> __m128 {
+    _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v))
 }
 
 /// The largest of eight lanes.
@@ -205,23 +204,8 @@ impl Isa for Lanes8 {
             Lanes8::store(low, _mm256_permute2f128_ps::<0x20>(a, b));
             Lanes8::store(high, _mm256_permute2f128_ps::<0x31>(a, b));
         }}
-        fn load_columns(rows: &[f32], stride: usize) -> [__m256; 4] {{
-            assert_eight_rows(rows, stride);
-            let mut pairs = [_mm256_setzero_ps(); 4];
-            for (row, pair) in pairs.iter_mut().enumerate() {
-                let low = rows.as_ptr().wrapping_add(row * stride);
-                // SAFETY: the rows do not begin after the eighth, which has four floats.
-                *pair = unsafe { _mm256_loadu2_m128(low.wrapping_add(4 * stride), low) };
-            }
-            transpose8(pairs)
-        }}
-        fn store_columns(columns: [__m256; 4], rows: &mut [f32], stride: usize) -> () {{
-            assert_eight_rows(rows, stride);
-            for (row, pair) in transpose8(columns).into_iter().enumerate() {
-                let low = rows.as_mut_ptr().wrapping_add(row * stride);
-                // SAFETY: as above.
-                unsafe { _mm256_storeu2_m128(low.wrapping_add(4 * stride), low, pair) }
-            }
+        fn add_across(v: [__m256; 4]) -> [f32; 4] {{
+            add_across4([halved8(v[0]), halved8(v[1]), halved8(v[2]), halved8(v[3])])
         }}
         fn split(x: __m256, least: __m256) -> (__m256, __m256) {{
             let bits = _mm256_castps_si256(x);
@@ -334,17 +318,9 @@ impl Isa for Lanes16 {
             Lanes16::store(low, _mm512_permutex2var_ps(first, before, second));
             Lanes16::store(high, _mm512_permutex2var_ps(first, after, second));
         }}
-        fn load_columns(rows: &[f32], stride: usize) -> [__m512; 4] {{
-            let (low, high) = (Lanes8::load_columns(rows, stride), Lanes8::load_columns(&rows[8 * stride..], stride));
-            let both = |column: usize| _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low[column]), high[column]);
-            [both(0), both(1), both(2), both(3)]
-        }}
-        fn store_columns(columns: [__m512; 4], rows: &mut [f32], stride: usize) -> () {{
-            let [a, b, c, d] = columns;
-            let low = |v: __m512| _mm512_castps512_ps256(v);
-            let high = |v: __m512| _mm512_extractf32x8_ps::<1>(v);
-            Lanes8::store_columns([low(a), low(b), low(c), low(d)], rows, stride);
-            Lanes8::store_columns([high(a), high(b), high(c), high(d)], &mut rows[8 * stride..], stride);
+        fn add_across(v: [__m512; 4]) -> [f32; 4] {{
+            let halved = |v: __m512| halved8(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)));
+            add_across4([halved(v[0]), halved(v[1]), halved(v[2]), halved(v[3])])
         }}
         fn split(x: __m512, least: __m512) -> (__m512, __m512) {{
             let bits = _mm512_castps_si512(x);

@@ -1,27 +1,28 @@
 //! From the exponentials of a tile to its gradient.
 
-use super::{Line, PlainRows, Tile, ZERO};
+use super::Tile;
 use crate::kernels::MIN_SCALED;
+use crate::kernels::objective::{Line, PlainRows, ZERO};
 use crate::math::FLOOR;
 use crate::simd::Isa;
 use core::hint::black_box;
 
 /// What [`zero_threshold`](crate::kernels::zero_threshold) is for the scales of a vector of rows.
 #[derive(Clone, Copy)]
-pub(super) struct Thresholds<I: Isa> {
+pub(in crate::kernels) struct Thresholds<I: Isa> {
     floor: I::V,
     least: I::V,
 }
 
 impl<I: Isa> Thresholds<I> {
     #[inline(always)]
-    pub(super) fn new() -> Self {
+    pub(in crate::kernels) fn new() -> Self {
         // Hidden from the compiler, which would make them anew for each vector.
         Self { floor: I::splat(black_box(FLOOR)), least: I::splat(black_box(MIN_SCALED)) }
     }
 
     #[inline(always)]
-    pub(super) fn of(&self, scale: I::V) -> I::V {
+    pub(in crate::kernels) fn of(&self, scale: I::V) -> I::V {
         I::pmax(self.floor, I::div(self.least, I::abs(scale)))
     }
 }

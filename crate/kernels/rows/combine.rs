@@ -22,7 +22,7 @@ impl BlockStats {
 }
 
 /// `m` in [1, 2) and `k` of a sum `m 2^k`.
-pub(super) fn normalized(sum: f64) -> (f64, i64) {
+fn normalized(sum: f64) -> (f64, i64) {
     let bits = sum.to_bits();
     (f64::from_bits((bits & (u64::MAX >> 12)) | 1.0_f64.to_bits()), (bits >> 52).cast_signed() - 1023)
 }

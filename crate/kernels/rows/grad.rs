@@ -1,11 +1,172 @@
-//! The second sweep over a block: from its exponentials to its gradient, where they lie.
+//! The second sweep: from the exponentials of some rows to their gradient.
 
-use super::padded;
+use super::{padded, stride};
 use crate::element::Element;
+use crate::kernels::objective::{Line, PlainRows, ZERO};
+use crate::kernels::planes::Thresholds;
 use crate::kernels::{Bias, zero_threshold};
 use crate::simd::{Isa, inlined};
 
-/// Turns the exponentials that [`super::stats`] kept into the gradient, `scale * e + bias`; `label` is the label's place, if it is
+/// Where exponentials are and where the gradient goes: over them, from scratch to its memory, or from scratch to what it is added to.
+#[derive(Debug)]
+pub(crate) enum To<'a> {
+    Over(&'a mut [f32]),
+    From(&'a [f32], &'a mut [f32]),
+    Add(&'a [f32], &'a mut [f32]),
+}
+
+const OVER: u8 = 0;
+const FROM: u8 = 1;
+const ADD: u8 = 2;
+
+/// What a bias is multiplied by in each class, padded to a vector: nothing, weights, or those of each row.
+#[derive(Clone, Copy)]
+pub(crate) enum Weights<'a> {
+    None,
+    All(&'a [f32]),
+    Each(&'a dyn Fn(usize) -> &'a [f32]),
+}
+
+/// Turns the exponentials of rows with these labels into the gradient, `scale e + bias` (times the class's weight), and sets the labels' own elements. A row whose scale, bias and label's element are 0 gets zeros, or keeps its bytes; one whose
+/// scale is NaN gets the one canonical NaN, since which NaN a product is depends on the engine.
+pub(crate) fn write_rows<I: Isa>(
+    to: To<'_>,
+    classes: usize,
+    labels: &[i32],
+    rows: &PlainRows,
+    weights: Weights<'_>,
+    least: f32,
+) {
+    if is_simple::<I>(rows, labels.len(), least) {
+        return match to {
+            To::Over(e) => scale::<I, OVER>(&[], e, classes, labels, rows),
+            To::From(e, g) => scale::<I, FROM>(e, g, classes, labels, rows),
+            To::Add(e, g) => scale::<I, ADD>(e, g, classes, labels, rows),
+        };
+    }
+    match to {
+        To::Over(e) => write::<I, OVER>(&[], e, (classes, weights), labels, rows),
+        To::From(e, g) => write::<I, FROM>(e, g, (classes, weights), labels, rows),
+        To::Add(e, g) => write::<I, ADD>(e, g, (classes, weights), labels, rows),
+    }
+}
+
+#[inline(never)]
+fn write<I: Isa, const TO: u8>(
+    e: &[f32],
+    g: &mut [f32],
+    (classes, weights): (usize, Weights<'_>),
+    labels: &[i32],
+    rows: &PlainRows,
+) {
+    let mut thresholds = ZERO;
+    I::enter(
+        #[inline(always)]
+        || {
+            find_thresholds::<I>(&rows.scale, labels.len(), &mut thresholds);
+            let stride = if TO == OVER { stride::<I>(classes) } else { classes };
+            let factors = rows.scale.iter().zip(&thresholds).zip(rows.bias.iter().zip(&rows.target));
+            let mut all_e = e.chunks_exact(stride);
+            let rows = g.chunks_exact_mut(stride).zip(labels).zip(factors).enumerate();
+            for (row, ((g, label), ((scale, threshold), (bias, target)))) in rows {
+                let e = if TO == OVER { &[][..] } else { all_e.next().unwrap_or_default() };
+                if scale.is_nan() {
+                    g[..classes].fill(f32::NAN);
+                    continue;
+                }
+                if *scale == 0.0 && *bias == 0.0 && *target == 0.0 {
+                    if TO != ADD {
+                        g[..classes].fill(0.0);
+                    }
+                    continue;
+                }
+                let Some(own) = usize::try_from(*label).ok().and_then(|label| g.get(label).copied()) else {
+                    continue;
+                };
+                let factors = (*scale, *threshold, *bias);
+                // A sum with +0 where the scale is negative turns the -0 of vanished probabilities into +0.
+                match weights {
+                    _ if *bias == 0.0 && *scale >= 0.0 => map::<I, TO, 0, true>(e, g, classes, factors, &[]),
+                    Weights::None => map::<I, TO, 1, true>(e, g, classes, factors, &[]),
+                    Weights::All(weights) => map::<I, TO, 2, true>(e, g, classes, factors, weights),
+                    Weights::Each(of) => map::<I, TO, 2, true>(e, g, classes, factors, of(row)),
+                }
+                if let Ok(label) = usize::try_from(*label) {
+                    g[label] = if TO == ADD { own + target } else { *target };
+                }
+            }
+        },
+    );
+}
+
+/// Whether all rows have positive scales that are numbers, no bias, and exponentials from `least` on, of which none counts as 0.
+fn is_simple<I: Isa>(rows: &PlainRows, count: usize, least: f32) -> bool {
+    I::enter(
+        #[inline(always)]
+        || {
+            let (zero, small, most) = (I::splat(0.0), I::splat(f32::MIN_POSITIVE), I::splat(f32::MAX));
+            let (mut all, least) = (I::eq(zero, zero), I::splat(least));
+            let limits = Thresholds::<I>::new();
+            let each = I::chunks(&rows.scale).iter().zip(I::chunks(&rows.bias));
+            for (scale, bias) in each.take(count.div_ceil(I::LANES)) {
+                let scale = I::load(scale);
+                let fits = I::and(I::le(small, scale), I::le(scale, most));
+                let fits = I::and_not(fits, I::le(least, limits.of(scale)));
+                all = I::and(all, I::and(fits, I::eq(I::load(bias), zero)));
+            }
+            I::all(all)
+        },
+    )
+}
+
+/// [`write_rows`] where that is simple.
+#[inline(never)]
+fn scale<I: Isa, const TO: u8>(e: &[f32], g: &mut [f32], classes: usize, labels: &[i32], rows: &PlainRows) {
+    I::enter(
+        #[inline(always)]
+        || {
+            let stride = if TO == OVER { stride::<I>(classes) } else { classes };
+            if TO != ADD && stride == I::LANES {
+                // One vector each.
+                let factors = labels.iter().zip(&rows.scale).zip(&rows.target);
+                let mut all_e = I::chunks(e).iter();
+                for (g, ((label, scale), target)) in I::chunks_mut(g).iter_mut().zip(factors) {
+                    let p = I::load(if TO == OVER { &*g } else { all_e.next().unwrap_or(&*g) });
+                    I::store(g, I::mul(p, I::splat(*scale)));
+                    if let Some(slot) =
+                        usize::try_from(*label).ok().and_then(|label| g.as_mut().get_mut(label))
+                    {
+                        *slot = *target;
+                    }
+                }
+                return;
+            }
+            let factors = rows.scale.iter().zip(&rows.target);
+            let mut all_e = e.chunks_exact(stride);
+            for ((g, label), (scale, target)) in g.chunks_exact_mut(stride).zip(labels).zip(factors) {
+                let e = if TO == OVER { &[][..] } else { all_e.next().unwrap_or_default() };
+                let label = usize::try_from(*label).unwrap_or_default();
+                let before = if TO == ADD { g.get(label).copied().unwrap_or_default() } else { 0.0 };
+                map::<I, TO, 0, false>(e, g, classes, (*scale, 0.0, 0.0), &[]);
+                if let Some(slot) = g.get_mut(label) {
+                    *slot = before + target;
+                }
+            }
+        },
+    );
+}
+
+/// What [`zero_threshold`] is for each scale.
+#[inline(always)]
+fn find_thresholds<I: Isa>(scales: &Line, rows: usize, thresholds: &mut Line) {
+    let limits = Thresholds::<I>::new();
+    let each = I::chunks(scales).iter().zip(I::chunks_mut(thresholds)).take(rows.div_ceil(I::LANES));
+    for (scale, threshold) in each {
+        I::store(threshold, limits.of(I::load(scale)));
+    }
+}
+
+/// Turns the exponentials of a block into its gradient, `scale * e + bias`, where they lie; `label` is the label's place, if it is
 /// in the block, and its own element.
 #[inline(never)]
 pub(crate) fn write_grad<I: Isa>(
@@ -16,7 +177,6 @@ pub(crate) fn write_grad<I: Isa>(
     label: Option<(usize, f32)>,
 ) {
     if scale.is_nan() {
-        // One canonical NaN, whatever makes the row NaN: which NaN a product is depends on the engine.
         return e[..classes].fill(f32::NAN);
     }
     const STEP: f32 = 1.0 / (1_u64 << 63) as f32;
@@ -36,46 +196,72 @@ pub(crate) fn write_grad<I: Isa>(
     }
 }
 
-/// `BIAS`: 0 none, 1 the same for all, 2 times `weights` (padded to `LANES`).
 #[inline(never)]
 fn affine<I: Isa, const BIAS: u8>(e: &mut [f32], classes: usize, scale: f32, bias: f32, weights: &[f32]) {
     I::enter(
         #[inline(always)]
-        || map_affine::<I, BIAS>(e, classes, scale, bias, weights),
+        || map::<I, OVER, BIAS, true>(&[], e, classes, (scale, zero_threshold(scale), bias), weights),
     );
 }
 
+/// One row or block. `BIAS`: 0 none, 1 the same for all, 2 times `weights`. `FLUSHES`: whether exponentials up to the threshold count as 0.
 #[inline(always)]
-fn map_affine<I: Isa, const BIAS: u8>(e: &mut [f32], classes: usize, scale: f32, bias: f32, weights: &[f32]) {
-    let threshold = I::splat(zero_threshold(scale));
-    let (scale, bias) = (I::splat(scale), I::splat(bias));
+fn map<I: Isa, const TO: u8, const BIAS: u8, const FLUSHES: bool>(
+    e: &[f32],
+    g: &mut [f32],
+    classes: usize,
+    (scale, threshold, bias): (f32, f32, f32),
+    weights: &[f32],
+) {
+    let (scale, threshold, bias) = (I::splat(scale), I::splat(threshold), I::splat(bias));
     // `and_not` by `le` lets a NaN through, where `and` by `gt` would hide it.
-    let map = inlined(
+    let put = inlined(
         #[inline(always)]
-        |e: I::V, weights: Option<&I::Chunk>| {
-            let p = I::mul(I::and_not(e, I::le(e, threshold)), scale);
-            match (BIAS, weights) {
+        |e: I::V, before: I::V, weights: Option<&I::Chunk>| {
+            let p = I::mul(if FLUSHES { I::and_not(e, I::le(e, threshold)) } else { e }, scale);
+            let p = match (BIAS, weights) {
                 (0, _) => p,
                 (2, Some(weights)) => I::add(p, I::mul(I::load(weights), bias)),
                 _ => I::add(p, bias),
-            }
+            };
+            if TO == ADD { I::add(before, p) } else { p }
         },
     );
-    let e = &mut e[..classes.max(I::LANES)];
     let whole = classes / I::LANES;
-    let tail = (!classes.is_multiple_of(I::LANES)).then(|| I::load(I::last(e)));
-    let chunks = &mut I::chunks_mut(e)[..whole];
-    if BIAS == 2 {
-        for (chunk, weights) in chunks.iter_mut().zip(I::chunks(weights)) {
-            I::store(chunk, map(I::load(chunk), Some(weights)));
+    let tail = (!classes.is_multiple_of(I::LANES)).then(|| {
+        let before = I::load(I::last(g));
+        let e = if TO == OVER { before } else { I::load(I::last(e)) };
+        (e, before)
+    });
+    let each = I::chunks_mut(g)[..whole].iter_mut();
+    match (TO, BIAS) {
+        (OVER, 2) => {
+            for (g, weights) in each.zip(I::chunks(weights)) {
+                let e = I::load(g);
+                I::store(g, put(e, e, Some(weights)));
+            }
         }
-    } else {
-        for chunk in chunks {
-            I::store(chunk, map(I::load(chunk), None));
+        (OVER, _) => {
+            for g in each {
+                let e = I::load(g);
+                I::store(g, put(e, e, None));
+            }
+        }
+        (_, 2) => {
+            for ((g, e), weights) in each.zip(I::chunks(e)).zip(I::chunks(weights)) {
+                let before = I::load(g);
+                I::store(g, put(I::load(e), before, Some(weights)));
+            }
+        }
+        _ => {
+            for (g, e) in each.zip(I::chunks(e)) {
+                let before = I::load(g);
+                I::store(g, put(I::load(e), before, None));
+            }
         }
     }
-    if let Some(tail) = tail {
+    if let Some((e, before)) = tail {
         let weights = (BIAS == 2).then(|| I::last(padded::<I>(weights, classes)));
-        I::store(I::last_mut(e), map(tail, weights));
+        I::store(I::last_mut(g), put(e, before, weights));
     }
 }

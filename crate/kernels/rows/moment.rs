@@ -1,14 +1,18 @@
 //! The weighted sum of the logits, in a sweep of its own: the one that takes exponentials has no registers for it.
 
-use super::{Block, FLUSH};
-use crate::kernels::MomentOf;
+use super::RUN;
 use crate::simd::Isa;
 
-/// The moment of a block and the sum of its weights, as [`BlockStats`](super::BlockStats) has them, where there are weights.
-pub(super) fn weighted<I: Isa>(x: &[f32], block: &Block<'_>, shift: f32) -> Option<(f64, f64)> {
-    let MomentOf::Weights(weights) = block.moment else { return None };
-    let (moment, weight) = add_up::<I>(&x[..block.classes], &weights[..block.classes], block.label, shift);
-    Some((f64::from(block.scale) * moment, weight))
+/// The moment of a row or block, scaled, and the sum of its weights.
+pub(super) fn weighted<I: Isa>(
+    x: &[f32],
+    weights: &[f32],
+    label: Option<usize>,
+    scale: f32,
+    shift: f32,
+) -> (f64, f64) {
+    let (moment, weight) = add_up::<I>(x, &weights[..x.len()], label, shift);
+    (f64::from(scale) * moment, weight)
 }
 
 /// The sum of `weights * (x - shift)`, and of the weights, but for the label's. A weight of 0 leaves its class out.
@@ -33,8 +37,8 @@ fn add_up<I: Isa>(x: &[f32], weights: &[f32], label: Option<usize>, shift: f32) 
             let (shift, zero) = (I::splat(shift), I::splat(0.0));
             let (x, weights) = (I::chunks(x), I::chunks(weights));
             for range in [0..cut, after..whole] {
-                let weights = weights[range.clone()].chunks(FLUSH);
-                for (x, weights) in x[range].chunks(FLUSH).zip(weights) {
+                let weights = weights[range.clone()].chunks(RUN);
+                for (x, weights) in x[range].chunks(RUN).zip(weights) {
                     let (mut products, mut sum) = (zero, zero);
                     for (x, weight) in x.iter().zip(weights) {
                         let weight = I::load(weight);

@@ -1,18 +1,51 @@
-//! The objective of all rows of a tile at once, as [`Objective::row`](crate::objective::Objective::row) defines it.
+//! The objective of up to [`WIDTH`] rows at once, as [`Objective::row`](crate::objective::Objective::row) defines it.
 //!
 //! In single precision: every term of a loss is a product of factors that are each right to a few units in the last place,
 //! and so is every term of a gradient, which is what the contract's bound is relative to. What single precision cannot hold
 //! (an infinite loss, a square beyond the largest number, 0 times infinity) shows as a result that is not finite; such rows,
 //! and those whose loss is NaN, are left to the caller, who has the definition in f64.
 
-use super::{Line, Tile, ZERO};
+mod terms;
+
+pub(crate) use terms::Terms;
+
+use super::odds::Odds;
 use crate::Element;
-use crate::kernels::odds::Odds;
-use crate::math::{Exp, FLOOR, Ln};
-use crate::objective::{Objective, RowResult};
+use crate::math::{Exp, Ln};
+use crate::objective::{RowResult, RowStats};
 use crate::simd::{Isa, inlined};
 
-/// What is wanted of the rows of a tile beside their losses.
+/// The most rows that are concluded at once.
+pub(crate) const WIDTH: usize = 128;
+
+/// A number for each of them.
+pub(crate) type Line = [f32; WIDTH];
+
+pub(super) const ZERO: Line = [0.0; WIDTH];
+
+/// What sweeps have found of some rows, a number for each; as many as fill whole vectors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stats<'s> {
+    /// What was subtracted from each logit before `exp`: 0 for rows of small logits, otherwise the largest logit of the other
+    /// classes, or the label's where all of those are -inf.
+    pub(super) shift: &'s [f32],
+    /// The label's logit.
+    pub(super) label: &'s [f32],
+    /// The sum of the exponentials of the other classes.
+    pub(super) rest: &'s [f32],
+    /// As [`RowStats::moment`].
+    pub(super) moment: &'s [f32],
+    /// All ones for rows of small logits.
+    pub(super) small: &'s [f32],
+    /// All ones for rows whose loss is a number: no logit is NaN or +inf, and not all are -inf.
+    pub(super) sound: &'s [f32],
+    /// Whether that is so of all rows.
+    pub(super) all_sound: bool,
+    /// Whether all rows are small.
+    pub(super) all_small: bool,
+}
+
+/// What is wanted of the rows beside their losses.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WantedRows {
     /// The logarithms: of the label's probability, and of the sum of the exponentials.
@@ -43,7 +76,7 @@ pub(crate) struct PlainRows {
     pub(crate) target: Line,
     /// What is added to each element, times its class's weight where smoothing carries class weights.
     pub(crate) bias: Line,
-    /// All ones where the above are what the row comes to; see [`Tile::rows_with`].
+    /// All ones where the above are what the row comes to; see [`Stats::rows_with`].
     settled: Line,
 }
 
@@ -65,9 +98,14 @@ impl PlainRows {
         }
     }
 
-    /// Whether [`Tile::rows_with`] did not leave this row to the caller.
+    /// Whether [`Stats::rows_with`] did not leave this row to the caller.
     pub(crate) fn is_settled(&self, row: usize) -> bool {
         self.settled[row].to_bits() != 0
+    }
+
+    /// Whether a row's gradient is 0.
+    pub(crate) fn is_off(&self, row: usize) -> bool {
+        [&self.scale, &self.target, &self.bias].iter().all(|line| line[row] == 0.0)
     }
 
     /// Leaves all rows to the caller.
@@ -114,45 +152,6 @@ impl PlainRows {
     }
 }
 
-/// The options that shape a row's loss, in single precision.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
-    /// 1 - smoothing.
-    pub(crate) kept: f32,
-    /// Smoothing / classes.
-    pub(crate) share: f32,
-    /// The number of classes other than the label.
-    pub(crate) others: f32,
-    /// Whether smoothing carries class weights.
-    pub(crate) by_class: bool,
-    pub(crate) z_loss: f32,
-    pub(crate) focal_gamma: f32,
-    pub(crate) poly1_epsilon: f32,
-}
-
-impl Terms {
-    /// `None` where some option is too small for single precision.
-    pub(crate) fn new(objective: &Objective, by_class: bool) -> Option<Self> {
-        let terms = Self {
-            kept: f32::from_f64(1.0 - objective.smoothing),
-            share: f32::from_f64(objective.smoothing / objective.classes),
-            others: f32::from_f64(objective.classes - 1.0),
-            by_class,
-            z_loss: f32::from_f64(objective.z_loss),
-            focal_gamma: f32::from_f64(objective.focal_gamma),
-            poly1_epsilon: f32::from_f64(objective.poly1_epsilon),
-        };
-        let fits = |(given, single): (f64, f32)| given == 0.0 || single.is_normal();
-        let each = [
-            (objective.smoothing, terms.share),
-            (objective.z_loss, terms.z_loss),
-            (objective.focal_gamma, terms.focal_gamma),
-            (objective.poly1_epsilon, terms.poly1_epsilon),
-        ];
-        (!objective.matrix && each.into_iter().all(fits)).then_some(terms)
-    }
-}
-
 /// The exponential and the logarithm, with their constants.
 type Functions<I> = (Exp<I>, Ln<I>);
 
@@ -167,12 +166,12 @@ struct Lead<I: Isa> {
 
 impl<I: Isa> Lead<I> {
     #[inline(always)]
-    fn new(exp: &Exp<I>, scale: I::V, tile: &Tile<'_>, lane: usize) -> Self {
+    fn new(exp: &Exp<I>, scale: I::V, stats: &Stats<'_>, lane: usize) -> Self {
         let at = inlined(
             #[inline(always)]
             |line: &[f32]| I::load(&I::chunks(line)[lane]),
         );
-        let (shift, label) = (at(tile.shift), at(tile.label));
+        let (shift, label) = (at(stats.shift), at(stats.label));
         // What rounding takes from the difference would be the largest error of a confident row.
         let difference = I::sub(label, shift);
         let part = I::sub(difference, label);
@@ -180,7 +179,7 @@ impl<I: Isa> Lead<I> {
         let lead = I::mul(difference, scale);
         // Of an infinite lead nothing is lost.
         let lost = I::mul(I::and(lost, I::eq(I::sub(lead, lead), I::splat(0.0))), scale);
-        let odds = Odds::new(exp, lead, lost, at(tile.rest), at(tile.small));
+        let odds = Odds::new(exp, lead, lost, at(stats.rest), at(stats.small));
         Self { lead, largest: I::mul(I::select(odds.trails, shift, label), scale), odds }
     }
 
@@ -203,8 +202,8 @@ struct Share<I: Isa> {
 
 impl<I: Isa> Share<I> {
     #[inline(always)]
-    fn new((exp, ln): &Functions<I>, scale: I::V, tile: &Tile<'_>, lane: usize) -> Self {
-        let label = Lead::new(exp, scale, tile, lane);
+    fn new((exp, ln): &Functions<I>, scale: I::V, stats: &Stats<'_>, lane: usize) -> Self {
+        let label = Lead::new(exp, scale, stats, lane);
         let logarithm = ln.ln_1p(label.odds.excess);
         Self {
             nll: I::sub(logarithm, label.lag()),
@@ -215,7 +214,26 @@ impl<I: Isa> Share<I> {
     }
 }
 
-impl Tile<'_> {
+impl Stats<'_> {
+    /// The rows that are looked at: whole vectors.
+    pub(crate) fn rows(&self) -> usize {
+        self.shift.len()
+    }
+
+    fn is_sound(&self, row: usize) -> bool {
+        self.sound[row].to_bits() != 0
+    }
+
+    /// The statistics of a row; `None` where its loss is NaN.
+    pub(crate) fn of(&self, row: usize) -> Option<RowStats> {
+        self.is_sound(row).then(|| RowStats {
+            shift: f64::from(self.shift[row]),
+            label: f64::from(self.label[row]),
+            rest: f64::from(self.rest[row]),
+            moment: f64::from(self.moment[row]),
+        })
+    }
+
     /// The plain objective: weights and logit scale, no other option. Always the losses, and the rest as far as it is wanted.
     pub(crate) fn plain_rows<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
         I::enter(
@@ -230,7 +248,7 @@ impl Tile<'_> {
     /// In two loops, so that each has about as many constants as there are registers.
     #[inline(always)]
     fn plain<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
-        if self.all_small {
+        if self.all_small && scale == 1.0 {
             self.small_odds::<I>(wanted, rows);
         } else {
             self.odds::<I>(scale, wanted, rows);
@@ -258,7 +276,7 @@ impl Tile<'_> {
         }
     }
 
-    /// What the second loop of [`Tile::plain`] makes the results of.
+    /// What the second loop of [`Stats::plain`] makes the results of.
     #[inline(always)]
     fn odds<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
         let (scale, zero) = (I::splat(scale), I::splat(0.0));
@@ -286,115 +304,34 @@ impl Tile<'_> {
         }
     }
 
-    /// The objective with more terms. Returns whether some rows are left to the caller, which [`PlainRows::is_settled`] names.
-    // Not inlined: once for all element types and layouts.
-    #[inline(never)]
-    pub(crate) fn rows_with<I: Isa>(&self, scale: f32, terms: &Terms, rows: &mut PlainRows) -> bool {
-        I::enter(
-            #[inline(always)]
-            || self.with_terms::<I>(scale, terms, rows),
-        )
-    }
-
+    /// What the rows come to before the logarithm, where all are small: [`Stats::plain_rows`] without the shift.
     #[inline(always)]
-    fn with_terms<I: Isa>(&self, scale: f32, terms: &Terms, rows: &mut PlainRows) -> bool {
-        let (scale, zero) = (I::splat(scale), I::splat(0.0));
-        let (infinite, half) = (I::splat(f32::INFINITY), I::splat(0.5));
-        let functions = (Exp::<I>::new(), Ln::<I>::new());
-        let mut all = I::eq(zero, zero);
+    fn small_odds<I: Isa>(&self, wanted: WantedRows, rows: &mut PlainRows) {
+        let exp = Exp::<I>::new();
+        let zero = I::splat(0.0);
+        rows.loss = ZERO;
         for lane in 0..self.rows() / I::LANES {
             let at = inlined(
                 #[inline(always)]
                 |line: &[f32]| I::load(&I::chunks(line)[lane]),
             );
-            let share = Share::<I>::new(&functions, scale, self, lane);
-            let (weight, step) = (at(&rows.weight), at(&rows.step));
-            let (value, slope) = modulated(&functions, &share, terms);
-            let kept = I::splat(terms.kept);
-            let mut loss = I::mul(I::mul(kept, weight), value);
-            let mut a = I::mul(I::mul(kept, step), slope);
-            // a + the label's bias + c, without its cancellation, and its last two terms.
-            let mut closed = zero;
-            let mut at_label = I::sub(zero, a);
-            let mut bias = zero;
-            if terms.share > 0.0 {
-                let each = I::splat(terms.share);
-                let own_step = I::mul(each, step);
-                let (outside, outside_step, others) = if terms.by_class {
-                    (at(&rows.sample), at(&rows.sample_step), at(&rows.spread))
-                } else {
-                    (weight, step, I::splat(terms.others))
-                };
-                let (outside, outside_step) = (I::mul(each, outside), I::mul(each, outside_step));
-                let apart = I::sub(I::mul(others, share.ln_total), at(self.moment));
-                loss = I::add(loss, I::add(I::mul(I::mul(each, weight), share.nll), I::mul(outside, apart)));
-                closed = I::mul(outside_step, others);
-                a = I::add(a, I::add(own_step, closed));
-                at_label = I::sub(at_label, own_step);
-                bias = I::sub(zero, outside_step);
-            }
-            if terms.z_loss > 0.0 {
-                let pull = I::mul(I::splat(terms.z_loss), share.log_sum_exp);
-                loss = I::add(loss, I::mul(I::mul(weight, pull), share.log_sum_exp));
-                let tilt = I::mul(step, I::add(pull, pull));
-                a = I::add(a, tilt);
-                closed = I::add(closed, tilt);
-            }
-            let (miss, hit) = (share.odds.miss(), share.odds.hit());
-            let scale = I::mul(a, share.odds.factor());
-            let target = I::select(
-                I::le(half, miss),
-                I::add(I::mul(a, hit), at_label),
-                I::sub(closed, I::mul(a, miss)),
-            );
-            let results = [loss, share.nll, share.log_sum_exp, scale, target, bias];
-            let mut magnitude = zero;
-            for v in results {
-                magnitude = I::max_bits(magnitude, I::abs(v));
-            }
-            // Bits above infinity's are a NaN, which is not less or equal as a number.
-            let settled = I::and_not(I::le(magnitude, infinite), I::eq(magnitude, infinite));
-            let settled = I::and(settled, at(self.sound));
-            all = I::and(all, settled);
             let put = inlined(
                 #[inline(always)]
                 |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[lane], v),
             );
-            put(&mut rows.log_prob, I::sub(zero, share.nll));
-            // A sum with +0 turns the -0 of a negative weight times an exact 0 into +0.
-            put(&mut rows.loss, I::add(loss, zero));
-            put(&mut rows.log_sum_exp, share.log_sum_exp);
-            put(&mut rows.scale, I::add(scale, zero));
-            put(&mut rows.target, I::add(target, zero));
-            put(&mut rows.bias, bias);
-            put(&mut rows.settled, settled);
+            let label = at(self.label);
+            let near = exp.exp_small(I::sub(zero, label));
+            let others = I::mul(at(self.rest), near);
+            put(&mut rows.log_prob, others);
+            if wanted.logarithms {
+                put(&mut rows.log_sum_exp, label);
+            }
+            if wanted.gradient {
+                let inverse = I::div(exp.one, I::add(exp.one, others));
+                let step = at(&rows.step);
+                put(&mut rows.scale, I::mul(step, I::mul(near, inverse)));
+                put(&mut rows.target, I::sub(zero, I::mul(step, I::mul(others, inverse))));
+            }
         }
-        !I::all(all)
     }
-}
-
-/// `f(nll) = miss^gamma (nll + poly miss)` and its derivative, as
-/// [`Objective::modulated`](crate::objective::Objective::modulated) has them.
-#[inline(always)]
-fn modulated<I: Isa>((exp, ln): &Functions<I>, share: &Share<I>, terms: &Terms) -> (I::V, I::V) {
-    let (zero, one) = (I::splat(0.0), I::splat(1.0));
-    if terms.focal_gamma == 0.0 && terms.poly1_epsilon == 0.0 {
-        return (share.nll, one);
-    }
-    let (gamma, poly) = (I::splat(terms.focal_gamma), I::splat(terms.poly1_epsilon));
-    let odds = &share.odds;
-    let (miss, hit) = (odds.miss(), odds.hit());
-    let never = I::eq(miss, zero);
-    let mut value = I::add(share.nll, I::mul(poly, miss));
-    let mut slope = I::add(one, I::mul(poly, hit));
-    if terms.focal_gamma != 0.0 {
-        // 1 / miss = 1 + hit / miss, which keeps the digits of a miss near 1.
-        let surprise = ln.ln_1p(I::div(odds.own(), odds.others));
-        let power = exp.exp(I::sub(zero, I::mul(gamma, surprise)));
-        let power = I::and_not(I::and_not(power, I::le(power, I::splat(FLOOR))), never);
-        let ratio = I::select(never, one, I::div(share.nll, miss));
-        slope = I::add(slope, I::mul(I::mul(gamma, hit), I::add(ratio, poly)));
-        (value, slope) = (I::mul(power, value), I::mul(power, slope));
-    }
-    (value, slope)
 }

@@ -1,0 +1,157 @@
+//! The words that the ways of a call share: what all rows have in common, what a row gives, and where that goes.
+
+use super::plan::Plan;
+use super::scan::Upstream;
+use super::{Call, Results};
+use crate::element::Element;
+use crate::kernels::objective::PlainRows;
+use crate::kernels::rows::{BLOCK, BlockStats};
+use crate::objective::RowResult;
+use crate::options::Wanted;
+use core::ops::Range;
+
+/// Floats of scratch for the logits of a block.
+pub(super) const BLOCK_LOGITS: usize = 2 * BLOCK;
+
+/// What the first sweep finds in a block.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct BlockRow {
+    pub(super) stats: BlockStats,
+    /// Where predictions are wanted: the largest logit, or NaN, and its place in the row; the place is known where no block
+    /// before, as far as one thread went through them, has as large a logit.
+    pub(super) largest: (f32, usize),
+}
+
+/// What a row gives beside its gradient.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowValues {
+    pub(super) loss: f64,
+    pub(super) log_prob: f64,
+    pub(super) log_sum_exp: f64,
+    pub(super) prediction: i32,
+}
+
+impl RowValues {
+    /// A row that is not looked at.
+    pub(super) fn unread(loss: f64) -> Self {
+        Self { loss, log_prob: f64::NAN, log_sum_exp: f64::NAN, prediction: -1 }
+    }
+
+    pub(super) fn new(result: &RowResult, prediction: Option<i32>) -> Self {
+        Self {
+            loss: result.loss,
+            log_prob: result.log_prob,
+            log_sum_exp: result.log_sum_exp,
+            prediction: prediction.unwrap_or(-1),
+        }
+    }
+}
+
+/// One unit's slices of the per-row results.
+type ResultPart<'a, L> = (&'a mut [L], Option<&'a mut [L]>, Option<&'a mut [L]>, Option<&'a mut [i32]>);
+
+/// What some rows give beside their gradient: a slice of each result, one entry per row.
+pub(super) struct Columns<'a, L> {
+    pub(super) losses: &'a mut [L],
+    pub(super) log_sum_exp: Option<&'a mut [L]>,
+    pub(super) log_probs: Option<&'a mut [L]>,
+    pub(super) predictions: Option<&'a mut [i32]>,
+}
+
+impl<'a, L: Element> Columns<'a, L> {
+    /// The parts of a unit, as [`Results::by_rows`] cut them.
+    pub(super) fn new((losses, log_sum_exp, log_probs, predictions): ResultPart<'a, L>) -> Self {
+        Self { losses, log_sum_exp, log_probs, predictions }
+    }
+
+    /// Some of the rows.
+    pub(super) fn rows(&mut self, range: Range<usize>) -> Columns<'_, L> {
+        Columns {
+            losses: &mut self.losses[range.clone()],
+            log_sum_exp: self.log_sum_exp.as_deref_mut().map(|slice| &mut slice[range.clone()]),
+            log_probs: self.log_probs.as_deref_mut().map(|slice| &mut slice[range.clone()]),
+            predictions: self.predictions.as_deref_mut().map(|slice| &mut slice[range]),
+        }
+    }
+
+    /// All rows of a tile, but for their predictions.
+    pub(super) fn put_all(&mut self, rows: &PlainRows) {
+        L::narrow(&rows.loss[..self.losses.len()], self.losses);
+        for (slots, line) in
+            [(&mut self.log_sum_exp, &rows.log_sum_exp), (&mut self.log_probs, &rows.log_prob)]
+        {
+            if let Some(slots) = slots {
+                L::narrow(&line[..slots.len()], slots);
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn put(&mut self, row: usize, values: &RowValues) {
+        self.losses[row] = L::from_f64(values.loss);
+        if let Some(slice) = &mut self.log_sum_exp {
+            slice[row] = L::from_f64(values.log_sum_exp);
+        }
+        if let Some(slice) = &mut self.log_probs {
+            slice[row] = L::from_f64(values.log_prob);
+        }
+        if let Some(slice) = &mut self.predictions {
+            slice[row] = values.prediction;
+        }
+    }
+}
+
+/// What all rows of a call share.
+pub(super) struct Rules<'a> {
+    pub(super) plan: &'a Plan<'a>,
+    pub(super) upstream: Upstream<'a>,
+    pub(super) wants: Wanted,
+    pub(super) accumulate: bool,
+    pub(super) scale: f32,
+    /// The weight and the step of each row that counts, where all have the same.
+    pub(super) alike: Option<(f32, f32)>,
+}
+
+/// Scratch of one thread, as long as [`Rules::scratch_lengths`] says.
+pub(super) struct Scratch<'a> {
+    /// Logits in single precision, and behind them a row of exponentials, or a group of rows.
+    pub(super) single: &'a mut [f32],
+    /// A row in double precision.
+    pub(super) double: &'a mut [f64],
+    /// What is known of a row's blocks.
+    pub(super) blocks: &'a mut [BlockRow],
+}
+
+impl<'a> Rules<'a> {
+    pub(super) fn new<L>(call: &Call<'a>, results: &Results<'_, L>) -> Self {
+        let (plan, upstream) = (call.plan, call.scan.upstream(call.plan));
+        let alike = match (plan.uniform_weight(), upstream.uniform(), &plan.kept) {
+            (Some(weight), Some(upstream), None) if upstream != 0.0 => {
+                Some((f32::from_f64(weight), f32::from_f64(upstream * plan.objective.scale * weight)))
+            }
+            _ => None,
+        };
+        Self {
+            plan,
+            upstream,
+            alike,
+            wants: Wanted {
+                log_sum_exp: results.log_sum_exp.is_some(),
+                target_log_prob: results.target_log_prob.is_some(),
+                predictions: results.predictions.is_some(),
+                per_class: results.per_class.is_some(),
+            },
+            accumulate: call.plan.options.accumulate,
+            scale: f32::from_f64(call.plan.options.logit_scale),
+        }
+    }
+
+    /// Whether requested outputs make the logits of an inactive row worth a look.
+    pub(super) fn looks_at_inactive(&self) -> bool {
+        self.wants.log_sum_exp || self.wants.target_log_prob || self.wants.predictions
+    }
+
+    pub(super) fn in_single<E: Element>(&self) -> bool {
+        !E::DOUBLE && self.plan.reads_logits()
+    }
+}

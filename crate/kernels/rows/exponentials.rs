@@ -1,0 +1,341 @@
+//! The loops over logits: their exponentials, sums and bounds.
+
+use super::observe::highest_of;
+use super::{Asked, Cells, RUN, stride, tail_mask, tail_start};
+use crate::math::Exp;
+use crate::simd::{Isa, MOST_LANES, inlined};
+use core::slice::{ChunksExact, ChunksExactMut};
+
+/// What a sweep takes exponentials of: the logits, `scale` times them, or `scale * (x - shift)`.
+const AS_IT_IS: u8 = 0;
+const SCALED: u8 = 1;
+const SHIFTED: u8 = 2;
+
+/// What becomes of them; see [`Cells`].
+const DROPPED: u8 = 0;
+const APART: u8 = 1;
+
+/// The most floats of a row of up to a run, and what no whole vector holds.
+const MOST: usize = (RUN + 1) * MOST_LANES;
+
+/// All ones with a single zero, where a label is.
+static OTHERS: [f32; 2 * MOST + 1] = {
+    let mut masks = [f32::from_bits(u32::MAX); 2 * MOST + 1];
+    masks[MOST] = 0.0;
+    masks
+};
+
+/// The masks of a row of up to a run: all ones but for the label.
+#[inline(always)]
+fn others(label: usize) -> &'static [f32] {
+    &OTHERS[MOST - label.min(MOST)..][..MOST]
+}
+
+/// What a sweep is given beside its cells.
+#[derive(Clone, Copy)]
+pub(super) struct Sweep<'a> {
+    pub(super) asked: &'a Asked<'a>,
+    pub(super) labels: &'a [i32],
+    pub(super) shift: f32,
+}
+
+/// What it finds: four rows at a time.
+pub(super) struct Sums<'a> {
+    pub(super) rest: &'a mut [[f32; 4]],
+    pub(super) moment: &'a mut [[f32; 4]],
+    /// The labels' logits, before exponentials replace them.
+    pub(super) label: &'a mut [f32],
+}
+
+/// The largest bits of all logits, as i32 and as u32.
+pub(super) type Bounds = (f32, f32);
+
+/// Without a shift.
+pub(super) fn unshifted<I: Isa>(cells: &mut Cells<'_>, sweep: &Sweep<'_>, sums: Sums<'_>) -> Bounds {
+    let is_plain = sweep.asked.scale == 1.0 && !sweep.asked.moment;
+    // A function for each, so that none has the registers of all.
+    if sweep.asked.classes <= I::LANES && is_plain {
+        match cells {
+            Cells::Loss(x) => vectors::<I, DROPPED>(x, &mut [], sweep, sums),
+            Cells::Apart(x, e) => vectors::<I, APART>(x, e, sweep, sums),
+        }
+    } else if sweep.asked.classes / I::LANES <= RUN {
+        match (cells, is_plain) {
+            (Cells::Loss(x), true) => short::<I, DROPPED, AS_IT_IS>(x, &mut [], sweep, sums),
+            (Cells::Apart(x, e), true) => short::<I, APART, AS_IT_IS>(x, e, sweep, sums),
+            (Cells::Loss(x), false) => short::<I, DROPPED, SCALED>(x, &mut [], sweep, sums),
+            (Cells::Apart(x, e), false) => short::<I, APART, SCALED>(x, e, sweep, sums),
+        }
+    } else {
+        match (cells, is_plain) {
+            (Cells::Loss(x), true) => long::<I, DROPPED, AS_IT_IS>(x, &mut [], sweep, sums),
+            (Cells::Apart(x, e), true) => long::<I, APART, AS_IT_IS>(x, e, sweep, sums),
+            (Cells::Loss(x), false) => long::<I, DROPPED, SCALED>(x, &mut [], sweep, sums),
+            (Cells::Apart(x, e), false) => long::<I, APART, SCALED>(x, e, sweep, sums),
+        }
+    }
+}
+
+pub(super) fn shifted<I: Isa>(cells: &mut Cells<'_>, sweep: &Sweep<'_>, sums: Sums<'_>) {
+    match cells {
+        Cells::Loss(x) => long::<I, DROPPED, SHIFTED>(x, &mut [], sweep, sums),
+        Cells::Apart(x, e) => long::<I, APART, SHIFTED>(x, e, sweep, sums),
+    };
+}
+
+#[inline(never)]
+fn short<I: Isa, const KEPT: u8, const OF: u8>(
+    x: &[f32],
+    e: &mut [f32],
+    sweep: &Sweep<'_>,
+    sums: Sums<'_>,
+) -> Bounds {
+    I::enter(
+        #[inline(always)]
+        || short_rows::<I, KEPT, OF>(x, e, sweep, sums),
+    )
+}
+
+#[inline(never)]
+fn long<I: Isa, const KEPT: u8, const OF: u8>(
+    x: &[f32],
+    e: &mut [f32],
+    sweep: &Sweep<'_>,
+    sums: Sums<'_>,
+) -> Bounds {
+    I::enter(
+        #[inline(always)]
+        || long_rows::<I, KEPT, OF>(x, e, sweep, sums),
+    )
+}
+
+/// The exponentials of vectors, and the bounds of their logits.
+struct Powers<I: Isa, const OF: u8> {
+    exp: Exp<I>,
+    scale: I::V,
+    shift: I::V,
+    highest: I::V,
+    lowest: I::V,
+}
+
+impl<I: Isa, const OF: u8> Powers<I, OF> {
+    #[inline(always)]
+    fn new(sweep: &Sweep<'_>) -> Self {
+        let zero = I::splat(0.0);
+        let (scale, shift) = (I::splat(sweep.asked.scale), I::splat(sweep.shift));
+        Self { exp: Exp::new(), scale, shift, highest: zero, lowest: zero }
+    }
+
+    /// What the exponential is taken of, and the exponential.
+    #[inline(always)]
+    fn take(&mut self, x: I::V) -> (I::V, I::V) {
+        if OF == SHIFTED {
+            let d = I::mul(I::sub(x, self.shift), self.scale);
+            return (d, self.exp.exp(d));
+        }
+        self.highest = I::max_signed_bits(self.highest, x);
+        self.lowest = I::max_bits(self.lowest, x);
+        let d = if OF == SCALED { I::mul(x, self.scale) } else { x };
+        (d, self.exp.exp_small(d))
+    }
+
+    #[inline(always)]
+    fn bounds(&self) -> Bounds {
+        (highest_of::<I>(self.highest), f32::from_bits(I::largest_bits(self.lowest)))
+    }
+}
+
+/// A row's logits and where its exponentials are kept.
+#[inline(always)]
+fn next<'s, const KEPT: u8>(
+    x: &mut ChunksExact<'s, f32>,
+    e: &mut ChunksExactMut<'s, f32>,
+) -> Option<(&'s [f32], &'s mut [f32])> {
+    let x = x.next()?;
+    if KEPT == DROPPED { Some((x, &mut [])) } else { e.next().map(|e| (x, e)) }
+}
+
+/// Rows of a vector each.
+#[inline(never)]
+fn vectors<I: Isa, const KEPT: u8>(x: &[f32], e: &mut [f32], sweep: &Sweep<'_>, sums: Sums<'_>) -> Bounds {
+    I::enter(
+        #[inline(always)]
+        || {
+            let mut powers = Powers::<I, AS_IT_IS>::new(sweep);
+            let counted = I::first(sweep.asked.classes);
+            let (mut x, mut e) = (I::chunks(x).iter(), I::chunks_mut(e).iter_mut());
+            let own = sums.label.as_chunks_mut::<4>().0.iter_mut();
+            for (labels, (rests, own)) in sweep.labels.chunks(4).zip(sums.rest.iter_mut().zip(own)) {
+                let mut rest = [I::splat(0.0); 4];
+                for ((label, rest), own) in labels.iter().zip(&mut rest).zip(own) {
+                    let (Some(logits), e) = (x.next(), if KEPT == DROPPED { None } else { e.next() }) else {
+                        break;
+                    };
+                    let Ok(label) = usize::try_from(*label) else { continue };
+                    *own = logits.as_ref().get(label).copied().unwrap_or_default();
+                    let mask = I::and(counted, I::load(&I::chunks(others(label))[0]));
+                    let (_, p) = powers.take(I::load(logits));
+                    *rest = I::and(p, mask);
+                    if let Some(e) = e {
+                        I::store(e, p);
+                    }
+                }
+                *rests = I::add_across(rest);
+            }
+            powers.bounds()
+        },
+    )
+}
+
+/// Rows of up to a run.
+#[inline(always)]
+fn short_rows<I: Isa, const KEPT: u8, const OF: u8>(
+    x: &[f32],
+    e: &mut [f32],
+    sweep: &Sweep<'_>,
+    sums: Sums<'_>,
+) -> Bounds {
+    let mut powers = Powers::<I, OF>::new(sweep);
+    let zero = I::splat(0.0);
+    let classes = sweep.asked.classes;
+    let stride = stride::<I>(classes);
+    let (whole, has_tail) = (classes / I::LANES, !classes.is_multiple_of(I::LANES));
+    let (counted, tail_start) = (tail_mask::<I>(classes), tail_start::<I>(classes));
+    let (mut all_x, mut all_e) = (x.chunks_exact(stride), e.chunks_exact_mut(stride));
+    let mut own = sums.label.iter_mut();
+    for (labels, (rests, moments)) in sweep.labels.chunks(4).zip(sums.rest.iter_mut().zip(sums.moment)) {
+        let (mut rest, mut moment) = ([zero; 4], [zero; 4]);
+        for ((label, rest), moment) in labels.iter().zip(&mut rest).zip(&mut moment) {
+            let (Some(own), Some((x, e))) = (own.next(), next::<KEPT>(&mut all_x, &mut all_e)) else { break };
+            let Ok(label) = usize::try_from(*label) else { continue };
+            if let Some(x) = x.get(label) {
+                *own = *x;
+            }
+            let tail = if has_tail { I::load(I::last(x)) } else { zero };
+            let masks = others(label);
+            let (mut sum, mut arguments) = (zero, zero);
+            let mut add = inlined(
+                #[inline(always)]
+                |x: I::V, mask: I::V| {
+                    let (d, e) = powers.take(x);
+                    sum = I::add(sum, I::and(e, mask));
+                    if OF != AS_IT_IS {
+                        arguments = I::add(arguments, I::and(d, mask));
+                    }
+                    e
+                },
+            );
+            let masks_whole = &I::chunks(masks)[..whole];
+            if KEPT == DROPPED {
+                for (x, mask) in I::chunks(x).iter().zip(masks_whole) {
+                    add(I::load(x), I::load(mask));
+                }
+            } else {
+                for ((x, e), mask) in I::chunks(x).iter().zip(I::chunks_mut(e)).zip(masks_whole) {
+                    I::store(e, add(I::load(x), I::load(mask)));
+                }
+            }
+            if has_tail {
+                let e_tail = add(tail, I::and(counted, I::load(&I::chunks(&masks[tail_start..])[0])));
+                if KEPT != DROPPED {
+                    I::store(I::last_mut(e), e_tail);
+                }
+            }
+            (*rest, *moment) = (sum, arguments);
+        }
+        *rests = I::add_across(rest);
+        if OF != AS_IT_IS {
+            *moments = I::add_across(moment);
+        }
+    }
+    powers.bounds()
+}
+
+/// Rows of any length. The sweep over one is cut at the label's vector: its loop has no mask then.
+#[inline(always)]
+fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
+    x: &[f32],
+    e: &mut [f32],
+    sweep: &Sweep<'_>,
+    sums: Sums<'_>,
+) -> Bounds {
+    let mut powers = Powers::<I, OF>::new(sweep);
+    let zero = I::splat(0.0);
+    let classes = sweep.asked.classes;
+    let stride = stride::<I>(classes);
+    let (whole, has_tail) = (classes / I::LANES, !classes.is_multiple_of(I::LANES));
+    let (counted, tail_start) = (tail_mask::<I>(classes), tail_start::<I>(classes));
+    let (mut all_x, mut all_e) = (x.chunks_exact(stride), e.chunks_exact_mut(stride));
+    let mut own = sums.label.iter_mut();
+    for (labels, (rests, moments)) in sweep.labels.chunks(4).zip(sums.rest.iter_mut().zip(sums.moment)) {
+        let (mut rest, mut moment) = ([zero; 4], [zero; 4]);
+        for ((label, rest), moment) in labels.iter().zip(&mut rest).zip(&mut moment) {
+            let (Some(own), Some((x, e))) = (own.next(), next::<KEPT>(&mut all_x, &mut all_e)) else { break };
+            let Ok(label) = usize::try_from(*label) else { continue };
+            if let Some(x) = x.get(label) {
+                *own = *x;
+            }
+            let tail = if has_tail { I::load(I::last(x)) } else { zero };
+            let cut = if label < whole * I::LANES { label / I::LANES } else { whole };
+            let lane = I::only(label % I::LANES);
+            let x = I::chunks(x);
+            let e_chunks = I::chunks_mut(e);
+            let (mut total, mut total_arguments) = (zero, zero);
+            for start in (0..whole).step_by(RUN) {
+                let end = whole.min(start + RUN);
+                let (mut sum, mut arguments) = (zero, zero);
+                let mut add = inlined(
+                    #[inline(always)]
+                    |x: I::V, label: Option<I::V>| {
+                        let (d, e) = powers.take(x);
+                        sum = I::add(sum, label.map_or(e, |label| I::and_not(e, label)));
+                        if OF != AS_IT_IS {
+                            arguments = I::add(arguments, label.map_or(d, |label| I::and_not(d, label)));
+                        }
+                        e
+                    },
+                );
+                let mut from = start;
+                while from < end {
+                    let to = if (from..end).contains(&cut) { cut } else { end };
+                    if KEPT == DROPPED {
+                        for x in &x[from..to] {
+                            add(I::load(x), None);
+                        }
+                    } else {
+                        for (x, e) in x[from..to].iter().zip(&mut e_chunks[from..to]) {
+                            I::store(e, add(I::load(x), None));
+                        }
+                    }
+                    if to < end {
+                        let p = add(I::load(&x[to]), Some(lane));
+                        if KEPT != DROPPED {
+                            I::store(&mut e_chunks[to], p);
+                        }
+                    }
+                    from = to + 1;
+                }
+                total = I::add(total, sum);
+                total_arguments = I::add(total_arguments, arguments);
+            }
+            if has_tail {
+                let place = label.wrapping_sub(tail_start);
+                let counted = if place < I::LANES { I::and_not(counted, I::only(place)) } else { counted };
+                let (d, p) = powers.take(tail);
+                total = I::add(total, I::and(p, counted));
+                if OF != AS_IT_IS {
+                    total_arguments = I::add(total_arguments, I::and(d, counted));
+                }
+                if KEPT != DROPPED {
+                    I::store(I::last_mut(e), p);
+                }
+            }
+            (*rest, *moment) = (total, total_arguments);
+        }
+        *rests = I::add_across(rest);
+        if OF != AS_IT_IS {
+            *moments = I::add_across(moment);
+        }
+    }
+    powers.bounds()
+}

@@ -1,0 +1,121 @@
+//! A look at the logits of a row before its sweep: how large they are, and where the largest one is.
+
+use crate::simd::{Isa, inlined};
+
+/// The largest bits of a magnitude that is not NaN, which are infinity's.
+const INFINITY: u32 = f32::INFINITY.to_bits();
+const SIGN: u32 = 1 << 31;
+
+/// What a look at a row's logits shows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    /// The largest logit but for the label's.
+    pub(super) most: f32,
+    /// The largest bits of all logits as i32, and as u32.
+    pub(super) highest: f32,
+    pub(super) lowest: f32,
+}
+
+impl Seen {
+    /// A NaN of either sign and any payload.
+    pub(super) fn has_nan(&self) -> bool {
+        self.highest.to_bits().cast_signed() > INFINITY.cast_signed()
+            || self.lowest.to_bits() > INFINITY | SIGN
+    }
+}
+
+/// The largest lane's bits as i32.
+#[inline(always)]
+pub(super) fn highest_of<I: Isa>(v: I::V) -> f32 {
+    let lanes = I::lanes(v);
+    lanes.as_ref().iter().copied().fold(-0.0, higher)
+}
+
+fn higher(a: f32, b: f32) -> f32 {
+    if a.to_bits().cast_signed() < b.to_bits().cast_signed() { b } else { a }
+}
+
+fn lower(a: f32, b: f32) -> f32 {
+    if a.to_bits() < b.to_bits() { b } else { a }
+}
+
+#[inline(never)]
+pub(super) fn observe<I: Isa>(x: &[f32], label: Option<usize>) -> Seen {
+    I::enter(
+        #[inline(always)]
+        || look_at::<I>(x, label),
+    )
+}
+
+#[inline(always)]
+fn look_at<I: Isa>(x: &[f32], label: Option<usize>) -> Seen {
+    let least = f32::NEG_INFINITY;
+    if x.len() < I::LANES {
+        let others = x.iter().enumerate().filter(|(class, _)| Some(*class) != label).map(|(_, x)| *x);
+        return Seen {
+            most: others.fold(least, |m, x| if m < x { x } else { m }),
+            highest: x.iter().copied().fold(0.0, higher),
+            lowest: x.iter().copied().fold(0.0, lower),
+        };
+    }
+    const SIDE: usize = 2;
+    let (least, zero) = (I::splat(least), I::splat(0.0));
+    let (mut most, mut highest, mut lowest) = ([least; SIDE], [zero; SIDE], [zero; SIDE]);
+    let mut look = inlined(
+        #[inline(always)]
+        |side: usize, x: I::V, label: Option<usize>| {
+            let others = match label {
+                Some(lane) => I::select(I::only(lane), least, x),
+                None => x,
+            };
+            most[side] = I::pmax(most[side], others);
+            highest[side] = I::max_signed_bits(highest[side], x);
+            lowest[side] = I::max_bits(lowest[side], x);
+        },
+    );
+    let chunks = I::chunks(x);
+    let cut = label.map_or(chunks.len(), |label| chunks.len().min(label / I::LANES));
+    for part in [&chunks[..cut], &chunks[chunks.len().min(cut + 1)..]] {
+        let mut groups = part.chunks_exact(SIDE);
+        for group in &mut groups {
+            (0..SIDE).for_each(|side| look(side, I::load(&group[side]), None));
+        }
+        groups.remainder().iter().for_each(|chunk| look(0, I::load(chunk), None));
+    }
+    if let (Some(chunk), Some(label)) = (chunks.get(cut), label) {
+        look(1, I::load(chunk), Some(label % I::LANES));
+    }
+    if !x.len().is_multiple_of(I::LANES) {
+        let start = x.len() - I::LANES;
+        look(0, I::load(I::last(x)), label.and_then(|label| label.checked_sub(start)));
+    }
+    Seen {
+        most: I::max(I::pmax(most[0], most[1])),
+        highest: highest_of::<I>(I::max_signed_bits(highest[0], highest[1])),
+        lowest: f32::from_bits(I::largest_bits(I::max_bits(lowest[0], lowest[1]))),
+    }
+}
+
+/// The largest logit of a row or block, or NaN, and the first place where it is, looked for only where the logit is above `best`.
+pub(crate) fn largest<I: Isa>(x: &[f32], best: f32) -> (f32, usize) {
+    let seen = observe::<I>(x, None);
+    if seen.has_nan() {
+        return (f32::NAN, 0);
+    }
+    if seen.most <= best {
+        return (seen.most, 0);
+    }
+    let chunk = I::enter(
+        #[inline(always)]
+        || {
+            let equals = I::splat(seen.most);
+            let is_there = inlined(
+                #[inline(always)]
+                |chunk: &I::Chunk| I::any(I::eq(I::load(chunk), equals)),
+            );
+            I::chunks(x).iter().position(is_there)
+        },
+    );
+    let from = chunk.map_or(x.len() - x.len() % I::LANES, |chunk| chunk * I::LANES);
+    (seen.most, from + x[from..].iter().position(|x| *x == seen.most).unwrap_or(0))
+}

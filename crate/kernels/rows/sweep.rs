@@ -1,0 +1,143 @@
+//! The first sweep over some rows, over one, and over a block of one.
+
+use super::exponentials::{Sums, Sweep, shifted, unshifted};
+use super::moment::weighted;
+use super::observe::observe;
+use super::{Asked, BlockStats, Cells, Found, Row, Small};
+use crate::Element;
+use crate::kernels::objective::Line;
+use crate::simd::Isa;
+
+/// A label that is no class of a row: all of them are summed.
+const NOWHERE: i32 = i32::MAX;
+
+/// Sweeps rows with these labels and steps as if all were small; a negative label is a row that is not looked at. Whether all are. If not,
+/// the rows are to be swept one by one.
+pub(crate) fn sweep_small<I: Isa>(
+    cells: &mut Cells<'_>,
+    labels: &[i32],
+    steps: &Line,
+    asked: &Asked<'_>,
+    found: &mut Found,
+) -> bool {
+    let Some(small) = asked.small else { return false };
+    let sweep = Sweep { asked, labels, shift: 0.0 };
+    let sums = Sums {
+        rest: found.rest.as_chunks_mut().0,
+        moment: found.moment.as_chunks_mut().0,
+        label: &mut found.label,
+    };
+    let (highest, lowest) = unshifted::<I>(cells, &sweep, sums);
+    let is_small = fit(&small, highest, lowest)
+        && I::enter(
+            #[inline(always)]
+            || all_allowed::<I>(&small, &found.label, steps, labels.len()),
+        );
+    if is_small {
+        found.set_small();
+        // A little below the exponential of the lowest.
+        found.least =
+            if asked.scale == 1.0 { 0.99 * f32::from_f64(libm::exp(f64::from(lowest))) } else { 0.0 };
+    }
+    is_small
+}
+
+fn fit(small: &Small, highest: f32, lowest: f32) -> bool {
+    let highest = highest.to_bits().cast_signed();
+    highest <= small.most.to_bits().cast_signed() && lowest.to_bits() <= small.least.to_bits()
+}
+
+/// As [`Small::allows`], of all rows.
+#[inline(always)]
+fn all_allowed<I: Isa>(small: &Small, labels: &Line, steps: &Line, rows: usize) -> bool {
+    let [short, long] = Small::STEPS.map(I::splat);
+    let (least, zero) = (I::splat(small.label), I::splat(0.0));
+    let mut all = I::eq(zero, zero);
+    for (label, step) in I::chunks(labels).iter().zip(I::chunks(steps)).take(rows.div_ceil(I::LANES)) {
+        let step = I::abs(I::load(step));
+        let fits = I::or(I::and(I::le(short, step), I::le(step, long)), I::eq(step, zero));
+        all = I::and(all, I::and(fits, I::le(least, I::load(label))));
+    }
+    I::all(all)
+}
+
+/// Sweeps one row that is looked at first. `step` is what its gradient will be multiplied by.
+#[inline(never)]
+pub(crate) fn row<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &Asked<'_>) -> Row {
+    let class = usize::try_from(label).ok().filter(|class| *class < asked.classes);
+    let x = &cells.logits()[..asked.classes];
+    let own = class.map_or(f32::NEG_INFINITY, |class| x[class]);
+    let seen = observe::<I>(x, class);
+    let is_sound = !own.is_nan() && own < f32::INFINITY && seen.most < f32::INFINITY && !seen.has_nan();
+    let is_alone = seen.most == f32::NEG_INFINITY;
+    let mut found =
+        Row { shift: 0.0, label: own, rest: 0.0, moment: 0.0, weight: 0.0, is_small: false, is_sound };
+    if !is_sound || (is_alone && own == f32::NEG_INFINITY && class.is_some()) {
+        return Row { label: 0.0, is_sound: false, ..found };
+    }
+    found.is_small = asked.small.is_some_and(|small| {
+        fit(&small, seen.highest, seen.lowest) && (class.is_none() || small.allows(own, step))
+    });
+    if !found.is_small {
+        found.shift = match is_alone {
+            true if class.is_some() => own,
+            true => 0.0,
+            false => seen.most,
+        };
+    }
+    let weighted = asked.weights.map(|weights| weighted::<I>(x, weights, class, asked.scale, found.shift));
+    let sweep = Sweep { asked, labels: &[if class.is_some() { label } else { NOWHERE }], shift: found.shift };
+    let (mut rest, mut moment, mut own) = ([[0.0; 4]], [[0.0; 4]], [0.0; 4]);
+    let sums = Sums { rest: &mut rest, moment: &mut moment, label: &mut own };
+    if found.is_small {
+        unshifted::<I>(cells, &sweep, sums);
+    } else {
+        shifted::<I>(cells, &sweep, sums);
+    }
+    // Where no other class is above -inf, what the clamp of `exp` left is nothing.
+    found.rest = if is_alone { 0.0 } else { rest[0][0] };
+    (found.moment, found.weight) = match weighted {
+        Some((moment, weight)) => (f32::from_f64(moment), weight),
+        None => (moment[0][0], 0.0),
+    };
+    found
+}
+
+/// Sweeps a block of a row; its label, if it has one. `wary` goes from block to block: whether to look at the logits before the
+/// sweep. It changes no result.
+pub(crate) fn block_stats<I: Isa>(
+    cells: &mut Cells<'_>,
+    label: Option<usize>,
+    asked: &Asked<'_>,
+    wary: &mut bool,
+) -> BlockStats {
+    let code = label.and_then(|label| i32::try_from(label).ok()).unwrap_or(NOWHERE);
+    let classes = asked.classes - usize::from(label.is_some());
+    let (mut shift, mut sums) = (0.0, None);
+    if let (Some(small), false) = (asked.small, *wary) {
+        let sweep = Sweep { asked, labels: &[code], shift };
+        let (mut rest, mut moment, mut own) = ([[0.0; 4]], [[0.0; 4]], [0.0; 4]);
+        let found = Sums { rest: &mut rest, moment: &mut moment, label: &mut own };
+        let (highest, lowest) = unshifted::<I>(cells, &sweep, found);
+        let is_small = fit(&small, highest, lowest) && (label.is_none() || small.allows(own[0], 0.0));
+        sums = is_small.then_some((rest[0][0], moment[0][0]));
+        *wary = !is_small;
+    }
+    let mut weight = if asked.moment { classes as f64 } else { 0.0 };
+    let (rest, moment) = match sums {
+        Some(sums) => sums,
+        None => {
+            let found = row::<I>(cells, code, 0.0, asked);
+            *wary = !found.is_small;
+            if !found.is_sound {
+                return BlockStats { shift: f32::NAN, ..BlockStats::default() };
+            }
+            shift = found.shift;
+            if asked.weights.is_some() {
+                weight = found.weight;
+            }
+            (found.rest, found.moment)
+        }
+    };
+    BlockStats { shift, rest: f64::from(rest), moment: f64::from(moment), weight }
+}

@@ -5,6 +5,7 @@ import process from "node:process";
 import { browserNames, findBrowser, installBrowsers, lacking } from "./browsers.mjs";
 import { buildNaive } from "../../bench/build/naive.mjs";
 import { buildNative } from "../../bench/build/native.mjs";
+import { fuzzed } from "./fuzz.mjs";
 import { installHosts, installNodes, installRuntimes } from "./packages.mjs";
 import { buildPage, installPage } from "../page/build.mjs";
 import { paths, root } from "./project.mjs";
@@ -28,6 +29,17 @@ async function cargoTest() {
   const titles = [...output.matchAll(/^test (.+) \.\.\. ignored(.*)$/gm)].map(([, name, reason]) => `${name}${reason}`);
   // Rust that does not compile fails without counting a test.
   return { name: "cargo", passed: sum(1), failed: code !== 0 && failed === 0 ? 1 : failed, skipped: titles.length, titles };
+}
+
+const fuzzMinutes = 2;
+
+/** Some of `npm run fuzz`, with other seeds each second. @returns {Promise<Outcome>} */
+async function fuzzTest() {
+  print("\n== fuzz");
+  const { failed, lines } = await fuzzed({ minutes: fuzzMinutes, seed: BigInt(`${Math.floor(Date.now() / 1000)}000000`), cases: 2n ** 63n - 1n, sanitizes: false });
+  for (const line of lines) print(line);
+  const titles = lines.filter((line) => line.startsWith("not run: ")).map((line) => line.slice("not run: ".length));
+  return { name: "fuzz", passed: failed === 0 ? 1 : 0, failed, skipped: titles.length, titles };
 }
 
 // A run of all files takes a tenth of this on a slow machine. A page that waits where it must not hangs, and its browser with it.
@@ -117,6 +129,8 @@ export async function test(filters) {
   }
   if (filters.length === 0) outcomes.push(await cargoTest());
   else absent.push("cargo test: a filter names vitest files");
+  if (filters.length === 0) outcomes.push(await fuzzTest());
+  else absent.push("fuzz: a filter names vitest files");
   outcomes.push(await vitest(`node-${process.versions.node}`, process.execPath, [...onNode, ...filters]));
   for (const { name, path } of otherNodes()) {
     if (filters.length > 0) absent.push(`${name}: a filter runs on this Node only`);

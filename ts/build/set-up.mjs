@@ -55,8 +55,8 @@ async function alone(work) {
 /** What takes long, and the CPU seconds it took on an AMD EPYC (Zen 4). The two in the middle share the cores. */
 const work = [
   { what: "npm packages", seconds: 15, isDone: () => packagesAreFresh(root) },
-  { what: "wasm-pack and wasm-bindgen", seconds: 65, isDone: () => wasmIsFresh() || toolsAreFresh() },
-  { what: "the two wasm files and Rust's standard library for them", seconds: 130, isDone: wasmIsFresh },
+  { what: "wasm-pack and wasm-bindgen", seconds: 60, isDone: () => wasmIsFresh() || toolsAreFresh() },
+  { what: "the two wasm files and Rust's standard library for them", seconds: 160, isDone: wasmIsFresh },
 ];
 
 function announce() {

@@ -55,6 +55,8 @@ const cargoArguments = (target, crate) => [
   "--no-default-features",
   `--features=${crate}`,
   "-Zbuild-std=std,panic_abort",
+  // No backtraces, which a panic without text does not have: the same bytes without the crates that read debug information.
+  "-Zbuild-std-features=",
   "-Zprofile-rustflags",
   ...(target === "" ? [] : ["--config", `profile.release.package.sparse-xent.rustflags=["-Ctarget-feature=${target}"]`]),
 ];

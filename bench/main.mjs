@@ -44,8 +44,8 @@ const program = new Command("npm run bench --")
   .option("--what <jobs>", "with --against: of loss, loss+grad, in place, accumulate (default: all)", listOf(all, "job"))
   .option("--native", "part native as well, which a run without options leaves out")
   .addOption(nodeOption())
-  .option("--record", "write bench/record/speed.json, and from it the page of the documentation and its picture; of a whole run only")
-  .option("--readme", "write the page of the documentation and its picture from the record, and measure nothing")
+  .option("--record", "write the record of this processor family in bench/record, and from the records the page of the documentation and its picture; of a whole run only")
+  .option("--readme", "write the page of the documentation and its picture from the records, and measure nothing")
   .addHelpText("after", help)
   .parse();
 
@@ -100,7 +100,7 @@ told.end();
 const wrong = Object.values(results).flat().filter((each) => each?.wrong !== undefined);
 for (const each of wrong) console.error(`FAIL ${each.shape} ${each.what} ${each.build ?? ""}: ${each.wrong}`);
 if (wishes.record && wrong.length === 0) {
-  console.log(`\nrecorded in ${writeRecord("speed", { ...about, builds, threads: context.threads, rounds: context.rounds, loadAfter: load() }, results)}`);
+  console.log(`\nrecorded in ${writeRecord("speed", about.family, { ...about, builds, threads: context.threads, rounds: context.rounds, loadAfter: load() }, results)}`);
   for (const file of await publish()) console.log(`wrote ${file}`);
 }
 process.exitCode = wrong.length === 0 ? 0 : 1;

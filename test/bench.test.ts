@@ -10,8 +10,10 @@ import { contest } from "../bench/speed/contest.mjs";
 import { exactGrad, exactLosses } from "../bench/speed/definition.mjs";
 import { parts } from "../bench/speed/parts/index.mjs";
 import { caption, pictureFile } from "../bench/speed/publish.mjs";
+import { readRecord as readAccuracy } from "../bench/accuracy/record.mjs";
+import { headline } from "../bench/summary.mjs";
 import { speedSection } from "../bench/speed/readme.mjs";
-import { readRecord } from "../bench/speed/record.mjs";
+import { baselineOf, readRecords } from "../bench/speed/record.mjs";
 import { takeTurns, takeTurnsByClock, timesOf } from "../bench/speed/rounds.mjs";
 import { judged } from "../bench/speed/targets.mjs";
 
@@ -97,6 +99,24 @@ test("times: best, median and quartiles", () => {
   expect(timesOf([5, 1, 3, 2, 4])).toMatchObject({ best: 1, median: 3, spread: 2 / 3 });
 });
 
+const records = readRecords("speed");
+const [record] = records;
+
+/** What the newest record says, as one beside the unrolled baseline or beside the former textbook kernel has it. */
+function beside(key: "unrolled" | "naive") {
+  const renamed = (each: { what: string; unrolled?: number; naive?: number }) => {
+    const { unrolled, naive, ...rest } = each;
+    const ratio = unrolled ?? naive;
+    return { ...rest, what: each.what.replace(/^(unrolled|naive) /, `${key} `), ...(ratio !== undefined && { [key]: ratio }) };
+  };
+  const of = (shape: string, ratio: number, more = {}) => ["relaxed", "simd"].map((build) => ({ shape, what: "loss+grad", build, threads: 1, nsPerLogit: 1, [key]: ratio, ...more }));
+  const { kernels, batch, growth, classes, planes, ...parts } = record.parts;
+  const sweeps = { classes: [...of("127100x33", 1.25, { classes: 33 }), ...of("993x33", 1.75)], planes: of("33x32x32", 2.5) };
+  const rows = growth.filter(({ classes: count }: { classes?: number }) => count === undefined);
+  const all = { ...parts, kernels: kernels.map(renamed), batch: batch.map(renamed) };
+  return { ...record, family: "here", file: "speed.here.json", parts: key === "unrolled" ? { ...all, growth: rows, ...sweeps } : { ...all, growth: [...rows, ...sweeps.classes] } };
+}
+
 describe("targets", () => {
   const verdicts = (results: Record<string, object[]>, what: string) => judged(results).find((each) => each.what === what) ?? expect.fail(what);
   const cell = (shape: string, unrolled: number) => ({ shape, what: "loss", build: "relaxed", threads: 1, unrolled });
@@ -113,6 +133,11 @@ describe("targets", () => {
     const cost = (value: number) => verdicts({ options: [{ shape: "65536x33", option: "zLoss", what: "loss", cost: value }] }, "options at 33 classes").verdict;
     expect([cost(1.3), cost(1.31)]).toEqual(["met", "missed"]);
   });
+
+  test.skipIf(baselineOf(record).key === "naive")("each has a shape, a part and a word of those that are measured", () => {
+    const absent = judged(record.parts).filter(({ verdict }) => verdict === "not measured");
+    expect(absent.map(({ what }) => what)).toEqual([]);
+  });
 });
 
 test("a clock that shows no time for a call makes it repeat more often, and not for ever", () => {
@@ -128,26 +153,55 @@ test("a clock that shows no time for a call makes it repeat more often, and not 
 });
 
 describe("the page on speed", () => {
-  const record = readRecord("speed");
-
-  test("says of speed what the record says", () => {
-    expect(pageOf("speed")).toBe(replaced(pageOf("speed"), "speed", speedSection(record)));
+  test("says of speed what the records say", () => {
+    expect(pageOf("speed")).toBe(replaced(pageOf("speed"), "speed", speedSection(records)));
   });
 
-  test("shows the picture of the same record", () => {
+  test("shows the picture of the newest record", () => {
     expect(readFileSync(pictureFile, "utf8")).toContain(caption(record));
+  });
+
+  test("shows two processors beside each other", () => {
+    const one = beside("unrolled");
+    const other = { ...one, family: "other-core", file: "speed.other-core.json" };
+    const text = speedSection([one, other]);
+    for (const { family, file } of [one, other]) expect(text).toContain(`**${family}** ([record](../../bench/record/${file}))`);
+    expect(text).toContain("| classes | here: in cache, `relaxed` | here: `simd` | here: out of cache, `relaxed` | here: `simd` | other-core: in cache, `relaxed` |");
+    expect(text).toContain("| 33 | 1.75x | 1.75x | 1.25x | 1.25x | 1.75x | 1.75x | 1.25x | 1.25x |");
+    expect(text).toContain("| 33 | 2.50x, 2.50x |");
+    expect(text).toMatch(/\| here: loss \(x unrolled\) \|.* \| here: unrolled \|.* \| other-core: loss \(x unrolled\) \|/);
+  });
+
+  test("calls what a record was beside by its name", () => {
+    const [now, former] = [beside("unrolled"), { ...beside("naive"), family: "other-core" }];
+    const accuracy = readAccuracy();
+    expect(speedSection([now])).not.toContain("textbook");
+    const old = speedSection([former]);
+    expect(old).toMatch(/\| loss \(x former textbook\) \|.* \| former textbook \|/);
+    expect(old).toContain("slower than the unrolled baseline");
+    expect(old).not.toMatch(/x unrolled|\| unrolled \|/);
+    const both = speedSection([now, former]);
+    expect(both).toMatch(/\| here: loss \(x unrolled\) \|.* \| other-core: loss \(x former textbook\) \|/);
+    expect(both).toContain("| classes | here: in cache, `relaxed` | here: `simd` | here: out of cache, `relaxed` | here: `simd` |\n");
+    expect(headline({ speed: now, peers: {}, accuracy })).toContain("unrolled by four");
+    expect(headline({ speed: former, peers: {}, accuracy })).toContain("that is not unrolled");
   });
 
   test("compares the crate with the wasm where the record does", () => {
     const cell = (kernel: string, what: string, wasm: number) => ({ shape: "8192x1000", dtype: "f16", kernel, what, wasm });
     const native = [{ shape: "8192x1000", dtype: "f16", build: "relaxed", what: "loss" }, cell("Lanes8", "loss", 1.5), cell("Lanes8", "in place", 0.75)];
-    const text = speedSection({ ...record, parts: { ...record.parts, native } });
+    const text = speedSection([{ ...record, parts: { ...record.parts, native } }]);
     expect(text).toContain("| shape | AVX2: loss | loss and gradient | in place |\n|---|--:|--:|--:|\n| 8192x1000, f16 | 1.50x |  | 0.75x |");
   });
 
   test("names what was slower", () => {
-    const kernels = record.parts.kernels.map((each: { naive?: number }, index: number) => ({ ...each, naive: each.naive && (index === 1 ? 0.77 : 2) }));
-    const text = speedSection({ ...record, parts: { ...record.parts, kernels } });
-    expect(text).toContain(`Slower than the textbook kernel, on one thread: ${kernels[1].shape} ${kernels[1].what} ${kernels[1].build} (0.77x).`);
+    for (const key of ["unrolled", "naive"] as const) {
+      const { parts, ...head } = beside(key);
+      const set = (all: object[], at: number) => all.map((each, index) => (key in each ? { ...each, [key]: index === at ? 0.77 : 2 } : each));
+      const text = speedSection([{ ...head, parts: { ...parts, kernels: set(parts.kernels, 1), ...(key === "unrolled" && { planes: set(parts.planes, 0) }) } }]);
+      const { shape, what, build } = parts.kernels[1];
+      const planes = key === "unrolled" ? ", 33x32x32 loss+grad relaxed (0.77x)." : ". Accumulating";
+      expect(text.replaceAll("\n", " ")).toContain(`Slower than the ${key === "naive" ? "former textbook" : key} kernel, on one thread: ${shape} ${what} ${build} (0.77x)${planes}`);
+    }
   });
 });

@@ -10,6 +10,8 @@ import { makeJob, type Job } from "../bench/peers/jobs.mjs";
 import { verdictOf, type Outcome } from "../bench/peers/meeting.mjs";
 import { absence, peers } from "../bench/peers/peers.mjs";
 import { outcomeTable, pageTables } from "../bench/peers/tables.mjs";
+import { adapterTables } from "../bench/adapters/table.mjs";
+import { readRecords } from "../bench/speed/record.mjs";
 import { pageOf, replaced } from "../ts/docs/places.mjs";
 import { batch, rowsOf, scaled } from "../bench/speed/cases.mjs";
 import { exactLosses } from "../bench/speed/definition.mjs";
@@ -120,13 +122,19 @@ describe("tables", () => {
 
   test("in the documentation: rate and ratio, wrong ones as such, nobody without a figure", () => {
     const memory = [{ shape: "8x8", mode: "new gradient" as const, peer: "jax", residentBefore: 1e6, residentAdded: 2e6 }];
-    const head = { date: "", processor: "", cores: 2, node: "", threads: [1], rounds: 1, versions: { JAX: "1" } };
-    const text = pageTables({ ...head, parts: { outcomes, memory } });
+    const head = { file: "peers.here.json", date: "", processor: "", family: "here", cores: 2, node: "", threads: [1], rounds: 1, versions: { JAX: "1" } };
+    const text = pageTables([{ ...head, parts: { outcomes, memory } }]);
+    expect(text).toContain("([record](../../bench/record/peers.here.json))");
     expect(text).toContain("| JAX, jit (optax), 1 thread | 0.30 (3.0x) | – | 2.0e-7 |");
     expect(text).toContain("| PyTorch, 1 thread | wrong | 0.10 (9.0x) | 1.0e-6 |");
     expect(text).toContain("| JAX, jit (optax), new gradient | 2.0 MB |");
     expect(text).not.toContain("TensorFlow");
     expect(replaced(pageOf("peers"), "peers", text)).toContain(text);
+  });
+
+  test("in the documentation are those of the records, of each processor family", () => {
+    expect(pageOf("peers")).toBe(replaced(pageOf("peers"), "peers", pageTables(readRecords("peers"))));
+    expect(pageOf("adapters")).toBe(replaced(pageOf("adapters"), "adapters", adapterTables(readRecords("adapters"))));
   });
 });
 

@@ -8,10 +8,10 @@ import { load } from "sparse-xent";
 import { countOf, isPartial, listOf } from "../speed/arguments.mjs";
 import { writePlace } from "../../ts/docs/places.mjs";
 import { busyNotice, isBusy, machine } from "../speed/machine.mjs";
-import { writeRecord } from "../speed/record.mjs";
+import { readRecords, writeRecord } from "../speed/record.mjs";
 import { lm } from "./lm.mjs";
 import { onnx } from "./onnx.mjs";
-import { tableOf } from "./table.mjs";
+import { adapterTables } from "./table.mjs";
 import { tfjs } from "./tfjs.mjs";
 
 const parts = { lm, tfjs, onnx };
@@ -23,7 +23,7 @@ const program = new Command("npm run bench:peers -- adapters")
   .option("--rounds <n>", "rounds (default 7)", countOf(3))
   .option("--divide <n>", "divide the rows of every shape by this (default 1)", countOf(5))
   .option("--node <major>", "the Node to measure on")
-  .option("--record", "write bench/record/adapters.json and its table in ts/docs/adapters.md; of a whole run only")
+  .option("--record", "write the record of this processor family in bench/record and its table in ts/docs/adapters.md; of a whole run only")
   .parse();
 /** @type {{ only?: (keyof typeof parts)[], rounds?: number, divide?: number, record?: true }} */
 const wishes = program.opts();
@@ -52,8 +52,8 @@ for (const name of wishes.only ?? names) {
 }
 if (wishes.record) {
   const versions = Object.fromEntries(Object.entries(JSON.parse(readFileSync(new URL("package.json", hosts), "utf8")).dependencies));
-  console.log(`wrote ${writeRecord("adapters", { ...about, versions, sparseXent: xent.info.version, build: xent.info.build }, { adapters: groups })}`);
-  console.log(`wrote ${writePlace("adapters", tableOf(groups, about))}`);
+  console.log(`wrote ${writeRecord("adapters", about.family, { ...about, versions, sparseXent: xent.info.version, build: xent.info.build }, { adapters: groups })}`);
+  console.log(`wrote ${writePlace("adapters", adapterTables(readRecords("adapters")))}`);
 }
 await xent.dispose();
 // ONNX Runtime's own threads would keep the process.

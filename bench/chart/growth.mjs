@@ -1,10 +1,10 @@
-// Draws bench/record/growth.svg: time per logit by the number of classes, from part "growth" of the record. Imports echarts, which renders without a browser.
+// Draws bench/record/growth.svg: time per logit by the number of classes, from a record of speed. Imports echarts, which renders without a browser.
 import * as echarts from "echarts";
 
-/** What is drawn, in the order of the legend. */
-const lines = [
+/** What is drawn, in the order of the legend. @param {Pick<import("../speed/record.mjs").Baseline, "key" | "name">} baseline */
+const linesOf = ({ key, name }) => [
   { what: "plain loop", name: "JavaScript loop", color: "#9e9e9e", dash: "dotted" },
-  { what: "naive loss+grad", name: "textbook wasm kernel", color: "#d98032", dash: "dashed" },
+  { what: `${key} loss+grad`, name: `${name} kernel`, color: "#d98032", dash: "dashed" },
   { what: "loss+grad", name: "loss and gradient", color: "#3578c2", dash: "solid" },
   { what: "in place", name: "in place", color: "#58a36c", dash: "solid" },
   { what: "loss", name: "loss alone", color: "#9467bd", dash: "solid" },
@@ -15,11 +15,12 @@ const ink = "#808080";
 const grid = "rgba(128, 128, 128, 0.25)";
 
 /**
- * @param {readonly { what: string, classes?: number, nsPerLogit?: number }[]} growth
+ * @param {readonly { what: string, build?: string, classes?: number, nsPerLogit?: number }[]} growth
  * @param {string} about one line under the picture
+ * @param {import("../speed/record.mjs").Baseline} baseline that the record is beside
  * @returns {string} SVG
  */
-export function growthPicture(growth, about) {
+export function growthPicture(growth, about, baseline) {
   const chart = echarts.init(null, null, { renderer: "svg", ssr: true, width: 860, height: 460 });
   const axis = { axisLine: { lineStyle: { color: ink } }, axisLabel: { color: ink }, nameTextStyle: { color: ink }, splitLine: { lineStyle: { color: grid } } };
   chart.setOption({
@@ -35,10 +36,10 @@ export function growthPicture(growth, about) {
       axisLabel: { color: ink, fontSize: 10, formatter: (/** @type {number} */ power) => String(2 ** power) },
     },
     yAxis: { type: "log", name: "ns per logit", ...axis },
-    series: lines.map(({ what, name, color, dash }) => ({
+    series: linesOf(baseline).map(({ what, name, color, dash }) => ({
       type: "line",
       name,
-      data: growth.filter((each) => each.what === what && each.nsPerLogit !== undefined).map((each) => [Math.log2(each.classes ?? 1), each.nsPerLogit]),
+      data: growth.filter((each) => each.what === what && each.build !== "simd" && each.classes !== undefined && each.nsPerLogit !== undefined).map((each) => [Math.log2(each.classes ?? 1), each.nsPerLogit]),
       color,
       lineStyle: { width: 2, type: dash },
       symbol: "circle",

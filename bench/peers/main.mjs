@@ -5,11 +5,11 @@ import { Command } from "commander";
 import { writePlace } from "../../ts/docs/places.mjs";
 import { writeSummary } from "../summary.mjs";
 import { countOf, isPartial, listOf, nodeOption, within } from "../speed/arguments.mjs";
-import { batch, rowsOf, scaled, shapes } from "../speed/cases.mjs";
+import { batch, scaled, shapes } from "../speed/cases.mjs";
 import { busyNotice, isBusy, load, machine } from "../speed/machine.mjs";
 import { threadCounts } from "../speed/ours.mjs";
 import { progress } from "../speed/progress.mjs";
-import { readRecord, writeRecord } from "../speed/record.mjs";
+import { readRecords, writeRecord } from "../speed/record.mjs";
 import { ownPython, start } from "./entrants.mjs";
 import { makeJob } from "./jobs.mjs";
 import { answerMs, meet, reasonOf } from "./meeting.mjs";
@@ -20,8 +20,7 @@ import { leadTable, memoryTable, outcomeTable, pageTables } from "./tables.mjs";
 /** @typedef {import("./meeting.mjs").Entrant} Entrant @typedef {import("./meeting.mjs").Outcome} Outcome @typedef {import("./peers.mjs").Peer} Peer */
 
 const count = countOf(7);
-const unweighted = [...shapes, rowsOf(32_768, 96, "between few classes and many")];
-const everyShape = [...unweighted, batch];
+const everyShape = [...shapes, batch];
 const rivals = peers.slice(1);
 const help = `
 Peers: ${rivals.map(({ name }) => name).join(", ")}
@@ -43,15 +42,15 @@ const program = new Command("npm run bench:peers --")
   .option("--divide <n>", "divide the rows of every shape by this (default 1; 16 with --quick)", count)
   .option("--quick", "a sixteenth of the rows and three rounds: a few minutes")
   .addOption(nodeOption())
-  .option("--record", "write bench/record/peers.json and its tables in the documentation; of a whole run only")
-  .option("--readme", "write the documentation from the record there is, and measure nothing")
+  .option("--record", "write the record of this processor family in bench/record, and from the records the tables of the documentation; of a whole run only")
+  .option("--readme", "write the documentation from the records, and measure nothing")
   .addHelpText("after", help)
   .parse();
 
 /** @type {{ only?: string[], shapes?: string[], python: string, rounds?: number, budget?: number, divide?: number, quick?: true, record?: true, readme?: true, install?: true }} */
 const wishes = program.opts();
 if (wishes.record && isPartial(wishes)) program.error("error: a record is of a whole run");
-const publish = () => [writePlace("peers", pageTables(readRecord("peers"))), ...writeSummary()].join(", ");
+const publish = () => [writePlace("peers", pageTables(readRecords("peers"))), ...writeSummary()].join(", ");
 if (wishes.install) program.error("error: --install is of npm run bench:peers");
 if (wishes.readme) {
   console.log(`wrote ${publish()}`);
@@ -139,7 +138,7 @@ const outcomes = [];
 /** @type {import("./memory.mjs").Memory[]} */
 const memory = [];
 const wants = (/** @type {{ name: string }} */ { name }) => wishes.shapes?.some((word) => name.includes(word)) ?? true;
-for (const shape of unweighted.filter(wants)) {
+for (const shape of shapes.filter(wants)) {
   told.say(`${shape.name}: data`);
   const job = makeJob(scaled(shape, divisor), false);
   outcomes.push(...(await run(job, entrants)));
@@ -175,7 +174,7 @@ told.print(`\n${leadTable(outcomes)}`);
 told.end();
 if (wishes.record) {
   const head = { ...about, threads, rounds, budgetSeconds, versions, loadAfter: load() };
-  console.log(`\nrecorded in ${writeRecord("peers", head, { outcomes, memory })}\nwrote ${publish()}`);
+  console.log(`\nrecorded in ${writeRecord("peers", about.family, head, { outcomes, memory })}\nwrote ${publish()}`);
 }
 const failed = outcomes.filter(({ absent }) => absent?.startsWith("FAIL"));
 for (const { shape, what, peer, threads: number, absent } of failed) console.error(`${absent} (${what} ${shape}, ${peer} t${number})`);

@@ -43,15 +43,19 @@ export function memoryTable(memory) {
 }
 
 /**
- * @typedef {object} Recorded bench/record/peers.json
- * @property {string} date @property {string} processor @property {number} cores @property {string} node
+ * @typedef {object} Recorded a record of peers
+ * @property {string} file its name
+ * @property {string} date @property {string} processor @property {string} family @property {number} cores @property {string} node
  * @property {readonly number[]} threads @property {number} rounds
  * @property {Record<string, string>} versions
  * @property {{ outcomes: readonly Outcome[], memory: readonly Memory[] }} parts
  */
 
-/** The tables of the documentation. @param {Recorded} record */
-export function pageTables({ date, processor, cores, node, threads, rounds, versions, parts }) {
+/** The tables of the documentation, of each processor family. @param {readonly Recorded[]} records the newest first */
+export const pageTables = (records) => records.map(tablesOf).join("\n\n");
+
+/** @param {Recorded} record */
+function tablesOf({ file, date, processor, family, cores, node, threads, rounds, versions, parts }) {
   const { outcomes, memory } = parts;
   const shapes = [...new Set(outcomes.map(({ shape }) => shape))];
   /** @param {What} what */
@@ -74,7 +78,7 @@ export function pageTables({ date, processor, cores, node, threads, rounds, vers
   const memoryRows = memory.flatMap(({ peer, mode, residentAdded }) =>
     residentAdded === undefined ? [] : [[`${peers.find(({ name }) => name === peer)?.title ?? peer}, ${mode}`, bytesOf(residentAdded)]],
   );
-  return `${processor}, ${cores} cores, Node ${node}, ${date}, best of ${rounds} rounds in which all took turns ([record](../../bench/record/peers.json)):
+  return `${processor} (${family}), ${cores} cores, Node ${node}, ${date}, best of ${rounds} rounds in which all took turns ([record](../../bench/record/${file})):
 ${Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ")}.
 
 ${table("loss+grad")}

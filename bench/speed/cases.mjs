@@ -37,6 +37,7 @@ export const shapes = [
   shape("1048576x2", [1_048_576, 2], 1, "yes or no: the fixed cost of a row"),
   shape("1048576x10", [1_048_576, 10], 1, "digits"),
   shape("65536x33", [65_536, 33], 1, "segmentation, classes last"),
+  rowsOf(32_768, 96, "between few classes and many"),
   shape("8192x1000", [8192, 1000], 1, "ImageNet"),
   shape("512x32000", [512, 32_000], 1, "language model"),
   shape("320x50257", [320, 50_257], 1, "language model, GPT-2's vocabulary: rows that begin anywhere"),
@@ -62,7 +63,6 @@ export const classShapes = [
   ...classCounts.map((classes) => rowsOf(Math.round(outOfCache / classes), classes, "out of cache")),
   ...classCounts.filter((classes) => classes <= inCache / 4).map((classes) => rowsOf(Math.round(inCache / classes), classes, "in cache")),
   ...[[500, 33], [2000, 33], [77, 96], [1000, 10]].map(([rows = 1, classes = 1]) => rowsOf(rows, classes, "ragged")),
-  rowsOf(32_768, 96, "out of cache"),
 ];
 
 const planeClasses = [2, 3, 4, 5, 10, 21, 33, 64, 96, 150];

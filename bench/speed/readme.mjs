@@ -1,9 +1,11 @@
-// The page "Speed" of the documentation, from the record and from nothing else: what is slower than its rivals is in it because the record says so.
+// The page "Speed" of the documentation, from the records and from nothing else: what is slower than its rivals is in it because a record says so. Processors
+// are beside each other in the tables; what is said of one alone is said of the newest record's.
 import { figure, markdownTable } from "./table.mjs";
-import { shapes } from "./cases.mjs";
+import { classShapes, planeShapes, shapes } from "./cases.mjs";
 import { isBusy } from "./machine.mjs";
+import { baselineOf } from "./record.mjs";
 
-/** @typedef {import("./contest.mjs").Outcome & { naive?: number }} Outcome `naive`: of records that were compared with the textbook form */
+/** @typedef {import("./contest.mjs").Outcome & { naive?: number }} Outcome `naive`: of records that were beside the former textbook kernel */
 
 /** @param {number} bytes */
 const megabytes = (bytes) => (bytes < 1e6 ? `${figure(bytes / 1e3, 2)} kB` : `${figure(bytes / 1e6)} MB`);
@@ -25,83 +27,151 @@ function wrapped(text) {
 }
 
 /**
- * @param {any} record
+ * @param {readonly any[]} records of processor families, the newest first
  * @returns {string} Markdown
  */
-export function speedSection(record) {
+export function speedSection(records) {
+  const [record] = records;
   const { parts } = record;
+  const named = records.length > 1;
   return [
-    ...introduction(record).map(wrapped),
-    kernelTable(record),
-    wrapped(slower(parts.kernels)),
-    ...nativeKernels(record),
+    wrapped(introduction()),
+    ...(named ? [records.map((each) => wrapped(`- ${machine(each)}`)).join("\n")] : [wrapped(machine(record))]),
+    wrapped(about(records)),
+    kernelTable(records),
+    ...tableOf(records.filter((each) => each.parts.classes !== undefined), classTable, "The same ratios by classes, loss and gradient: logits and gradient in cache (256 KiB together) and out of it (32 MiB)."),
+    ...tableOf(records.filter((each) => each.parts.planes !== undefined), planeTable, "And of planes, by the number of logits."),
+    ...records.map((each) => wrapped(slower(each, named))),
+    ...nativeKernels(record, named),
     picture(record),
-    [threads(parts.threads), batch(parts.batch), halves(parts.dtypes), adversarial(parts.adversarial)].map(wrapped).join("\n"),
+    [threads(parts.threads), batch(parts.batch, baselineOf(record)), halves(parts.dtypes), adversarial(parts.adversarial)].map(wrapped).join("\n"),
     options(parts.options),
     [overhead(parts.overhead), loading(parts.loading), memory(parts.memory), rows(parts.growth)].map(wrapped).join("\n"),
   ].join("\n\n");
 }
 
-/** @param {any} record */
-function introduction({ processor, cores, extensions, system, node, v8, date, commit, rounds, loadBefore }) {
-  const noise = isBusy({ loadBefore }) ? ` Other programs were running (${loadBefore} processes on average): take the ratios rather than the figures.` : "";
-  return [
-    `\`npm run bench\` measured this (\`-- --quick\` within two minutes, \`-- --help\` for its parts) on ${date} at commit ${commit}: ${processor}, ${cores} cores
-     (${extensions.join(", ")}), ${system}, Node ${node}, V8 ${v8}. Results are compared with the definition in f64 before anything is timed; then all
-     candidates take turns in one process, for ${rounds} rounds, and the best round counts ([record](../../bench/record/speed.json)).${noise}`,
-    `Billion logits a second, on one thread and in the \`relaxed\` build unless named otherwise; in brackets how many times as fast as the textbook's wasm
-     kernel ([\`bench/naive\`](../../bench/naive/lib.rs): three sweeps of SIMD128, the same exponential, same build, loss alone against loss alone). \`copy\`
-     copies the logits in wasm. Errors are the largest relative ones of a row's loss and of a gradient element.`,
-  ];
-}
+/** A table with a sentence before it, where a record has what it shows. @param {readonly any[]} records @param {(records: readonly any[]) => string} table @param {string} sentence */
+const tableOf = (records, table, sentence) => (records.length === 0 ? [] : [wrapped(sentence), table(records)]);
 
 /** @param {any} record */
-function kernelTable({ parts, threads }) {
-  const all = Math.max(...threads);
-  const many = all > 1;
-  /** @type {Outcome[]} */
-  const outcomes = parts.kernels;
-  const lines = shapes.map(({ name, rows: count, classes, why }) => {
-    /** @param {string} what @param {"relaxed" | "simd"} [build] @param {number} [on] */
-    const find = (what, build, on) =>
-      outcomes.find((each) => each.shape === name && each.what === what && (build === undefined || each.build === build) && (on === undefined || each.threads === on));
+const machine = ({ processor, family, model, cores, extensions, caches, system, node, v8, date, commit, rounds, loadBefore, file }) =>
+  `**${family}** ([record](../../bench/record/${file})): ${processor}${model === undefined ? "" : ` (${model})`}, ${cores} cores (${[...extensions, ...caches].join(", ")}), ${system}, Node ${node}, V8 ${v8}, ${date}, commit ${commit},
+   ${rounds} rounds.${isBusy({ loadBefore }) ? ` Other programs were running (${loadBefore} processes on average): take the ratios rather than the figures.` : ""}`;
+
+const introduction = () =>
+  `\`npm run bench\` measured this (\`-- --quick\` runs a sixteenth of it, \`-- --help\` names its parts). Results are compared with the definition in f64 before
+   anything is timed; then all candidates take turns in one process, and the best of the rounds counts.`;
+
+/** What the tables show. @param {readonly any[]} records */
+function about(records) {
+  const kinds = [...new Set(records.map(baselineOf))];
+  /** @param {import("./record.mjs").Baseline} kind */
+  const whose = (kind) => (kinds.length === 1 ? "" : `, for ${records.filter((record) => baselineOf(record) === kind).map(({ family }) => family).join(" and ")}`);
+  const beside = kinds.map((kind) => `${kind.words}${whose(kind)}`).join("; ");
+  return `Billion logits a second, on one thread and in the \`relaxed\` build unless named otherwise; in brackets how many times as fast as, in the same build, ${beside}. \`copy\`
+    copies the logits in wasm. Errors are the largest relative ones of a row's loss and of a gradient element.`;
+}
+
+/** Columns of each record, named where there are several. @param {readonly any[]} records @param {(record: any) => readonly string[]} columns */
+const headOf = (records, columns) => records.flatMap((record) => columns(record).map((column) => (records.length > 1 ? `${record.family}: ${column}` : column)));
+
+/** @param {any} record @param {Outcome | undefined} outcome */
+const ratioOf = (record, outcome) => outcome?.[baselineOf(record).key];
+
+/** @param {any} record @param {string} part @param {string} shape @param {string} what @param {"relaxed" | "simd"} [build] @param {number} [on] @returns {Outcome | undefined} */
+const find = ({ parts }, part, shape, what, build, on) =>
+  parts[part].find(
+    (/** @type {Outcome} */ each) =>
+      each.shape === shape && each.what === what && (build === undefined || each.build === build) && (on === undefined || each.threads === on),
+  );
+
+/** @param {readonly any[]} records */
+function kernelTable(records) {
+  const all = (/** @type {any} */ { threads: counts }) => Math.max(...counts);
+  const many = records.every((record) => all(record) > 1);
+  const measured = shapes.filter(({ name }) => records.some((record) => find(record, "kernels", name, "loss") !== undefined));
+  const lines = measured.map(({ name, rows: count, classes, why }) => {
     /** @param {Outcome | undefined} outcome */
     const rate = (outcome) => (outcome?.best === undefined ? "" : figure((count * classes) / outcome.best / 1e6, 2));
-    /** @param {Outcome | undefined} outcome */
-    const cell = (outcome) => (outcome === undefined ? "not run" : `${rate(outcome)} (${times(outcome.naive)})`);
-    const errors = find("loss+grad", "relaxed", 1);
     return [
       `${name}, ${why}`,
-      cell(find("loss", "relaxed", 1)),
-      cell(find("loss+grad", "relaxed", 1)),
-      cell(find("in place", "relaxed", 1)),
-      ...(many ? [cell(find("in place", "relaxed", all))] : []),
-      cell(find("loss+grad", "simd", 1)),
-      rate(find("naive loss+grad", "relaxed", 1)),
-      rate(find("copy")),
-      rate(find("plain loop")),
-      `${errors?.lossError?.toExponential(0)}, ${errors?.gradError?.toExponential(0)}`,
+      ...records.flatMap((record) => {
+        const of = (/** @type {string} */ what, /** @type {"relaxed" | "simd"} */ build = "relaxed", on = 1) => find(record, "kernels", name, what, build, on);
+        const errors = of("loss+grad");
+        /** @param {Outcome | undefined} outcome */
+        const cell = (outcome) => (outcome === undefined ? "not run" : `${rate(outcome)} (${times(ratioOf(record, outcome))})`);
+        return [
+          ...["loss", "loss+grad", "in place", "accumulate"].map((what) => cell(of(what))),
+          ...(many ? [cell(of("in place", "relaxed", all(record)))] : []),
+          cell(of("loss+grad", "simd")),
+          rate(of(`${baselineOf(record).key} loss+grad`)),
+          rate(find(record, "kernels", name, "copy")),
+          rate(find(record, "kernels", name, "plain loop")),
+          errors === undefined ? "" : `${errors.lossError?.toExponential(0)}, ${errors.gradError?.toExponential(0)}`,
+        ];
+      }),
     ];
   });
-  const head = [
-    "shape", "loss", "loss and gradient", "in place", ...(many ? [`in place, ${all} threads`] : []), "`simd` build, loss and gradient", "textbook", "copy", "JavaScript loop", "errors",
-  ];
-  return markdownTable(head, lines);
+  const columns = (/** @type {any} */ record) => {
+    const { name } = baselineOf(record);
+    const threaded = many ? [`in place, ${all(record)} threads`] : [];
+    const beside = ["loss", "loss and gradient", "in place", "accumulate", ...threaded, "`simd` build, loss and gradient"].map((job) => `${job} (x ${name})`);
+    return [...beside, name, "copy", "JavaScript loop", "errors"];
+  };
+  return markdownTable(["shape", ...headOf(records, columns)], lines);
 }
 
-/** What loses against the textbook kernel. @param {readonly Outcome[]} outcomes */
-function slower(outcomes) {
+const builds = /** @type {const} */ (["relaxed", "simd"]);
+
+/** @param {readonly any[]} records */
+function classTable(records) {
+  const counts = [...new Set(classShapes.map(({ classes }) => classes))].sort((a, b) => a - b);
+  const lines = counts.map((count) => [
+    String(count),
+    ...records.flatMap((record) =>
+      ["in cache", "out of cache"].flatMap((why) => {
+        const shape = classShapes.find((each) => each.classes === count && each.why === why)?.name ?? "";
+        return builds.map((build) => times(ratioOf(record, find(record, "classes", shape, "loss+grad", build))));
+      }),
+    ),
+  ]);
+  return markdownTable(["classes", ...headOf(records, () => ["in cache, `relaxed`", "`simd`", "out of cache, `relaxed`", "`simd`"])], lines);
+}
+
+/** @param {readonly any[]} records */
+function planeTable(records) {
+  const counts = [...new Set(planeShapes.map(({ classes }) => classes))].sort((a, b) => a - b);
+  const sizes = [...new Set(planeShapes.map(({ why }) => why))].filter((why) => planeShapes.filter((each) => each.why === why).length > 4);
+  const lines = counts.map((count) => [
+    String(count),
+    ...records.flatMap((record) =>
+      sizes.map((why) => {
+        const shape = planeShapes.find((each) => each.classes === count && each.why === why)?.name ?? "";
+        return builds.map((build) => times(ratioOf(record, find(record, "planes", shape, "loss+grad", build)))).join(", ");
+      }),
+    ),
+  ]);
+  return markdownTable(["planes", ...headOf(records, () => sizes.map((why) => `${why}, \`relaxed\` and \`simd\``))], lines);
+}
+
+/** What loses against the baseline. @param {any} record @param {boolean} named whether the processor is */
+function slower(record, named) {
+  const { family, parts } = record;
+  const { name, apart } = baselineOf(record);
   const jobs = ["loss", "loss+grad", "in place", "accumulate"];
-  const lost = outcomes.filter(({ what, threads, naive }) => jobs.includes(what) && threads === 1 && naive !== undefined && naive < 1);
-  if (lost.length === 0) return "On one thread nothing measured here is slower than the textbook kernel of its build, at any shape.";
-  const lines = lost.map(({ shape, what, build, naive }) => `${shape} ${what} ${build} (${times(naive)})`);
-  return `Slower than the textbook kernel, on one thread: ${lines.join(", ")}. Accumulating reads the gradient as well, which the textbook kernel does not.`;
+  /** @type {readonly Outcome[]} */
+  const all = [parts.kernels, parts.classes ?? [], parts.planes ?? []].flat();
+  const lost = all.filter((each) => jobs.includes(each.what) && each.threads === 1 && (ratioOf(record, each) ?? 1) < 1);
+  const where = named ? ` on ${family}` : "";
+  if (lost.length === 0) return `On one thread${where} nothing measured here is slower than the ${name} kernel of its build, at any shape.`;
+  const lines = lost.map((each) => `${each.shape} ${each.what} ${each.build} (${times(ratioOf(record, each))})`);
+  return `Slower than the ${name} kernel, on one thread${where}: ${lines.join(", ")}.${apart === "" ? "" : ` ${apart}`}`;
 }
 
 const kernelNames = /** @type {const} */ ({ Lanes16: "AVX-512", Lanes8: "AVX2", Lanes4: "plain Rust" });
 
-/** The crate's kernels beside the wasm, where the record has them. @param {any} record @returns {string[]} */
-function nativeKernels({ parts }) {
+/** The crate's kernels beside the wasm, where the record has them. @param {any} record @param {boolean} named whether the processor is @returns {string[]} */
+function nativeKernels({ family, parts }, named) {
   /** @type {readonly import("./parts/native.mjs").NativeOutcome[]} */
   const measured = parts.native ?? [];
   const kernels = /** @type {const} */ (["Lanes16", "Lanes8", "Lanes4"]).filter((name) => measured.some(({ kernel }) => kernel === name));
@@ -116,15 +186,17 @@ function nativeKernels({ parts }) {
     return [`${shape}${dtype === "f32" ? "" : `, ${dtype}`}`, ...cells];
   });
   const head = ["shape", ...kernels.flatMap((kernel) => [`${kernelNames[kernel]}: loss`, "loss and gradient", "in place"])];
-  const about = `The crate in a Rust program on one thread, as many times as fast as the \`${build}\` wasm: two processes that take turns
+  const about = `The crate in a Rust program on one thread${named ? ` on ${family}` : ""}, as many times as fast as the \`${build}\` wasm: two processes that take turns
     (\`npm run bench -- --native\`). Plain Rust is for processors with neither AVX-512 nor AVX2.`;
   return [`${wrapped(about)}\n\n${markdownTable(head, lines)}`];
 }
 
+/** What is drawn: in older records the classes are in part "growth". @param {any} record @returns {any[]} */
+export const byClasses = ({ parts }) => (parts.classes ?? parts.growth).filter((/** @type {{ classes?: number }} */ each) => each.classes !== undefined);
+
 /** @param {any} record */
-function picture({ parts }) {
-  const classes = parts.growth.filter((/** @type {{ classes?: number }} */ each) => each.classes !== undefined);
-  const counts = classes.map((/** @type {{ classes: number }} */ each) => each.classes);
+function picture(record) {
+  const counts = byClasses(record).map((/** @type {{ classes: number }} */ each) => each.classes);
   const alt = `Nanoseconds per logit over ${Math.min(...counts)} to ${Math.max(...counts)} classes`;
   return `![${alt}](../../bench/record/growth.svg)`;
 }
@@ -141,13 +213,13 @@ function threads(measured) {
   for having them, ${worst.shape} ${worst.what}, is ${times(worst.fasterMedian)} as fast as on one thread.`;
 }
 
-/** @param {readonly { what: string, threads?: number, best?: number, naive?: number }[]} measured */
-function batch(measured) {
+/** @param {readonly { what: string, threads?: number, best?: number, unrolled?: number, naive?: number }[]} measured @param {import("./record.mjs").Baseline} baseline */
+function batch(measured, { key, name }) {
   const one = measured.find(({ what, threads: count }) => what === "in place" && count === 1);
   const all = measured.filter(({ what }) => what === "in place").at(-1);
   const more = all === one ? "" : `, ${figure(all?.best)} ms on ${all?.threads} threads`;
   return `- **A batch** of label images, logits [8, 512, 512, 33] with class weights and a tenth of the pixels ignored, takes ${figure(one?.best)} ms in place on one thread${more};
-  the textbook kernel, which knows neither and computes every pixel, takes ${times(one?.naive)} the former out of place.`;
+  the ${name} kernel, which knows neither and computes every pixel, takes ${times(one?.[key])} the former${key === "naive" ? " out of place" : ""}.`;
 }
 
 /** @param {readonly { shape: string, what: string, build: string, dtype: string, ratio: number }[]} measured */

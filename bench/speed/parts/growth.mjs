@@ -1,41 +1,12 @@
-// Part "growth": cost by the number of classes at a fixed number of logits, and by the number of rows up to what one tensor or this machine can hold.
+// Part "growth": cost by the number of rows, up to what one tensor or this machine can hold.
 import { freemem } from "node:os";
 import { isSparseXentError, load } from "sparse-xent";
-import { plainLoop } from "../baseline.mjs";
 import { ordinary, rowsOf } from "../cases.mjs";
-import { contest } from "../contest.mjs";
 import { exactLosses } from "../definition.mjs";
-import { naive } from "../naive.mjs";
-import { ours } from "../ours.mjs";
 import { timesOf } from "../rounds.mjs";
-import { bytesOf, figure, textTable, times } from "../table.mjs";
+import { bytesOf, figure, textTable } from "../table.mjs";
 
-export const about = "ns per logit over 2 to 262144 classes, and over rows up to the largest tensor";
-
-const powers = Array.from({ length: 18 }, (_, i) => 2 ** (i + 1));
-// Beside powers of two: what ends a vector or a block early, and sizes of real vocabularies.
-const between = [3, 5, 7, 10, 33, 63, 65, 100, 1000, 1023, 10_000, 32_000, 50_257, 128_256];
-const classCounts = [...powers, ...between].sort((a, b) => a - b);
-const logits = 2 ** 22;
-
-/** @param {import("../contest.mjs").Context} context */
-async function byClasses({ builds, rounds, divisor, wants, told }) {
-  const build = builds[0] ?? "simd";
-  const results = [];
-  for (const classes of classCounts) {
-    const shape = rowsOf(Math.max(1, Math.round(logits / divisor / classes)), classes);
-    if (!wants(shape)) continue;
-    const data = ordinary(shape);
-    const { xent, candidates } = await ours(shape, data, { build, threads: 1, what: ["loss", "loss+grad", "in place"] });
-    const { candidate } = naive(build, shape, data);
-    const losses = new Float32Array(shape.rows);
-    const grad = new Float32Array(data.logits.length);
-    const plain = { what: "plain loop", threads: 1, run: () => plainLoop(shape, data, losses, grad) };
-    results.push(...contest(shape, data, [...candidates, candidate("unrolled", "loss"), candidate("unrolled", "loss+grad"), plain], { rounds, told }).map((each) => ({ ...each, classes })));
-    await xent.dispose();
-  }
-  return results;
-}
+export const about = "ns per logit over rows, up to the largest tensor";
 
 const rowsClasses = 1000;
 const largestTensor = 2 ** 31 - 1;
@@ -121,17 +92,7 @@ async function fourGibibytes() {
 
 /** @param {import("../contest.mjs").Context} context */
 export async function run(context) {
-  const classes = await byClasses(context);
-  const lines = [...new Set(classes.map((each) => each.classes))].map((count) => {
-    const of = (/** @type {string} */ what) => classes.find((each) => each.classes === count && each.what === what);
-    const cell = (/** @type {string} */ what) => (of(what)?.wrong === undefined ? figure(of(what)?.nsPerLogit) : "FAIL");
-    const all = ["loss", "unrolled loss", "loss+grad", "in place", "unrolled loss+grad", "plain loop"].map(cell);
-    return [String(count), ...all, times(of("loss")?.unrolled), times(of("loss+grad")?.unrolled)];
-  });
-  const head = ["classes", "loss", "unrolled loss", "loss+grad", "in place", "unrolled", "plain loop", "loss x unrolled", "loss+grad x unrolled"];
-  if (lines.length > 0) context.print(`\nns per logit by classes, ${figure(logits / context.divisor, 7)} logits, ${context.builds[0]} t1\n${textTable(head, lines)}`);
-
-  if (!context.wants({ name: "rows" })) return classes;
+  if (!context.wants({ name: "rows" })) return [];
   const rows = await byRows(context);
   const table = rows.filter(({ answer }) => answer === undefined).map(({ rows: count, bytes, best, nsPerLogit, skipped, wrong }) => {
     const reason = skipped ?? wrong;
@@ -140,5 +101,5 @@ export async function run(context) {
   const answers = rows.flatMap(({ what, answer }) => (answer === undefined ? [] : [`${what}: ${answer}`]));
   const title = `by rows of ${rowsClasses} classes, loss and gradient in place, ${context.builds[0]} t1`;
   context.print(`\n${title}\n${textTable(["", "logits", "ms", "ns/logit"], table)}\n${answers.join("\n")}`);
-  return [...classes, ...rows];
+  return rows;
 }

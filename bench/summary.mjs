@@ -65,14 +65,11 @@ export function figures({ speed, peers: beside, accuracy } = records()) {
     return ratios.length === 0 || title === undefined ? [] : [`${title} ${range(ratios)}`];
   });
   return [
-    `- [Accuracy](ts/docs/accuracy.md): over all rows measured, f32 losses are within ${worstLoss(accuracy, "f32", /./, builds).toExponential(1)} of the exact ones (relative), f64 losses within`,
-    `  ${worstLoss(accuracy, "f64", /./, builds).toExponential(1)}, wherever the logits lie. \`npm run accuracy\` measures it.`,
+    `- [Accuracy](ts/docs/accuracy.md): over all rows measured, f32 losses are within ${worstLoss(accuracy, "f32", /./, builds).toExponential(1)} of the exact ones (relative), f64 losses within ${worstLoss(accuracy, "f64", /./, builds).toExponential(1)}. \`npm run accuracy\` measures it.`,
     `- [Speed](ts/docs/speed.md): loss and gradient of ${ratios.length} shapes are ${range(ratios)} as fast as with ${short}, on one thread;`,
     `  ${most} threads are ${range(gains)} as fast as one. \`npm run bench\` measures it (${machine(speed)}).`,
-    `- [Beside other libraries](ts/docs/peers.md), loss and gradient on one thread, over the shapes they can do: as fast as`,
-    `  ${rivals.slice(0, 3).join("; ")};`,
-    `  ${rivals.slice(3).join("; ")}.`,
-    `  \`npm run bench:peers\` measures it (${machine(beside)}).`,
+    `- [Beside other libraries](ts/docs/peers.md), loss and gradient on one thread, over the shapes they can do: as fast as ${rivals.slice(0, 3).join("; ")};`,
+    `  ${rivals.slice(3).join("; ")}. \`npm run bench:peers\` measures it (${machine(beside)}).`,
     `- Memory: for 2097152 rows of 33 classes a call in place adds ${added("sparse-xent", "in place")} to the process; a new gradient adds ${added("sparse-xent", "new gradient")}.`,
   ].join("\n");
 }

@@ -38,9 +38,9 @@ export function speedSection(records) {
     wrapped(introduction()),
     ...(named ? [records.map((each) => wrapped(`- ${machine(each)}`)).join("\n")] : [wrapped(machine(record))]),
     wrapped(about(records)),
-    kernelTable(records),
-    ...tableOf(records.filter((each) => each.parts.classes !== undefined), classTable, "The same ratios by classes, loss and gradient: logits and gradient in cache (256 KiB together) and out of it (32 MiB)."),
-    ...tableOf(records.filter((each) => each.parts.planes !== undefined), planeTable, "And of planes, by the number of logits."),
+    kernelTable(records, named),
+    ...tableOf(records.filter((each) => each.parts.classes !== undefined), named, classTable, "The same ratios by classes, loss and gradient: logits and gradient in cache (256 KiB together) and out of it (32 MiB)."),
+    ...tableOf(records.filter((each) => each.parts.planes !== undefined), named, planeTable, "And of planes, by the number of logits."),
     ...records.map((each) => wrapped(slower(each, named))),
     ...nativeKernels(record, named),
     picture(record),
@@ -50,8 +50,8 @@ export function speedSection(records) {
   ].join("\n\n");
 }
 
-/** A table with a sentence before it, where a record has what it shows. @param {readonly any[]} records @param {(records: readonly any[]) => string} table @param {string} sentence */
-const tableOf = (records, table, sentence) => (records.length === 0 ? [] : [wrapped(sentence), table(records)]);
+/** A table with a sentence before it, where a record has what it shows. @param {readonly any[]} records @param {boolean} named @param {(records: readonly any[], named: boolean) => string} table @param {string} sentence */
+const tableOf = (records, named, table, sentence) => (records.length === 0 ? [] : [wrapped(sentence), table(records, named)]);
 
 /** @param {any} record */
 const machine = ({ processor, family, model, cores, extensions, caches, system, node, v8, date, commit, rounds, loadBefore, file }) =>
@@ -72,8 +72,8 @@ function about(records) {
     copies the logits in wasm. Errors are the largest relative ones of a row's loss and of a gradient element.`;
 }
 
-/** Columns of each record, named where there are several. @param {readonly any[]} records @param {(record: any) => readonly string[]} columns */
-const headOf = (records, columns) => records.flatMap((record) => columns(record).map((column) => (records.length > 1 ? `${record.family}: ${column}` : column)));
+/** Columns of each record. @param {readonly any[]} records @param {boolean} named whether the processor is @param {(record: any) => readonly string[]} columns */
+const headOf = (records, named, columns) => records.flatMap((record) => columns(record).map((column) => (named ? `${record.family}: ${column}` : column)));
 
 /** @param {any} record @param {Outcome | undefined} outcome */
 const ratioOf = (record, outcome) => outcome?.[baselineOf(record).key];
@@ -85,8 +85,8 @@ const find = ({ parts }, part, shape, what, build, on) =>
       each.shape === shape && each.what === what && (build === undefined || each.build === build) && (on === undefined || each.threads === on),
   );
 
-/** @param {readonly any[]} records */
-function kernelTable(records) {
+/** @param {readonly any[]} records @param {boolean} named */
+function kernelTable(records, named) {
   const all = (/** @type {any} */ { threads: counts }) => Math.max(...counts);
   const many = records.every((record) => all(record) > 1);
   const measured = shapes.filter(({ name }) => records.some((record) => find(record, "kernels", name, "loss") !== undefined));
@@ -118,13 +118,13 @@ function kernelTable(records) {
     const beside = ["loss", "loss and gradient", "in place", "accumulate", ...threaded, "`simd` build, loss and gradient"].map((job) => `${job} (x ${name})`);
     return [...beside, name, "copy", "JavaScript loop", "errors"];
   };
-  return markdownTable(["shape", ...headOf(records, columns)], lines);
+  return markdownTable(["shape", ...headOf(records, named, columns)], lines);
 }
 
 const builds = /** @type {const} */ (["relaxed", "simd"]);
 
-/** @param {readonly any[]} records */
-function classTable(records) {
+/** @param {readonly any[]} records @param {boolean} named */
+function classTable(records, named) {
   const counts = [...new Set(classShapes.map(({ classes }) => classes))].sort((a, b) => a - b);
   const lines = counts.map((count) => [
     String(count),
@@ -135,11 +135,11 @@ function classTable(records) {
       }),
     ),
   ]);
-  return markdownTable(["classes", ...headOf(records, () => ["in cache, `relaxed`", "`simd`", "out of cache, `relaxed`", "`simd`"])], lines);
+  return markdownTable(["classes", ...headOf(records, named, () => ["in cache, `relaxed`", "`simd`", "out of cache, `relaxed`", "`simd`"])], lines);
 }
 
-/** @param {readonly any[]} records */
-function planeTable(records) {
+/** @param {readonly any[]} records @param {boolean} named */
+function planeTable(records, named) {
   const counts = [...new Set(planeShapes.map(({ classes }) => classes))].sort((a, b) => a - b);
   const sizes = [...new Set(planeShapes.map(({ why }) => why))].filter((why) => planeShapes.filter((each) => each.why === why).length > 4);
   const lines = counts.map((count) => [
@@ -151,7 +151,7 @@ function planeTable(records) {
       }),
     ),
   ]);
-  return markdownTable(["planes", ...headOf(records, () => sizes.map((why) => `${why}, \`relaxed\` and \`simd\``))], lines);
+  return markdownTable(["planes", ...headOf(records, named, () => sizes.map((why) => `${why}, \`relaxed\` and \`simd\``))], lines);
 }
 
 /** What loses against the baseline. @param {any} record @param {boolean} named whether the processor is */

@@ -43,9 +43,9 @@ impl Precision {
         };
         let stored = if G::NAME == "f16" { 65504.0 } else { f64::INFINITY };
         if E::NAME == "f64" {
-            // Twice what rounds, since the definition rounds as well.
+            // The definition rounds as well, and a difference that is scaled rounds twice.
             Precision {
-                unit: 2_f64.powi(-52),
+                unit: 2_f64.powi(-51),
                 tiny: -1020,
                 largest: f64::MAX,
                 least: f64::MIN_POSITIVE,

@@ -105,6 +105,8 @@ export class PoolRuntime implements Runtime {
   #ending: Ending | undefined;
   #gone: Promise<void> | undefined;
   #lastId = 0;
+  /** When the last of the asynchronous calls that run on this thread has its turn. */
+  #lastTurn: Promise<void> = Promise.resolve();
 
   private constructor({ glue, module, memory, maximumPages, crew, canDoWithoutWorkers, info }: RuntimeParts) {
     this.#glue = glue;
@@ -210,8 +212,9 @@ export class PoolRuntime implements Runtime {
     if (this.#ending) throw this.#error();
     const coordinator = this.#hasCoordinator ? await this.#coordinatorIfAny() : undefined;
     if (coordinator === undefined) {
-      // No worker can see the memory: the call runs here, after a turn of the event loop.
-      await nextTurn();
+      // No worker can see the memory: the call runs here, after a turn of the event loop, and after those that were begun before it.
+      this.#lastTurn = this.#lastTurn.then(nextTurn);
+      await this.#lastTurn;
       return here();
     }
     if (this.#ending) throw this.#error();

@@ -64,8 +64,8 @@ async function bundles() {
   const workerInputs = await bundle({
     entryPoints: [`${root}/ts/pool/worker.ts`], outfile: worker, format: "iife", minify: true, platform: "neutral", plugins: [generated("files")],
   });
-  // Names stay as they are, so that a stack says where one is, and lines are short: Node prints the whole line that an error comes from.
-  const small = { minifyWhitespace: true, minifySyntax: true, lineLimit: 160 };
+  // Names stay as they are, so that a stack says where one is, and lines end: Node prints the whole line that an error comes from.
+  const small = { minifyWhitespace: true, minifySyntax: true, lineLimit: 2000 };
   const library = { ...small, entryPoints: [`${root}/ts/index.ts`], platform: /** @type {const} */ ("neutral") };
   const others = await Promise.all([
     bundle({ ...library, outfile: `${paths.dist}/index.js`, format: "esm", plugins: [generated("files")] }),

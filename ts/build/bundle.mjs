@@ -54,21 +54,38 @@ const libraryBeside = {
   },
 };
 
-/** @returns {Promise<string[]>} the files that went into the bundles, relative to the project */
-async function bundles() {
-  /** @type {(options: import("esbuild").BuildOptions) => Promise<string[]>} */
-  const bundle = async (options) => {
-    const plugins = [...(options.plugins ?? []), withoutDocs];
-    return Object.keys((await build({ ...common, ...options, plugins })).metafile?.inputs ?? {});
-  };
+// Names stay as they are, so that a stack says where one is, and lines end: Node prints the whole line that an error comes from.
+const small = { minifyWhitespace: true, minifySyntax: true, lineLimit: 2000 };
+const library = { ...small, entryPoints: [`${root}/ts/index.ts`], platform: /** @type {const} */ ("neutral") };
+
+/** @param {import("esbuild").BuildOptions} options @returns {Promise<string[]>} the files that went into it, relative to the project */
+async function bundle(options) {
+  const plugins = [...(options.plugins ?? []), withoutDocs];
+  return Object.keys((await build({ ...common, ...options, plugins })).metafile?.inputs ?? {});
+}
+
+/** What the command line needs. @returns {Promise<string[]>} the files that went into the bundles, relative to the project */
+async function commandBundles() {
+  await writeGlue();
   const workerInputs = await bundle({
     entryPoints: [`${root}/ts/pool/worker.ts`], outfile: worker, format: "iife", minify: true, platform: "neutral", plugins: [generated("files")],
   });
-  // Names stay as they are, so that a stack says where one is, and lines end: Node prints the whole line that an error comes from.
-  const small = { minifyWhitespace: true, minifySyntax: true, lineLimit: 2000 };
-  const library = { ...small, entryPoints: [`${root}/ts/index.ts`], platform: /** @type {const} */ ("neutral") };
   const others = await Promise.all([
     bundle({ ...library, outfile: `${paths.dist}/index.js`, format: "esm", plugins: [generated("files")] }),
+    bundle({
+      ...small, entryPoints: [`${root}/ts/cli/main.ts`], outfile: `${paths.dist}/cli.js`, format: "esm", platform: "node", plugins: [libraryBeside],
+      // The bundled CommonJS packages ask for Node's built-ins with require.
+      banner: { js: '#!/usr/bin/env node\nimport { createRequire as __createRequire } from "node:module";\nconst require = __createRequire(import.meta.url);' },
+    }),
+  ]);
+  // The example data of `sparse-xent demo` lies beside the command.
+  cpSync(`${root}/ts/cli/data`, `${paths.dist}/data`, { recursive: true });
+  return [...workerInputs, ...others.flat()];
+}
+
+/** The other forms of the library, and the adapters. @returns {Promise<string[]>} as above */
+async function otherBundles() {
+  const others = await Promise.all([
     bundle({
       ...library, outfile: `${paths.dist}/index.cjs`, format: "cjs", plugins: [generated("files")],
       define: { "import.meta.url": "__url" },
@@ -81,15 +98,8 @@ async function bundles() {
         bundle({ entryPoints: [`${root}/ts/adapters/${name}/index.ts`], outfile: `${paths.dist}/${name}.${ending}`, format, platform: "neutral" }),
       ),
     ),
-    bundle({
-      ...small, entryPoints: [`${root}/ts/cli/main.ts`], outfile: `${paths.dist}/cli.js`, format: "esm", platform: "node", plugins: [libraryBeside],
-      // The bundled CommonJS packages ask for Node's built-ins with require.
-      banner: { js: '#!/usr/bin/env node\nimport { createRequire as __createRequire } from "node:module";\nconst require = __createRequire(import.meta.url);' },
-    }),
   ]);
-  // The example data of `sparse-xent demo` lies beside the command.
-  cpSync(`${root}/ts/cli/data`, `${paths.dist}/data`, { recursive: true });
-  return [...workerInputs, ...others.flat()];
+  return others.flat();
 }
 
 async function declarations() {
@@ -100,21 +110,37 @@ async function declarations() {
   writeFileSync(`${typesForRequire}/package.json`, '{ "type": "commonjs" }\n');
 }
 
-/** @param {string} wasmKey */
-export async function buildScripts(wasmKey) {
-  // The live page uses what is built here and is no part of it.
+/** @param {readonly string[]} names @returns {string[]} */
+const inDist = (names) => names.map((name) => `${paths.dist}/${name}`);
+
+/** What the scripts are made from. The live page uses them and is no part of them. @param {string} wasmKey */
+function scriptsKey(wasmKey) {
   const sources = filesOf(["ts"]).filter((file) => !file.startsWith("ts/page/"));
-  const key = keyOf([...sources, "package.json", "package-lock.json", "tsconfig.json"], wasmKey);
+  return keyOf([...sources, "package.json", "package-lock.json", "tsconfig.json"], wasmKey);
+}
+
+/** The command line alone. @param {string} wasmKey */
+export async function buildCommand(wasmKey) {
+  const key = scriptsKey(wasmKey);
+  if (isFresh("command", key, inDist(["index.js", "worker.js", "cli.js", "data"]))) return;
+  forget("command");
+  mkdirSync(paths.dist, { recursive: true });
+  await step("bundles", commandBundles, () => "index.js, worker.js, cli.js");
+  remember("command", key);
+}
+
+/** All scripts, and the types. @param {string} wasmKey @returns {Promise<boolean>} whether they are made anew */
+export async function buildScripts(wasmKey) {
+  const key = scriptsKey(wasmKey);
   const outputs = ["index.js", "index.cjs", "inline.js", "inline.cjs", "worker.js", "cli.js", "data", "types/index.d.ts", "types-cjs/package.json", "THIRD-PARTY.txt",
     ...adapters.flatMap((name) => [`${name}.js`, `${name}.cjs`, `types/adapters/${name}/index.d.ts`])];
-  if (isFresh("scripts", key, outputs.map((name) => `${paths.dist}/${name}`))) return false;
+  if (isFresh("scripts", key, inDist(outputs))) return false;
   forget("scripts");
   mkdirSync(paths.dist, { recursive: true });
   await step("bundles", async () => {
-    await writeGlue();
-    writeNotices(await bundles());
+    writeNotices([...await commandBundles(), ...await otherBundles()]);
   }, () => readdirSync(paths.dist).filter((name) => /\.c?js$/.test(name)).join(", "));
   await step("types", declarations);
-  remember("scripts", key);
+  for (const name of ["scripts", "command"]) remember(name, key);
   return true;
 }

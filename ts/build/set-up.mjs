@@ -5,11 +5,11 @@ import { availableParallelism } from "node:os";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { installPackages, packagesAreFresh } from "./packages.mjs";
-import { paths, root } from "./project.mjs";
+import { builds, paths, root } from "./project.mjs";
 import { say, secondsSince } from "./report.mjs";
 import { checkSizes } from "./sizes.mjs";
 import { toolsAreFresh } from "./tools.mjs";
-import { buildWasm, wasmIsFresh } from "./wasm.mjs";
+import { buildWasm, stale } from "./wasm.mjs";
 
 const lock = `${paths.target}/set-up.lock`;
 const lockPollMs = 500;
@@ -52,15 +52,25 @@ async function alone(work) {
   }
 }
 
-/** What takes long, and the CPU seconds it took on an AMD EPYC (Zen 4). The two in the middle share the cores. */
-const work = [
-  { what: "npm packages", seconds: 15, isDone: () => packagesAreFresh(root) },
-  { what: "wasm-pack and wasm-bindgen", seconds: 60, isDone: () => wasmIsFresh() || toolsAreFresh() },
-  { what: "the two wasm files and Rust's standard library for them", seconds: 160, isDone: wasmIsFresh },
+/** @typedef {import("./wasm.mjs").Build} Build */
+
+/**
+ * What takes long, and the CPU seconds it took on an AMD EPYC (Zen 4). The two in the middle share the cores.
+ * @param {readonly Build[]} missing the wasm files to build
+ */
+const work = (missing) => [
+  { what: "npm packages", seconds: 15, isDone: packagesAreFresh(root) },
+  { what: "wasm-pack and wasm-bindgen", seconds: 60, isDone: missing.length === 0 || toolsAreFresh() },
+  {
+    what: `${missing.length === 1 ? "one wasm file" : "the wasm files"} and Rust's standard library for ${missing.length === 1 ? "it" : "them"}`,
+    seconds: 80 + 40 * missing.length,
+    isDone: missing.length === 0,
+  },
 ];
 
-function announce() {
-  const toDo = work.filter(({ isDone }) => !isDone());
+/** @param {readonly Build[]} wanted */
+function announce(wanted) {
+  const toDo = work(stale(wanted)).filter(({ isDone }) => !isDone);
   if (toDo.length === 0) return;
   const seconds = toDo.reduce((sum, each) => sum + each.seconds, 0);
   const cores = Math.min(availableParallelism(), 2);
@@ -69,15 +79,37 @@ function announce() {
   say(`It takes about ${minutes} ${minutes === 1 ? "minute" : "minutes"} on ${cores === 1 ? "one idle core" : `${cores} idle cores`}.`);
 }
 
-/** Brings dist/ up to date. */
-export async function setUp() {
+/** @param {() => Promise<void>} work */
+async function timed(work) {
   const start = performance.now();
-  await alone(async () => {
-    announce();
+  await alone(work);
+  say(`set-up ready     ${secondsSince(start).padStart(8)}`);
+}
+
+/** Brings dist/ up to date. */
+export const setUp = () =>
+  timed(async () => {
+    announce(builds);
     await installPackages();
     // esbuild is there only from here on.
     const { buildScripts } = await import("./bundle.mjs");
-    checkSizes(await buildScripts(await buildWasm()));
+    checkSizes(await buildScripts(await buildWasm(builds)));
   });
-  say(`set-up ready     ${secondsSince(start).padStart(8)}`);
-}
+
+const zero = [0x41, 0x00, 0xfd, 0x0f];
+const multiplyAdd = [...zero, ...zero, ...zero, 0xfd, 0x85, 0x02];
+/** A module with one function, from nothing to a v128 by a relaxed instruction. ts/features.ts asks the same, and cannot run before there are packages. */
+const relaxedModule = [
+  ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00], ...[0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b], ...[0x03, 0x02, 0x01, 0x00],
+  ...[0x0a, multiplyAdd.length + 4, 0x01, multiplyAdd.length + 2, 0x00, ...multiplyAdd, 0x0b],
+];
+
+/** Brings up to date what the command line needs on this Node. Without relaxed SIMD that is one wasm file, with it both: the engine tries which is faster. */
+export const setUpCommand = () =>
+  timed(async () => {
+    const wanted = builds.filter(({ name }) => name === "simd" || WebAssembly.validate(Uint8Array.from(relaxedModule)));
+    announce(wanted);
+    await installPackages();
+    const { buildCommand } = await import("./bundle.mjs");
+    await buildCommand(await buildWasm(wanted));
+  });

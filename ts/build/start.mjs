@@ -4,12 +4,13 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import process from "node:process";
 import { paths } from "./project.mjs";
-import { setUp } from "./set-up.mjs";
+import { setUp, setUpCommand } from "./set-up.mjs";
 
 /** @param {readonly string[]} args @returns {Promise<number>} the command line's exit code */
 export async function start(args) {
   if (args[0] === "train") return (await import("../../bench/build/measure.mjs")).train(args.slice(1));
-  await setUp();
+  // `info` tells of both wasm files.
+  await (args[0] === "info" ? setUp() : setUpCommand());
   const child = spawn(process.execPath, [`${paths.dist}/cli.js`, ...(args.length === 0 ? ["demo"] : args)], {
     stdio: "inherit",
     // File names are meant from where the user called npm, not from the project's folder.

@@ -101,25 +101,32 @@ export const wasmKey = () =>
 
 const binaryenVersion = () => JSON.parse(readFileSync(`${root}/package.json`, "utf8")).devDependencies.binaryen;
 
-const outputs = builds.flatMap(({ name }) => [wasmOf(name), `${packageOf(name)}/sparse_xent.js`]).concat(rustNotices);
+/** @param {string} name of a build */
+const stampOf = (name) => `wasm-${name}`;
 
-export const wasmIsFresh = () => isFresh("wasm", wasmKey(), outputs);
+/** @param {Build} build @param {string} key */
+const buildIsFresh = ({ name }, key) => isFresh(stampOf(name), key, [wasmOf(name), `${packageOf(name)}/sparse_xent.js`, rustNotices]);
 
-/** @returns {Promise<string>} the key of the wasm files that are there afterwards */
-export async function buildWasm() {
+/** @param {readonly Build[]} wanted */
+export const stale = (wanted) => wanted.filter((build) => !buildIsFresh(build, wasmKey()));
+
+/** @param {readonly Build[]} wanted @returns {Promise<string>} the key of the wasm files that are there afterwards */
+export async function buildWasm(wanted) {
   const key = wasmKey();
-  if (isFresh("wasm", key, outputs)) return key;
-  forget("wasm");
+  const missing = stale(wanted);
+  const [first] = missing;
+  if (first === undefined) return key;
+  for (const { name } of missing) forget(stampOf(name));
   const toolchain = await findToolchain();
   mkdirSync(paths.dist, { recursive: true });
-  await Promise.all([installTools(toolchain), step("wasm crate", () => compileAhead(toolchain, builds[0]), () => "with the standard library")]);
-  for (const build of builds) {
+  await Promise.all([installTools(toolchain), step("wasm crate", () => compileAhead(toolchain, first), () => "with the standard library")]);
+  await writeRustNotices(toolchain, environment(toolchain));
+  for (const build of missing) {
     await step(`wasm ${build.name}`, () => compile(toolchain, build));
     await step(`wasm-opt ${build.name}`, () => optimise(build), () => `${statSync(wasmOf(build.name)).size} bytes`);
   }
-  compareGlue(builds.map(({ name }) => name));
-  await writeRustNotices(toolchain, environment(toolchain));
-  remember("wasm", key);
+  if (wanted.length > 1) compareGlue(wanted.map(({ name }) => name));
+  for (const { name } of missing) remember(stampOf(name), key);
   return key;
 }
 

@@ -111,14 +111,9 @@ impl Rules<'_> {
 
     /// What is computed of a row with this class.
     fn asked(&self, class: usize) -> Asked<'_> {
-        let (classes, objective) = (self.plan.classes(), &self.plan.objective);
-        let (moment, weights) = match self.plan.moment(class) {
-            MomentOf::Nothing => (false, None),
-            MomentOf::Ones => (true, None),
-            MomentOf::Weights(weights) => (false, Some(weights)),
-        };
-        let small = Small::new(objective, classes, weights.is_some());
-        Asked { classes, scale: self.scale, moment, weights, small }
+        let (classes, moment) = (self.plan.classes(), self.plan.moment(class));
+        let small = Small::new(&self.plan.objective, classes, moment);
+        Asked { classes, scale: self.scale, moment, small }
     }
 
     /// Computes rows that begin with `first_row` and have these classes.
@@ -200,13 +195,16 @@ impl Rules<'_> {
             self.predict::<I>(labels, cells.logits(), &mut group.predictions);
         }
         let steps = &group.rows.rows.step;
-        if !group.wary && rows::sweep_small::<I>(&mut cells, labels, steps, &asked, &mut group.found) {
+        let of_row = |row: usize| self.weights_of(classes[row]);
+        let weights = self.weights(&of_row);
+        if !group.wary && rows::sweep_small::<I>(&mut cells, labels, steps, &asked, weights, &mut group.found)
+        {
             return;
         }
         group.found.begin();
         let mut all_small = true;
         for (row, label) in labels.iter().enumerate().filter(|(_, label)| **label >= 0) {
-            let of_row = Asked { weights: self.asked_weights(classes[row]), ..asked };
+            let of_row = Asked { moment: self.moment_of(classes[row]), ..asked };
             let cells = &mut cells.part(row * stride..(row + 1) * stride);
             let found = rows::row::<I>(cells, *label, steps[row], &of_row);
             all_small &= found.is_small();
@@ -215,10 +213,23 @@ impl Rules<'_> {
         group.wary = !all_small;
     }
 
-    fn asked_weights(&self, class: i32) -> Option<&[f32]> {
-        match self.plan.moment(usize::try_from(class).unwrap_or_default()) {
-            MomentOf::Weights(weights) => Some(weights),
-            _ => None,
+    fn moment_of(&self, class: i32) -> MomentOf<'_> {
+        self.plan.moment(usize::try_from(class).unwrap_or_default())
+    }
+
+    fn weights_of(&self, class: i32) -> &[f32] {
+        match self.moment_of(class) {
+            MomentOf::Weights(weights) => weights,
+            _ => &[],
+        }
+    }
+
+    /// What the logits are weighed by in a moment, and a bias in the gradient.
+    fn weights<'s>(&'s self, of_row: &'s dyn Fn(usize) -> &'s [f32]) -> Weights<'s> {
+        match self.plan.smoothing_vector() {
+            _ if self.plan.objective.matrix => Weights::Each(of_row),
+            Some(weights) => Weights::All(weights),
+            None => Weights::None,
         }
     }
 
@@ -283,12 +294,7 @@ impl Rules<'_> {
     fn write_group<I: Isa>(&self, to: To<'_>, classes: &[i32], group: &Group) {
         let count = self.plan.classes();
         let (labels, least) = (&group.rows.label[..classes.len()], group.found.least);
-        let of_row = |row: usize| self.asked_weights(classes[row]).unwrap_or_default();
-        let weights = match self.plan.smoothing_vector() {
-            _ if self.plan.objective.matrix => Weights::Each(&of_row),
-            Some(weights) => Weights::All(weights),
-            None => Weights::None,
-        };
-        rows::write_rows::<I>(to, count, labels, &group.rows.rows, weights, least);
+        let of_row = |row: usize| self.weights_of(classes[row]);
+        rows::write_rows::<I>(to, count, labels, &group.rows.rows, self.weights(&of_row), least);
     }
 }

@@ -182,15 +182,14 @@ impl Rules<'_> {
         (x, e): Floats<'_>,
         hints: &mut Hints,
     ) -> BlockRow {
-        let wanted = if row.weights.sample == 0.0 { MomentOf::Nothing } else { self.plan.moment(row.class) };
-        let (moment, weights) = match wanted {
-            MomentOf::Nothing => (false, None),
-            MomentOf::Ones => (true, None),
-            MomentOf::Weights(weights) => (false, Some(&weights[range.start..])),
+        let moment = match self.plan.moment(row.class) {
+            _ if row.weights.sample == 0.0 => MomentOf::Nothing,
+            MomentOf::Weights(weights) => MomentOf::Weights(&weights[range.start..]),
+            moment => moment,
         };
         let label = row.label.checked_sub(range.start).filter(|label| *label < range.len());
-        let small = Small::new(&self.plan.objective, self.plan.classes(), weights.is_some());
-        let asked = Asked { classes: range.len(), scale: self.scale, moment, weights, small };
+        let small = Small::new(&self.plan.objective, self.plan.classes(), moment);
+        let asked = Asked { classes: range.len(), scale: self.scale, moment, small };
         let largest = self.largest::<I>(&x[..range.len()], range.start, hints);
         let mut cells = match e {
             Some(e) => Cells::Apart(x, e),

@@ -44,6 +44,7 @@ pub(crate) use observe::largest;
 pub(crate) use pad::{pad, unpad};
 pub(crate) use sweep::{block_stats, row, sweep_small};
 
+use super::MomentOf;
 use super::objective::{Line, Stats, WIDTH, ZERO};
 use crate::Element;
 use crate::objective::Objective;
@@ -96,13 +97,16 @@ impl Small {
     /// exponential's last places, what it takes from the sum is as much less than the loss. The most under a focal loss, whose factor of
     /// the gradient may be below what single precision holds: of exponentials up to e^16, what that takes counts as 0.
     const NEAR: f32 = 16.0;
+    /// Of logits that are added up by weights, which may pick the largest class alone: then the loss may be nearly nothing, the
+    /// difference of a logarithm and a logit.
+    const WEIGHED: f32 = 8.0;
     /// Steps that small rows may have, beside 0.
     const STEPS: [f32; 2] = [1e-15, 1e15];
 
     /// For rows of so many classes; `None` where none is small. Two classes need no sum: the other one's exponential is 1.
-    pub(crate) fn new(objective: &Objective, classes: usize, has_weights: bool) -> Option<Self> {
+    pub(crate) fn new(objective: &Objective, classes: usize, moment: MomentOf<'_>) -> Option<Self> {
         let scale = f32::from_f64(objective.scale);
-        if classes < 3 || has_weights {
+        if classes < 3 {
             return None;
         }
         let is_focal = objective.focal_gamma != 0.0;
@@ -110,7 +114,8 @@ impl Small {
             let most = if is_focal { Self::NEAR } else { Self::MOST };
             return Some(Self { most, least: Self::LEAST, label: Self::LABEL });
         }
-        let near = (Self::NEAR / scale).min(f32::MAX);
+        let near = if matches!(moment, MomentOf::Weights(_)) { Self::WEIGHED } else { Self::NEAR };
+        let near = (near / scale).min(f32::MAX);
         Some(Self { most: near, least: -near, label: -near })
     }
 
@@ -126,11 +131,15 @@ impl Small {
 pub(crate) struct Asked<'a> {
     pub(crate) classes: usize,
     pub(crate) scale: f32,
-    /// Whether the sum of the logits is wanted.
-    pub(crate) moment: bool,
-    /// Or that of the logits times these weights, padded to a vector.
-    pub(crate) weights: Option<&'a [f32]>,
+    /// Of the logits; weights are padded to a vector.
+    pub(crate) moment: MomentOf<'a>,
     pub(crate) small: Option<Small>,
+}
+
+impl Asked<'_> {
+    fn wants_moment(&self) -> bool {
+        !matches!(self.moment, MomentOf::Nothing)
+    }
 }
 
 /// Where the logits of some rows are read and their exponentials kept; each row begins [`stride`] floats after the one before.
@@ -164,8 +173,6 @@ pub(crate) struct Row {
     label: f32,
     rest: f32,
     moment: f32,
-    /// The sum of the weights of the classes other than the label, where there are some.
-    weight: f64,
     is_small: bool,
     is_sound: bool,
 }

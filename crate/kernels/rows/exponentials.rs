@@ -25,9 +25,9 @@ static OTHERS: [f32; 2 * MOST + 1] = {
     masks
 };
 
-/// The masks of a row of up to a run: all ones but for the label.
+/// The masks of up to a run of classes: all ones but for the label, if it is among them.
 #[inline(always)]
-fn others(label: usize) -> &'static [f32] {
+pub(super) fn others(label: usize) -> &'static [f32] {
     &OTHERS[MOST - label.min(MOST)..][..MOST]
 }
 
@@ -39,10 +39,10 @@ pub(super) struct Sweep<'a> {
     pub(super) shift: f32,
 }
 
-/// What it finds: four rows at a time.
+/// What it finds.
 pub(super) struct Sums<'a> {
+    /// Four rows at a time.
     pub(super) rest: &'a mut [[f32; 4]],
-    pub(super) moment: &'a mut [[f32; 4]],
     /// The labels' logits, before exponentials replace them.
     pub(super) label: &'a mut [f32],
 }
@@ -52,7 +52,7 @@ pub(super) type Bounds = (f32, f32);
 
 /// Without a shift.
 pub(super) fn unshifted<I: Isa>(cells: &mut Cells<'_>, sweep: &Sweep<'_>, sums: Sums<'_>) -> Bounds {
-    let is_plain = sweep.asked.scale == 1.0 && !sweep.asked.moment;
+    let is_plain = sweep.asked.scale == 1.0;
     // A function for each, so that none has the registers of all.
     if sweep.asked.classes <= I::LANES && is_plain {
         match cells {
@@ -126,17 +126,14 @@ impl<I: Isa, const OF: u8> Powers<I, OF> {
         Self { exp: Exp::new(), scale, shift, highest: zero, lowest: zero }
     }
 
-    /// What the exponential is taken of, and the exponential.
     #[inline(always)]
-    fn take(&mut self, x: I::V) -> (I::V, I::V) {
+    fn take(&mut self, x: I::V) -> I::V {
         if OF == SHIFTED {
-            let d = I::mul(I::sub(x, self.shift), self.scale);
-            return (d, self.exp.exp(d));
+            return self.exp.exp(I::mul(I::sub(x, self.shift), self.scale));
         }
         self.highest = I::max_signed_bits(self.highest, x);
         self.lowest = I::max_bits(self.lowest, x);
-        let d = if OF == SCALED { I::mul(x, self.scale) } else { x };
-        (d, self.exp.exp_small(d))
+        self.exp.exp_small(if OF == SCALED { I::mul(x, self.scale) } else { x })
     }
 
     #[inline(always)]
@@ -174,7 +171,7 @@ fn vectors<I: Isa, const KEPT: u8>(x: &[f32], e: &mut [f32], sweep: &Sweep<'_>, 
                     let Ok(label) = usize::try_from(*label) else { continue };
                     *own = logits.as_ref().get(label).copied().unwrap_or_default();
                     let mask = I::and(counted, I::load(&I::chunks(others(label))[0]));
-                    let (_, p) = powers.take(I::load(logits));
+                    let p = powers.take(I::load(logits));
                     *rest = I::and(p, mask);
                     if let Some(e) = e {
                         I::store(e, p);
@@ -203,9 +200,9 @@ fn short_rows<I: Isa, const KEPT: u8, const OF: u8>(
     let (counted, tail_start) = (tail_mask::<I>(classes), tail_start::<I>(classes));
     let (mut all_x, mut all_e) = (x.chunks_exact(stride), e.chunks_exact_mut(stride));
     let mut own = sums.label.iter_mut();
-    for (labels, (rests, moments)) in sweep.labels.chunks(4).zip(sums.rest.iter_mut().zip(sums.moment)) {
-        let (mut rest, mut moment) = ([zero; 4], [zero; 4]);
-        for ((label, rest), moment) in labels.iter().zip(&mut rest).zip(&mut moment) {
+    for (labels, rests) in sweep.labels.chunks(4).zip(sums.rest) {
+        let mut rest = [zero; 4];
+        for (label, rest) in labels.iter().zip(&mut rest) {
             let (Some(own), Some((x, e))) = (own.next(), next::<KEPT>(&mut all_x, &mut all_e)) else { break };
             let Ok(label) = usize::try_from(*label) else { continue };
             if let Some(x) = x.get(label) {
@@ -213,15 +210,12 @@ fn short_rows<I: Isa, const KEPT: u8, const OF: u8>(
             }
             let tail = if has_tail { I::load(I::last(x)) } else { zero };
             let masks = others(label);
-            let (mut sum, mut arguments) = (zero, zero);
+            let mut sum = zero;
             let mut add = inlined(
                 #[inline(always)]
                 |x: I::V, mask: I::V| {
-                    let (d, e) = powers.take(x);
+                    let e = powers.take(x);
                     sum = I::add(sum, I::and(e, mask));
-                    if OF != AS_IT_IS {
-                        arguments = I::add(arguments, I::and(d, mask));
-                    }
                     e
                 },
             );
@@ -241,12 +235,9 @@ fn short_rows<I: Isa, const KEPT: u8, const OF: u8>(
                     I::store(I::last_mut(e), e_tail);
                 }
             }
-            (*rest, *moment) = (sum, arguments);
+            *rest = sum;
         }
         *rests = I::add_across(rest);
-        if OF != AS_IT_IS {
-            *moments = I::add_across(moment);
-        }
     }
     powers.bounds()
 }
@@ -267,9 +258,9 @@ fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
     let (counted, tail_start) = (tail_mask::<I>(classes), tail_start::<I>(classes));
     let (mut all_x, mut all_e) = (x.chunks_exact(stride), e.chunks_exact_mut(stride));
     let mut own = sums.label.iter_mut();
-    for (labels, (rests, moments)) in sweep.labels.chunks(4).zip(sums.rest.iter_mut().zip(sums.moment)) {
-        let (mut rest, mut moment) = ([zero; 4], [zero; 4]);
-        for ((label, rest), moment) in labels.iter().zip(&mut rest).zip(&mut moment) {
+    for (labels, rests) in sweep.labels.chunks(4).zip(sums.rest) {
+        let mut rest = [zero; 4];
+        for (label, rest) in labels.iter().zip(&mut rest) {
             let (Some(own), Some((x, e))) = (own.next(), next::<KEPT>(&mut all_x, &mut all_e)) else { break };
             let Ok(label) = usize::try_from(*label) else { continue };
             if let Some(x) = x.get(label) {
@@ -280,18 +271,15 @@ fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
             let lane = I::only(label % I::LANES);
             let x = I::chunks(x);
             let e_chunks = I::chunks_mut(e);
-            let (mut total, mut total_arguments) = (zero, zero);
+            let mut total = zero;
             for start in (0..whole).step_by(RUN) {
                 let end = whole.min(start + RUN);
-                let (mut sum, mut arguments) = (zero, zero);
+                let mut sum = zero;
                 let mut add = inlined(
                     #[inline(always)]
                     |x: I::V, label: Option<I::V>| {
-                        let (d, e) = powers.take(x);
+                        let e = powers.take(x);
                         sum = I::add(sum, label.map_or(e, |label| I::and_not(e, label)));
-                        if OF != AS_IT_IS {
-                            arguments = I::add(arguments, label.map_or(d, |label| I::and_not(d, label)));
-                        }
                         e
                     },
                 );
@@ -316,26 +304,19 @@ fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
                     from = to + 1;
                 }
                 total = I::add(total, sum);
-                total_arguments = I::add(total_arguments, arguments);
             }
             if has_tail {
                 let place = label.wrapping_sub(tail_start);
                 let counted = if place < I::LANES { I::and_not(counted, I::only(place)) } else { counted };
-                let (d, p) = powers.take(tail);
+                let p = powers.take(tail);
                 total = I::add(total, I::and(p, counted));
-                if OF != AS_IT_IS {
-                    total_arguments = I::add(total_arguments, I::and(d, counted));
-                }
                 if KEPT != DROPPED {
                     I::store(I::last_mut(e), p);
                 }
             }
-            (*rest, *moment) = (total, total_arguments);
+            *rest = total;
         }
         *rests = I::add_across(rest);
-        if OF != AS_IT_IS {
-            *moments = I::add_across(moment);
-        }
     }
     powers.bounds()
 }

@@ -85,11 +85,14 @@ fn write<I: Isa, const TO: u8>(
                 };
                 let factors = (*scale, *threshold, *bias);
                 // A sum with +0 where the scale is negative turns the -0 of vanished probabilities into +0.
-                match weights {
-                    _ if *bias == 0.0 && *scale >= 0.0 => map::<I, TO, 0, true>(e, g, classes, factors, &[]),
-                    Weights::None => map::<I, TO, 1, true>(e, g, classes, factors, &[]),
-                    Weights::All(weights) => map::<I, TO, 2, true>(e, g, classes, factors, weights),
-                    Weights::Each(of) => map::<I, TO, 2, true>(e, g, classes, factors, of(row)),
+                let weights = match weights {
+                    Weights::None => None,
+                    Weights::All(weights) => Some(weights),
+                    Weights::Each(of) => Some(of(row)),
+                };
+                match weights.filter(|_| *bias != 0.0) {
+                    None => map::<I, TO, 1, true>(e, g, classes, factors, &[]),
+                    Some(weights) => map::<I, TO, 2, true>(e, g, classes, factors, weights),
                 }
                 if let Ok(label) = usize::try_from(*label) {
                     g[label] = if TO == ADD { own + target } else { *target };

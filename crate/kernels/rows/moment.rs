@@ -1,33 +1,96 @@
-//! The weighted sum of the logits, in a sweep of its own: the one that takes exponentials has no registers for it.
+//! The sum of the logits, each times its weight, in a sweep of its own: the one that takes exponentials has no registers for it. The
+//! label's logit is left out, not subtracted: its weight may be all but the whole sum.
 
-use super::RUN;
+use super::exponentials::others;
+use super::{Asked, RUN, Weights, padded, stride, tail_mask, tail_start};
+use crate::kernels::MomentOf;
 use crate::simd::Isa;
 
-/// The moment of a row or block, scaled, and the sum of its weights.
-pub(super) fn weighted<I: Isa>(
+/// The moments of small rows, unshifted, four rows at a time.
+#[inline(never)]
+pub(super) fn of_small<I: Isa>(
     x: &[f32],
-    weights: &[f32],
-    label: Option<usize>,
-    scale: f32,
-    shift: f32,
-) -> (f64, f64) {
-    let (moment, weight) = add_up::<I>(x, &weights[..x.len()], label, shift);
-    (f64::from(scale) * moment, weight)
+    labels: &[i32],
+    asked: &Asked<'_>,
+    weights: Weights<'_>,
+    moments: &mut [[f32; 4]],
+) {
+    let is_weighted = !matches!(weights, Weights::None);
+    I::enter(
+        #[inline(always)]
+        || {
+            let (zero, classes) = (I::splat(0.0), asked.classes);
+            let (whole, has_tail) = (classes / I::LANES, !classes.is_multiple_of(I::LANES));
+            let (counted, tail_start) = (tail_mask::<I>(classes), tail_start::<I>(classes));
+            let mut rows = x.chunks_exact(stride::<I>(classes)).zip(labels).enumerate();
+            for moments in moments.iter_mut().take(labels.len().div_ceil(4)) {
+                let mut sums = [zero; 4];
+                for (slot, (row, (x, label))) in sums.iter_mut().zip(&mut rows) {
+                    let Ok(label) = usize::try_from(*label) else { continue };
+                    let weights = match weights {
+                        Weights::None => &[],
+                        Weights::All(weights) => weights,
+                        Weights::Each(of) => of(row),
+                    };
+                    let mut total = zero;
+                    for (run, x) in I::chunks(x)[..whole].chunks(RUN).enumerate() {
+                        let start = run * RUN;
+                        let masks = I::chunks(others(label.wrapping_sub(start * I::LANES)));
+                        let each = x.iter().zip(masks);
+                        let mut sum = zero;
+                        if is_weighted {
+                            for ((x, mask), weight) in each.zip(&I::chunks(weights)[start..]) {
+                                sum = I::mul_add(I::and(I::load(x), I::load(mask)), I::load(weight), sum);
+                            }
+                        } else {
+                            for (x, mask) in each {
+                                sum = I::add(sum, I::and(I::load(x), I::load(mask)));
+                            }
+                        }
+                        total = I::add(total, sum);
+                    }
+                    if has_tail {
+                        let mask = I::load(&I::chunks(others(label.wrapping_sub(tail_start)))[0]);
+                        let x = I::and(I::load(I::last(x)), I::and(counted, mask));
+                        total = if is_weighted {
+                            I::mul_add(x, I::load(I::last(padded::<I>(weights, classes))), total)
+                        } else {
+                            I::add(total, x)
+                        };
+                    }
+                    *slot = total;
+                }
+                *moments = I::add_across(sums).map(|sum| asked.scale * sum);
+            }
+        },
+    );
 }
 
-/// The sum of `weights * (x - shift)`, and of the weights, but for the label's. A weight of 0 leaves its class out.
+/// The moment of a row or block, shifted and scaled, and the sum of its weights; a weight of 0 leaves its class out.
+pub(super) fn of_one<I: Isa>(x: &[f32], label: Option<usize>, asked: &Asked<'_>, shift: f32) -> (f64, f64) {
+    let weights = match asked.moment {
+        MomentOf::Nothing => return (0.0, 0.0),
+        MomentOf::Ones => None,
+        MomentOf::Weights(weights) => Some(weights),
+    };
+    let (moment, weight) = add_up::<I>(x, weights, label, shift);
+    (f64::from(asked.scale) * moment, weight)
+}
+
+/// The sum of `weights * (x - shift)`, and of the weights, but for the label's.
 #[inline(never)]
-fn add_up<I: Isa>(x: &[f32], weights: &[f32], label: Option<usize>, shift: f32) -> (f64, f64) {
+fn add_up<I: Isa>(x: &[f32], weights: Option<&[f32]>, label: Option<usize>, shift: f32) -> (f64, f64) {
     let whole = x.len() / I::LANES;
     let cut = label.map_or(whole, |label| whole.min(label / I::LANES));
     let after = whole.min(cut + 1);
     let (mut moment, mut weight) = (0.0, 0.0);
     // The vector that the label is in, and what no whole vector holds.
     for range in [cut * I::LANES..after * I::LANES, whole * I::LANES..x.len()] {
-        for class in range {
-            if Some(class) != label && weights[class] != 0.0 {
-                moment += f64::from(weights[class]) * f64::from(x[class] - shift);
-                weight += f64::from(weights[class]);
+        for class in range.filter(|class| Some(*class) != label) {
+            let each = weights.map_or(1.0, |weights| weights[class]);
+            if each != 0.0 {
+                moment += f64::from(each) * f64::from(x[class] - shift);
+                weight += f64::from(each);
             }
         }
     }
@@ -35,19 +98,26 @@ fn add_up<I: Isa>(x: &[f32], weights: &[f32], label: Option<usize>, shift: f32) 
         #[inline(always)]
         || {
             let (shift, zero) = (I::splat(shift), I::splat(0.0));
-            let (x, weights) = (I::chunks(x), I::chunks(weights));
             for range in [0..cut, after..whole] {
-                let weights = weights[range.clone()].chunks(RUN);
-                for (x, weights) in x[range].chunks(RUN).zip(weights) {
+                let mut start = range.start;
+                for x in I::chunks(x)[range].chunks(RUN) {
                     let (mut products, mut sum) = (zero, zero);
-                    for (x, weight) in x.iter().zip(weights) {
-                        let weight = I::load(weight);
-                        let product = I::mul(weight, I::sub(I::load(x), shift));
-                        products = I::add(products, I::and_not(product, I::eq(weight, zero)));
-                        sum = I::add(sum, weight);
+                    if let Some(weights) = weights {
+                        for (x, weight) in x.iter().zip(&I::chunks(weights)[start..]) {
+                            let weight = I::load(weight);
+                            let product = I::mul(weight, I::sub(I::load(x), shift));
+                            products = I::add(products, I::and_not(product, I::eq(weight, zero)));
+                            sum = I::add(sum, weight);
+                        }
+                        weight += I::sum(sum);
+                    } else {
+                        for x in x {
+                            products = I::add(products, I::sub(I::load(x), shift));
+                        }
+                        weight += (x.len() * I::LANES) as f64;
                     }
                     moment += I::sum(products);
-                    weight += I::sum(sum);
+                    start += RUN;
                 }
             }
         },

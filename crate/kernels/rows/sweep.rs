@@ -1,10 +1,10 @@
 //! The first sweep over some rows, over one, and over a block of one.
 
 use super::exponentials::{Sums, Sweep, shifted, unshifted};
-use super::moment::weighted;
 use super::observe::observe;
-use super::{Asked, BlockStats, Cells, Found, Row, Small};
+use super::{Asked, BlockStats, Cells, Found, Row, Small, Weights, moment};
 use crate::Element;
+use crate::kernels::MomentOf;
 use crate::kernels::objective::Line;
 use crate::simd::Isa;
 
@@ -12,21 +12,18 @@ use crate::simd::Isa;
 const NOWHERE: i32 = i32::MAX;
 
 /// Sweeps rows with these labels and steps as if all were small; a negative label is a row that is not looked at. Whether all are. If not,
-/// the rows are to be swept one by one.
+/// the rows are to be swept one by one. `weights` are those of the moment, if that is asked for.
 pub(crate) fn sweep_small<I: Isa>(
     cells: &mut Cells<'_>,
     labels: &[i32],
     steps: &Line,
     asked: &Asked<'_>,
+    weights: Weights<'_>,
     found: &mut Found,
 ) -> bool {
     let Some(small) = asked.small else { return false };
     let sweep = Sweep { asked, labels, shift: 0.0 };
-    let sums = Sums {
-        rest: found.rest.as_chunks_mut().0,
-        moment: found.moment.as_chunks_mut().0,
-        label: &mut found.label,
-    };
+    let sums = Sums { rest: found.rest.as_chunks_mut().0, label: &mut found.label };
     let (highest, lowest) = unshifted::<I>(cells, &sweep, sums);
     let is_small = fit(&small, highest, lowest)
         && I::enter(
@@ -35,6 +32,10 @@ pub(crate) fn sweep_small<I: Isa>(
         );
     if is_small {
         found.set_small();
+        if asked.wants_moment() {
+            let moments = found.moment.as_chunks_mut().0;
+            moment::of_small::<I>(cells.logits(), labels, asked, weights, moments);
+        }
         // A little below the exponential of the lowest.
         found.least =
             if asked.scale == 1.0 { 0.99 * f32::from_f64(libm::exp(f64::from(lowest))) } else { 0.0 };
@@ -62,16 +63,37 @@ fn all_allowed<I: Isa>(small: &Small, labels: &Line, steps: &Line, rows: usize) 
 }
 
 /// Sweeps one row that is looked at first. `step` is what its gradient will be multiplied by.
-#[inline(never)]
 pub(crate) fn row<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &Asked<'_>) -> Row {
+    let mut found = exponentials::<I>(cells, label, step, asked);
+    if !found.is_sound || !asked.wants_moment() {
+        return found;
+    }
+    let x = cells.logits();
+    found.moment = if found.is_small {
+        let weights = match asked.moment {
+            MomentOf::Weights(weights) => Weights::All(weights),
+            _ => Weights::None,
+        };
+        let mut moments = [[0.0; 4]];
+        moment::of_small::<I>(x, &[label], asked, weights, &mut moments);
+        moments[0][0]
+    } else {
+        let label = usize::try_from(label).ok();
+        f32::from_f64(moment::of_one::<I>(&x[..asked.classes], label, asked, found.shift).0)
+    };
+    found
+}
+
+/// [`row`] without the moment; of a block too, where the label may be none of its classes.
+#[inline(never)]
+fn exponentials<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &Asked<'_>) -> Row {
     let class = usize::try_from(label).ok().filter(|class| *class < asked.classes);
     let x = &cells.logits()[..asked.classes];
     let own = class.map_or(f32::NEG_INFINITY, |class| x[class]);
     let seen = observe::<I>(x, class);
     let is_sound = !own.is_nan() && own < f32::INFINITY && seen.most < f32::INFINITY && !seen.has_nan();
     let is_alone = seen.most == f32::NEG_INFINITY;
-    let mut found =
-        Row { shift: 0.0, label: own, rest: 0.0, moment: 0.0, weight: 0.0, is_small: false, is_sound };
+    let mut found = Row { shift: 0.0, label: own, rest: 0.0, moment: 0.0, is_small: false, is_sound };
     if !is_sound || (is_alone && own == f32::NEG_INFINITY && class.is_some()) {
         return Row { label: 0.0, is_sound: false, ..found };
     }
@@ -85,10 +107,9 @@ pub(crate) fn row<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &
             false => seen.most,
         };
     }
-    let weighted = asked.weights.map(|weights| weighted::<I>(x, weights, class, asked.scale, found.shift));
     let sweep = Sweep { asked, labels: &[if class.is_some() { label } else { NOWHERE }], shift: found.shift };
-    let (mut rest, mut moment, mut own) = ([[0.0; 4]], [[0.0; 4]], [0.0; 4]);
-    let sums = Sums { rest: &mut rest, moment: &mut moment, label: &mut own };
+    let (mut rest, mut own) = ([[0.0; 4]], [0.0; 4]);
+    let sums = Sums { rest: &mut rest, label: &mut own };
     if found.is_small {
         unshifted::<I>(cells, &sweep, sums);
     } else {
@@ -96,10 +117,6 @@ pub(crate) fn row<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &
     }
     // Where no other class is above -inf, what the clamp of `exp` left is nothing.
     found.rest = if is_alone { 0.0 } else { rest[0][0] };
-    (found.moment, found.weight) = match weighted {
-        Some((moment, weight)) => (f32::from_f64(moment), weight),
-        None => (moment[0][0], 0.0),
-    };
     found
 }
 
@@ -112,32 +129,27 @@ pub(crate) fn block_stats<I: Isa>(
     wary: &mut bool,
 ) -> BlockStats {
     let code = label.and_then(|label| i32::try_from(label).ok()).unwrap_or(NOWHERE);
-    let classes = asked.classes - usize::from(label.is_some());
-    let (mut shift, mut sums) = (0.0, None);
+    let (mut shift, mut small_rest) = (0.0, None);
     if let (Some(small), false) = (asked.small, *wary) {
         let sweep = Sweep { asked, labels: &[code], shift };
-        let (mut rest, mut moment, mut own) = ([[0.0; 4]], [[0.0; 4]], [0.0; 4]);
-        let found = Sums { rest: &mut rest, moment: &mut moment, label: &mut own };
-        let (highest, lowest) = unshifted::<I>(cells, &sweep, found);
+        let (mut rest, mut own) = ([[0.0; 4]], [0.0; 4]);
+        let (highest, lowest) = unshifted::<I>(cells, &sweep, Sums { rest: &mut rest, label: &mut own });
         let is_small = fit(&small, highest, lowest) && (label.is_none() || small.allows(own[0], 0.0));
-        sums = is_small.then_some((rest[0][0], moment[0][0]));
+        small_rest = is_small.then_some(rest[0][0]);
         *wary = !is_small;
     }
-    let mut weight = if asked.moment { classes as f64 } else { 0.0 };
-    let (rest, moment) = match sums {
-        Some(sums) => sums,
+    let rest = match small_rest {
+        Some(rest) => rest,
         None => {
-            let found = row::<I>(cells, code, 0.0, asked);
+            let found = exponentials::<I>(cells, code, 0.0, asked);
             *wary = !found.is_small;
             if !found.is_sound {
                 return BlockStats { shift: f32::NAN, ..BlockStats::default() };
             }
             shift = found.shift;
-            if asked.weights.is_some() {
-                weight = found.weight;
-            }
-            (found.rest, found.moment)
+            found.rest
         }
     };
-    BlockStats { shift, rest: f64::from(rest), moment: f64::from(moment), weight }
+    let (moment, weight) = moment::of_one::<I>(&cells.logits()[..asked.classes], label, asked, shift);
+    BlockStats { shift, rest: f64::from(rest), moment, weight }
 }

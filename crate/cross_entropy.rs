@@ -24,7 +24,7 @@ mod strip;
 mod tile;
 mod totals;
 
-use crate::element::{Element, GradElement};
+use crate::element::{Element, GradElement, Source, Target};
 use crate::labels::Labels;
 use crate::options::{CrossEntropy, Reduction};
 use crate::parallel::{Executor, Stopped};
@@ -34,6 +34,7 @@ use crate::simd::Isa;
 use crate::{Error, Shape};
 pub(crate) use by_chunk::{ByChunk, Fate};
 use core::sync::atomic::AtomicI32;
+pub(crate) use deliver::rows;
 use plan::Plan;
 use route::Route;
 
@@ -150,18 +151,19 @@ pub struct PerClass {
 
 /// The logits of a call and where their gradient goes.
 #[derive(Debug)]
-pub(crate) enum Access<'a, E, G> {
-    Loss(&'a [E]),
-    Apart(&'a [E], &'a mut [G]),
-    InPlace(&'a mut [E]),
+pub(crate) enum Access<'a> {
+    Loss(Source<'a>),
+    Apart(Source<'a>, Target<'a>),
+    InPlace(Target<'a>),
 }
 
-/// Where per-row results go, beside the losses that a call always computes.
+/// Where per-row results go, beside the losses that a call always computes: in double precision for logits that are, otherwise in
+/// single.
 #[derive(Debug)]
-pub(crate) struct Results<'a, L> {
-    pub(crate) losses: &'a mut [L],
-    pub(crate) log_sum_exp: Option<&'a mut [L]>,
-    pub(crate) target_log_prob: Option<&'a mut [L]>,
+pub(crate) struct Results<'a> {
+    pub(crate) losses: Target<'a>,
+    pub(crate) log_sum_exp: Option<Target<'a>>,
+    pub(crate) target_log_prob: Option<Target<'a>>,
     pub(crate) predictions: Option<&'a mut [i32]>,
     /// Four runs of `classes` numbers: loss, weight, count, correct.
     pub(crate) per_class: Option<&'a mut [f64]>,
@@ -217,7 +219,7 @@ impl CrossEntropy<'_> {
         logits: &Logits<'_, E>,
         labels: impl Into<Labels<'l>>,
     ) -> Result<Output<E::PerRow>, Error> {
-        self.output(Access::<E, E>::Loss(logits.data), logits.shape, labels.into())
+        self.output(Access::Loss(E::source(logits.data)), logits.shape, labels.into())
     }
 
     /// The loss, and its gradient with respect to the logits written (or, under `accumulate`, added) to `grad`, which
@@ -233,7 +235,8 @@ impl CrossEntropy<'_> {
         grad: &mut [G],
     ) -> Result<Output<E::PerRow>, Error> {
         fits(grad.len(), logits.shape.elements(), "grad")?;
-        self.output(Access::Apart(logits.data, grad), logits.shape, labels.into())
+        let access = Access::Apart(E::source(logits.data), G::target(grad));
+        self.output(access, logits.shape, labels.into())
     }
 
     /// The loss, and its gradient in place of the logits; the same bits as [`CrossEntropy::forward_backward`], without a
@@ -260,15 +263,15 @@ impl CrossEntropy<'_> {
         if self.accumulate {
             return Err(Error::OptionConflict { option: "accumulate", with: "a gradient in place" });
         }
-        self.output(Access::<E, E>::InPlace(logits.data), logits.shape, labels.into())
+        self.output(Access::InPlace(E::target(logits.data)), logits.shape, labels.into())
     }
 
-    fn output<E: Element, G: GradElement<E>>(
+    fn output<L: Element>(
         &self,
-        access: Access<'_, E, G>,
+        access: Access<'_>,
         shape: Shape,
         labels: Labels<'_>,
-    ) -> Result<Output<E::PerRow>, Error> {
+    ) -> Result<Output<L>, Error> {
         self.collected(shape.rows(), shape.classes(), |results| {
             self.execute(access, shape, labels, results, None)
         })
@@ -279,7 +282,7 @@ impl CrossEntropy<'_> {
         &self,
         rows: usize,
         classes: usize,
-        compute: impl FnOnce(Results<'_, L>) -> Result<Summary, Error>,
+        compute: impl FnOnce(Results<'_>) -> Result<Summary, Error>,
     ) -> Result<Output<L>, Error> {
         let wanted = self.outputs;
         let mut losses = zeros(rows)?;
@@ -288,9 +291,9 @@ impl CrossEntropy<'_> {
         let mut predictions = zeros_if(wanted.predictions || wanted.per_class, rows)?;
         let mut per_class = zeros_if(wanted.per_class, 4 * classes)?;
         let results = Results {
-            losses: &mut losses,
-            log_sum_exp: some_if(wanted.log_sum_exp, &mut log_sum_exp),
-            target_log_prob: some_if(wanted.target_log_prob, &mut target_log_prob),
+            losses: L::target(&mut losses),
+            log_sum_exp: some_if(wanted.log_sum_exp, &mut log_sum_exp).map(L::target),
+            target_log_prob: some_if(wanted.target_log_prob, &mut target_log_prob).map(L::target),
             predictions: some_if(wanted.predictions || wanted.per_class, &mut predictions),
             per_class: some_if(wanted.per_class, &mut per_class),
         };
@@ -319,24 +322,25 @@ impl CrossEntropy<'_> {
     }
 
     /// The whole call over caller-owned memory. `cancel`, once not 0, stops it between units.
-    pub(crate) fn execute<E: Element, G: GradElement<E>>(
+    pub(crate) fn execute(
         &self,
-        access: Access<'_, E, G>,
+        access: Access<'_>,
         shape: Shape,
         labels: Labels<'_>,
-        results: Results<'_, E::PerRow>,
+        results: Results<'_>,
         cancel: Option<&AtomicI32>,
     ) -> Result<Summary, Error> {
         #[cfg(not(target_arch = "wasm32"))]
         let kernel = self.kernel.choose()?;
         let (plan, scan) = self.judge(shape, &labels, self.executor, cancel)?;
-        let executor = self.executor.for_work(plan.work::<E>(!matches!(access, Access::Loss(_))));
+        let route = Route::of(&plan, access.logits().is_double());
+        let executor = self.executor.for_work(route.work(&plan, access.wants_gradient()));
         let call = Call { plan: &plan, scan: &scan, executor, cancel };
         // The twins would triple the size of a wasm file, which has no use for them.
         #[cfg(target_arch = "wasm32")]
-        return call.compute::<Best, E, G>(access, results);
+        return call.compute::<Best>(route, access, results);
         #[cfg(not(target_arch = "wasm32"))]
-        kernel.run(by_kernel::Computation { call, access, results })
+        kernel.run(by_kernel::Computation { call, route, access, results })
     }
 
     /// Everything that can be wrong with options, labels and weights, and what was learnt on the way. Logits play no part.
@@ -371,17 +375,18 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    fn compute<I: Isa, E: Element, G: GradElement<E>>(
+    fn compute<I: Isa>(
         &self,
-        access: Access<'_, E, G>,
-        mut results: Results<'_, E::PerRow>,
+        route: Route,
+        access: Access<'_>,
+        mut results: Results<'_>,
     ) -> Result<Summary, Error> {
         let room = self.room(&results)?;
         if self.plan.shape.rows() > 0 {
-            match Route::of::<E>(self.plan) {
-                Route::Groups => self.groups::<I, E, G>(access, &mut results)?,
-                Route::Blocks | Route::Doubles => self.rows::<I, E, G>(access, &mut results)?,
-                Route::Tiles | Route::Columns => self.strided::<I, E, G>(access, &mut results)?,
+            match route {
+                Route::Groups => self.groups::<I>(access, &mut results)?,
+                Route::Blocks | Route::Doubles => self.rows::<I>(route, access, &mut results)?,
+                Route::Tiles | Route::Columns(_) => self.strided::<I>(route, access, &mut results)?,
             }
         }
         self.totals(results, room)

@@ -1,15 +1,35 @@
 //! The number types of logits and gradients: how each is widened to what the kernels compute in, and narrowed back.
 
+mod arrays;
+
 use crate::simd::by_best;
+pub(crate) use arrays::{Source, Target, typed};
 use core::hint::black_box;
 use half::{bf16, f16};
 
 mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
-    impl Sealed for half::f16 {}
-    impl Sealed for half::bf16 {}
+    use super::{Source, Target};
+
+    /// The way through the door: behind it the type of a slice is known at run time.
+    pub trait Sealed: Sized {
+        fn source(slice: &[Self]) -> Source<'_>;
+        fn target(slice: &mut [Self]) -> Target<'_>;
+    }
+
+    macro_rules! sealed {
+        ($($type:ty, $variant:ident;)*) => {$(
+            impl Sealed for $type {
+                fn source(slice: &[Self]) -> Source<'_> {
+                    Source::$variant(slice)
+                }
+                fn target(slice: &mut [Self]) -> Target<'_> {
+                    Target::$variant(slice)
+                }
+            }
+        )*};
+    }
+
+    sealed! { f32, F32; f64, F64; half::f16, F16; half::bf16, Bf16; }
 }
 
 /// A number type that logits may have: `f32`, [`f16`](struct@f16) and [`bf16`] are computed in single precision, `f64` in double.
@@ -37,9 +57,6 @@ pub trait Element: sealed::Sealed + Copy + core::fmt::Debug + Default + Send + S
     type PerRow: Element;
     /// The name the dtype goes by.
     const NAME: &'static str;
-    /// Whether the kernels compute in f64.
-    #[doc(hidden)]
-    const DOUBLE: bool;
 
     /// The value, exactly.
     fn to_f64(self) -> f64;
@@ -52,24 +69,11 @@ pub trait Element: sealed::Sealed + Copy + core::fmt::Debug + Default + Send + S
     /// Copies `from` to `to`, rounding each value to the nearest.
     #[doc(hidden)]
     fn narrow(from: &[f32], to: &mut [Self]);
-    /// The slice itself where the kernels can work on it as it lies.
-    #[doc(hidden)]
-    fn as_f32(slice: &[Self]) -> Option<&[f32]> {
-        let _ = slice;
-        None
-    }
-    /// The slice itself where the kernels can work on it as it lies.
-    #[doc(hidden)]
-    fn as_f32_mut(slice: &mut [Self]) -> Option<&mut [f32]> {
-        let _ = slice;
-        None
-    }
 }
 
 impl Element for f32 {
     type PerRow = f32;
     const NAME: &'static str = "f32";
-    const DOUBLE: bool = false;
 
     #[inline(always)]
     fn to_f64(self) -> f64 {
@@ -86,20 +90,11 @@ impl Element for f32 {
     fn narrow(from: &[f32], to: &mut [f32]) {
         to.copy_from_slice(from);
     }
-    #[inline(always)]
-    fn as_f32(slice: &[f32]) -> Option<&[f32]> {
-        Some(slice)
-    }
-    #[inline(always)]
-    fn as_f32_mut(slice: &mut [f32]) -> Option<&mut [f32]> {
-        Some(slice)
-    }
 }
 
 impl Element for f64 {
     type PerRow = f64;
     const NAME: &'static str = "f64";
-    const DOUBLE: bool = true;
 
     #[inline(always)]
     fn to_f64(self) -> f64 {
@@ -133,7 +128,6 @@ macro_rules! half_element {
         impl Element for $type {
             type PerRow = f32;
             const NAME: &'static str = $name;
-            const DOUBLE: bool = false;
 
             #[inline(always)]
             fn to_f64(self) -> f64 {

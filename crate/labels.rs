@@ -88,7 +88,52 @@ impl Labels<'_> {
 
     /// Writes the class, [`IGNORED`] or [`INVALID`] of rows `start..start + into.len()` and says what was wrong.
     pub(crate) fn classify(&self, start: usize, rule: &LabelRule<'_>, into: &mut [i32]) -> Findings {
-        each_dtype!(self, slice => classify(slice, start, rule, into))
+        if rule.kept.is_none() {
+            let all_plain = each_dtype!(self, slice => {
+                Label::all_plain(&slice[start..][..into.len()], rule.classes, rule.ignore, into)
+            });
+            if let Some(ignored) = all_plain {
+                return Findings { ignored, ..Findings::default() };
+            }
+        }
+        self.classify_each(start, rule, into)
+    }
+
+    /// A label's value, or what it is where that is no exact integer.
+    fn integer(&self, index: usize) -> Result<i128, f64> {
+        each_dtype!(self, slice => slice[index].integer())
+    }
+
+    /// As [`Labels::classify`], whatever the labels are: once for all dtypes.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "from 0 to below `classes`, so below 2^31"
+    )]
+    fn classify_each(&self, start: usize, rule: &LabelRule<'_>, into: &mut [i32]) -> Findings {
+        let mut found = Findings::default();
+        for (index, class) in (start..).zip(into) {
+            *class = match self.integer(index) {
+                Err(got) => {
+                    note(&mut found.not_integer, index, got);
+                    INVALID
+                }
+                Ok(value) if rule.ignore.contains(&value) => {
+                    found.ignored += 1;
+                    IGNORED
+                }
+                Ok(value) if value < 0 || value >= rule.classes as i128 => {
+                    note(&mut found.out_of_range, index, value);
+                    INVALID
+                }
+                Ok(value) if rule.kept.is_some_and(|kept| kept[value as usize] == 0) => {
+                    note(&mut found.masked, index, value);
+                    INVALID
+                }
+                Ok(value) => value as i32,
+            };
+        }
+        found
     }
 }
 
@@ -144,15 +189,13 @@ fn note<T>(bad: &mut Option<Bad<T>>, index: usize, got: T) {
     bad.get_or_insert(Bad { index, got, count: 0 }).count += 1;
 }
 
-/// A label dtype: its value as a 64-bit integer of its own signedness, `None` where it is no exact integer.
+/// A label dtype.
 trait Label: Copy {
     /// The largest magnitude whose neighbours are all exact; 0 for integers, which need no bound.
     const BOUND: u64 = 0;
-    fn integer(self) -> Option<i128>;
-    fn float(self) -> f64 {
-        f64::NAN
-    }
-    /// Does the work of [`classify`] where it is little: every label is a class or the one label to skip. Gives the number
+    /// The value, or what it is where that is no exact integer.
+    fn integer(self) -> Result<i128, f64>;
+    /// Does the work of [`Labels::classify`] where it is little: every label is a class or the one label to skip. Gives the number
     /// of skipped rows; `None`, with anything in `into`, where there is more to say.
     fn all_plain(labels: &[Self], classes: usize, ignore: &[i128], into: &mut [i32]) -> Option<usize> {
         let _ = (labels, classes, ignore, into);
@@ -166,8 +209,8 @@ macro_rules! integer_label {
     ($($type:ty as $wide:ty),*) => {$(
         impl Label for $type {
             #[inline(always)]
-            fn integer(self) -> Option<i128> {
-                Some(i128::from(self))
+            fn integer(self) -> Result<i128, f64> {
+                Ok(i128::from(self))
             }
             #[expect(
                 clippy::allow_attributes,
@@ -215,13 +258,10 @@ macro_rules! float_label {
             const BOUND: u64 = $bound;
             #[inline(always)]
             #[expect(clippy::cast_possible_truncation, reason = "checked to be an integer within the bound")]
-            fn integer(self) -> Option<i128> {
+            fn integer(self) -> Result<i128, f64> {
                 let value = f64::from(self);
                 let exact = value.abs() < Self::BOUND as f64 && libm::trunc(value) == value;
-                exact.then_some(value as i128)
-            }
-            fn float(self) -> f64 {
-                f64::from(self)
+                if exact { Ok(value as i128) } else { Err(value) }
             }
         }
     };
@@ -232,42 +272,6 @@ float_label!(f64, 1 << 53);
 /// The bound on a floating-point label of this dtype, for the error's text.
 pub(crate) fn float_bound(labels: &Labels<'_>) -> u64 {
     if matches!(labels, Labels::F32(_)) { f32::BOUND } else { f64::BOUND }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "from 0 to below `classes`, so below 2^31"
-)]
-fn classify<T: Label>(labels: &[T], start: usize, rule: &LabelRule<'_>, into: &mut [i32]) -> Findings {
-    let mut found = Findings::default();
-    let labels = &labels[start..][..into.len()];
-    if rule.kept.is_none()
-        && let Some(ignored) = T::all_plain(labels, rule.classes, rule.ignore, into)
-    {
-        return Findings { ignored, ..found };
-    }
-    for (offset, (class, label)) in into.iter_mut().zip(labels).enumerate() {
-        let index = start + offset;
-        let Some(value) = label.integer() else {
-            note(&mut found.not_integer, index, label.float());
-            *class = INVALID;
-            continue;
-        };
-        *class = if rule.ignore.contains(&value) {
-            found.ignored += 1;
-            IGNORED
-        } else if value < 0 || value >= rule.classes as i128 {
-            note(&mut found.out_of_range, index, value);
-            INVALID
-        } else if rule.kept.is_some_and(|kept| kept[value as usize] == 0) {
-            note(&mut found.masked, index, value);
-            INVALID
-        } else {
-            value as i32
-        };
-    }
-    found
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ mod sync {
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use parts::{Parts, PerWorker, Pieces, Planes, Rows, Strided};
+pub(crate) use parts::{Parts, PerWorker, Pieces, Planes, Rows, Strided, Typed};
 #[cfg(all(feature = "js", target_arch = "wasm32"))]
 pub(crate) use {host::POISON, pool::nap};
 

@@ -1,8 +1,8 @@
 //! Weighted sigmoid cross-entropy: the element-wise loss of independent yes-or-no targets, with its gradient. It has no
 //! class axis and no labels, and shares with the softmax loss its reductions, weights and upstream gradient.
 
-use crate::cross_entropy::{Access, Logits, LogitsMut, Output, Summary, fits, zeros};
-use crate::element::{Element, GradElement};
+use crate::cross_entropy::{Access, Logits, LogitsMut, Output, Summary, fits, rows, zeros};
+use crate::element::{Element, GradElement, Target};
 use crate::options::{Denominator, EmptyMean, Reduction, RowValues, Upstream, Weights, is_positive_weight};
 use crate::parallel::{Executor, Rows};
 use crate::{Error, Shape};
@@ -149,7 +149,7 @@ impl<'a> WeightedSigmoid<'a> {
         logits: &Logits<'_, E>,
         targets: impl Into<Weights<'t>>,
     ) -> Result<Output<E::PerRow>, Error> {
-        self.output(Access::<E, E>::Loss(logits.data), logits.shape, targets.into())
+        self.output(Access::Loss(E::source(logits.data)), logits.shape, targets.into())
     }
 
     /// The loss, and its gradient with respect to the logits written (or, under `accumulate`, added) to `grad`, which has
@@ -164,7 +164,8 @@ impl<'a> WeightedSigmoid<'a> {
         grad: &mut [G],
     ) -> Result<Output<E::PerRow>, Error> {
         fits(grad.len(), logits.shape.elements(), "grad")?;
-        self.output(Access::Apart(logits.data, grad), logits.shape, targets.into())
+        let access = Access::Apart(E::source(logits.data), G::target(grad));
+        self.output(access, logits.shape, targets.into())
     }
 
     /// The loss, and its gradient in place of the logits.
@@ -179,17 +180,17 @@ impl<'a> WeightedSigmoid<'a> {
         if self.accumulate {
             return Err(Error::OptionConflict { option: "accumulate", with: "a gradient in place" });
         }
-        self.output(Access::<E, E>::InPlace(logits.data), logits.shape, targets.into())
+        self.output(Access::InPlace(E::target(logits.data)), logits.shape, targets.into())
     }
 
-    fn output<E: Element, G: GradElement<E>>(
+    fn output<L: Element>(
         &self,
-        access: Access<'_, E, G>,
+        access: Access<'_>,
         shape: Shape,
         targets: Weights<'_>,
-    ) -> Result<Output<E::PerRow>, Error> {
+    ) -> Result<Output<L>, Error> {
         let mut losses = zeros(shape.elements())?;
-        let summary = self.execute(access, shape, targets, &mut losses, None)?;
+        let summary = self.execute(access, shape, targets, L::target(&mut losses), None)?;
         if self.reduction != Reduction::None {
             losses = Vec::new();
         }
@@ -197,12 +198,12 @@ impl<'a> WeightedSigmoid<'a> {
     }
 
     /// The whole call over caller-owned memory.
-    pub(crate) fn execute<E: Element, G: GradElement<E>>(
+    pub(crate) fn execute(
         &self,
-        access: Access<'_, E, G>,
+        access: Access<'_>,
         shape: Shape,
         targets: Weights<'_>,
-        losses: &mut [E::PerRow],
+        losses: Target<'_>,
         cancel: Option<&AtomicI32>,
     ) -> Result<Summary, Error> {
         let elements = shape.elements();
@@ -228,30 +229,37 @@ impl<'a> WeightedSigmoid<'a> {
         let units = elements.div_ceil(UNIT);
         let mut partials = zeros::<Partial>(units)?;
         let (logits, gradient) = access.by_rows(1, UNIT);
-        let outputs = (gradient, Rows::new(losses, 1, UNIT), Rows::new(&mut partials, 1, 1));
+        let outputs = (gradient, rows(losses, 1, UNIT), Rows::new(&mut partials, 1, 1));
         let executor = self.executor.for_work(elements as f64 * NANOSECONDS);
-        executor.run(units, cancel, outputs, |_, unit, ((mut grad, mut in_place), losses, partial)| {
-            for (offset, loss) in losses.iter_mut().enumerate() {
-                let element = unit * UNIT + offset;
-                let x = in_place.as_ref().map_or_else(|| logits[element], |x| x[offset]);
-                let weight = self.sample_weight.get(element);
-                let (value, slope) = if weight == 0.0 {
-                    (0.0, 0.0)
-                } else {
-                    let class = element / shape.inner() % shape.classes();
-                    let (value, slope) = one(x.to_f64(), targets.get(element), self.pos_weight.get(class));
-                    (weight * value + 0.0, weight * slope)
-                };
-                *loss = E::PerRow::from_f64(value);
-                let rounded = loss.to_f64();
-                partial[0].loss[offset / BLOCK] += rounded;
-                partial[0].non_finite += usize::from(!rounded.is_finite());
-                if let Some(grad) = &mut grad {
-                    let before = if self.accumulate { grad[offset].to_f64() } else { 0.0 };
-                    grad[offset] = G::from_f64(before + slope_of(element, slope));
+        executor.run(units, cancel, outputs, |_, unit, (mut gradient, mut losses, partial)| {
+            let (mut numbers, mut slopes) = ([0.0; BLOCK], [0.0; BLOCK]);
+            for (block, start) in (0..losses.len()).step_by(BLOCK).enumerate() {
+                let cells = start..losses.len().min(start + BLOCK);
+                let first = unit * UNIT + start;
+                let (numbers, slopes) = (&mut numbers[..cells.len()], &mut slopes[..cells.len()]);
+                let mut access = Access::in_unit(logits, &mut gradient, first, cells.clone());
+                access.logits().widen_double(numbers);
+                for (element, (x, slope)) in (first..).zip(numbers.iter_mut().zip(slopes.iter_mut())) {
+                    let weight = self.sample_weight.get(element);
+                    let (value, own) = if weight == 0.0 {
+                        (0.0, 0.0)
+                    } else {
+                        let class = element / shape.inner() % shape.classes();
+                        let (value, own) = one(*x, targets.get(element), self.pos_weight.get(class));
+                        (weight * value + 0.0, weight * own)
+                    };
+                    (*x, *slope) = (value, slope_of(element, own));
                 }
-                if let Some(x) = &mut in_place {
-                    x[offset] = E::from_f64(slope_of(element, slope));
+                let mut losses = losses.part(cells);
+                losses.narrow_double(numbers, false);
+                // As they were rounded.
+                losses.read().widen_double(numbers);
+                for loss in numbers {
+                    partial[0].loss[block] += *loss;
+                    partial[0].non_finite += usize::from(!loss.is_finite());
+                }
+                if let Some(gradient) = access.gradient() {
+                    gradient.narrow_double(slopes, self.accumulate);
                 }
             }
         })?;

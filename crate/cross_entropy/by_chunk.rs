@@ -6,6 +6,7 @@ use super::plan::{self, Plan};
 use super::scan::{Scan, Upstream};
 use super::totals::Room;
 use super::{Access, Call, Results, Summary, zeros};
+use crate::element::{Source, Target};
 use crate::labels::Labels;
 use crate::options::{CrossEntropy, Ignore, InvalidLabel, Reduction, RowValues, Wanted, Weights};
 use crate::{Error, Shape};
@@ -40,6 +41,11 @@ pub(crate) struct PerRow {
     predictions: Vec<i32>,
 }
 
+/// The first of some slots, where they are wanted.
+fn column(is_wanted: bool, slots: &mut [f32], count: usize) -> Option<Target<'_>> {
+    is_wanted.then(|| Target::F32(&mut slots[..count]))
+}
+
 impl<'a> ByChunk<'a> {
     pub(crate) fn new(
         options: &'a CrossEntropy<'a>,
@@ -53,7 +59,7 @@ impl<'a> ByChunk<'a> {
         Ok(Self { plan, scan, cancel })
     }
 
-    pub(crate) fn fate(&self, row: usize, results: &Results<'_, f32>) -> Fate {
+    pub(crate) fn fate(&self, row: usize, results: &Results<'_>) -> Fate {
         match self.plan.fate(self.scan.classes[row], self.plan.options.sample_weight.get(row)) {
             plan::Fate::Ignored => Fate::Dropped,
             plan::Fate::Inactive(_) if Self::looks_at_inactive(results) => Fate::Silent,
@@ -63,7 +69,7 @@ impl<'a> ByChunk<'a> {
         }
     }
 
-    fn looks_at_inactive(results: &Results<'_, f32>) -> bool {
+    fn looks_at_inactive(results: &Results<'_>) -> bool {
         results.log_sum_exp.is_some() || results.target_log_prob.is_some() || results.predictions.is_some()
     }
 
@@ -95,7 +101,7 @@ impl<'a> ByChunk<'a> {
     }
 
     /// Scratch for chunks of at most so many rows.
-    pub(crate) fn per_row(&self, rows: usize, results: &Results<'_, f32>) -> Result<PerRow, Error> {
+    pub(crate) fn per_row(&self, rows: usize, results: &Results<'_>) -> Result<PerRow, Error> {
         let each = |is_wanted: bool| if is_wanted { rows } else { 0 };
         Ok(PerRow {
             labels: zeros(rows)?,
@@ -109,10 +115,10 @@ impl<'a> ByChunk<'a> {
     }
 
     /// What dropped rows have as results; to be called before the chunks.
-    pub(crate) fn begin(results: &mut Results<'_, f32>) {
+    pub(crate) fn begin(results: &mut Results<'_>) {
         results.losses.fill(0.0);
-        for slice in [&mut results.log_sum_exp, &mut results.target_log_prob].into_iter().flatten() {
-            slice.fill(f32::NAN);
+        for numbers in [&mut results.log_sum_exp, &mut results.target_log_prob].into_iter().flatten() {
+            numbers.fill(f64::NAN);
         }
         if let Some(slice) = &mut results.predictions {
             slice.fill(-1);
@@ -125,7 +131,7 @@ impl<'a> ByChunk<'a> {
         rows: &[u32],
         logits: &mut [f32],
         with_gradient: bool,
-        results: &mut Results<'_, f32>,
+        results: &mut Results<'_>,
         per_row: &mut PerRow,
     ) -> Result<(), Error> {
         let options = self.plan.options;
@@ -156,24 +162,27 @@ impl<'a> ByChunk<'a> {
             ..options.clone()
         };
         let into = Results {
-            losses: &mut per_row.losses[..count],
-            log_sum_exp: results.log_sum_exp.is_some().then(|| &mut per_row.log_sum_exp[..count]),
-            target_log_prob: results.target_log_prob.is_some().then(|| &mut per_row.target_log_prob[..count]),
+            losses: Target::F32(&mut per_row.losses[..count]),
+            log_sum_exp: column(results.log_sum_exp.is_some(), &mut per_row.log_sum_exp, count),
+            target_log_prob: column(results.target_log_prob.is_some(), &mut per_row.target_log_prob, count),
             predictions: results.predictions.is_some().then(|| &mut per_row.predictions[..count]),
             per_class: None,
         };
-        let access = if with_gradient { Access::<f32, f32>::InPlace(logits) } else { Access::Loss(logits) };
+        let access = match with_gradient {
+            true => Access::InPlace(Target::F32(logits)),
+            false => Access::Loss(Source::F32(logits)),
+        };
         let shape = Shape::of_rows(count, self.plan.shape.classes())?;
         let labels = Labels::I32(&per_row.labels[..count]);
         chunk.execute(access, shape, labels, into, self.cancel)?;
         for (index, row) in rows.iter().enumerate() {
             let row = *row as usize;
-            results.losses[row] = per_row.losses[index];
-            if let Some(slice) = &mut results.log_sum_exp {
-                slice[row] = per_row.log_sum_exp[index];
+            results.losses.set(row, per_row.losses[index].into());
+            if let Some(numbers) = &mut results.log_sum_exp {
+                numbers.set(row, per_row.log_sum_exp[index].into());
             }
-            if let Some(slice) = &mut results.target_log_prob {
-                slice[row] = per_row.target_log_prob[index];
+            if let Some(numbers) = &mut results.target_log_prob {
+                numbers.set(row, per_row.target_log_prob[index].into());
             }
             if let Some(slice) = &mut results.predictions {
                 slice[row] = per_row.predictions[index];
@@ -183,12 +192,12 @@ impl<'a> ByChunk<'a> {
     }
 
     /// The memory that [`ByChunk::totals`] needs.
-    pub(crate) fn room(&self, results: &Results<'_, f32>) -> Result<Room, Error> {
+    pub(crate) fn room(&self, results: &Results<'_>) -> Result<Room, Error> {
         self.call().room(results)
     }
 
     /// The sums over all rows.
-    pub(crate) fn totals(&self, results: Results<'_, f32>, room: Room) -> Result<Summary, Error> {
+    pub(crate) fn totals(&self, results: Results<'_>, room: Room) -> Result<Summary, Error> {
         self.call().totals(results, room)
     }
 

@@ -1,21 +1,22 @@
 //! A call with the kernel that was chosen at run time.
 
+use super::route::Route;
 use super::{Access, Call, Results, Summary};
 use crate::Error;
-use crate::element::{Element, GradElement};
 use crate::simd::{Isa, Task};
 
 /// [`Call::compute`] by a kernel that is known at run time only.
-pub(super) struct Computation<'a, E: Element, G> {
+pub(super) struct Computation<'a> {
     pub(super) call: Call<'a>,
-    pub(super) access: Access<'a, E, G>,
-    pub(super) results: Results<'a, E::PerRow>,
+    pub(super) route: Route,
+    pub(super) access: Access<'a>,
+    pub(super) results: Results<'a>,
 }
 
-impl<E: Element, G: GradElement<E>> Task for Computation<'_, E, G> {
+impl Task for Computation<'_> {
     type Output = Result<Summary, Error>;
 
     fn run<I: Isa>(self) -> Self::Output {
-        self.call.compute::<I, E, G>(self.access, self.results)
+        self.call.compute::<I>(self.route, self.access, self.results)
     }
 }

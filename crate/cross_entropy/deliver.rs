@@ -2,30 +2,46 @@
 
 use super::plan::Kept;
 use super::{Access, Results};
-use crate::element::{Element, GradElement};
-use crate::parallel::{Pieces, Rows, STEP, steps};
+use crate::element::{Element, Source, Target, typed};
+use crate::parallel::{Pieces, Rows, Typed, steps};
 use core::ops::Range;
 
-/// The buffers that a call's gradient may go to, cut by units: one of its own, or the logits.
-pub(crate) type GradientRows<'a, E, G> = (Option<Rows<'a, G>>, Option<Rows<'a, E>>);
+/// Numbers cut by units of rows.
+pub(crate) type TypedRows<'a> =
+    Typed<Rows<'a, f32>, Rows<'a, f64>, Rows<'a, half::f16>, Rows<'a, half::bf16>>;
 
-/// As [`GradientRows`], cut by pieces of rows.
-type GradientPieces<'a, E, G> = (Option<Pieces<'a, G>>, Option<Pieces<'a, E>>);
-
-/// What one unit has of [`GradientRows`].
-pub(super) type GradientPart<'a, E, G> = (Option<&'a mut [G]>, Option<&'a mut [E]>);
+/// Numbers cut by pieces of rows.
+type TypedPieces<'a> = Typed<Pieces<'a, f32>, Pieces<'a, f64>, Pieces<'a, half::f16>, Pieces<'a, half::bf16>>;
 
 /// The per-row results cut by units: losses, log-sum-exp, label log-probabilities, predictions.
-type ResultRows<'a, L> = (Rows<'a, L>, Option<Rows<'a, L>>, Option<Rows<'a, L>>, Option<Rows<'a, i32>>);
+type ResultRows<'a> = (TypedRows<'a>, Option<TypedRows<'a>>, Option<TypedRows<'a>>, Option<Rows<'a, i32>>);
 
-impl<'a, E: Element, G: GradElement<E>> Access<'a, E, G> {
-    /// The logits, where they are not replaced, and the gradient's buffers in rows of `width` elements.
-    pub(crate) fn by_rows(self, width: usize, per_unit: usize) -> (&'a [E], GradientRows<'a, E, G>) {
+/// Numbers that a value is converted to at a time.
+const CHUNK: usize = 64;
+
+/// Numbers in rows of `width`, cut by units of so many rows.
+pub(crate) fn rows(numbers: Target<'_>, width: usize, per_unit: usize) -> TypedRows<'_> {
+    typed!(numbers, x => Rows::new(x, width, per_unit))
+}
+
+impl<'a> Access<'a> {
+    /// The logits, unless their gradient replaces them, and where the gradient goes.
+    pub(super) fn split(self) -> (Option<Source<'a>>, Option<Target<'a>>) {
         match self {
-            Access::Loss(x) => (x, (None, None)),
-            Access::Apart(x, grad) => (x, (Some(Rows::new(grad, width, per_unit)), None)),
-            Access::InPlace(x) => (&[], (None, Some(Rows::new(x, width, per_unit)))),
+            Access::Loss(x) => (Some(x), None),
+            Access::Apart(x, grad) => (Some(x), Some(grad)),
+            Access::InPlace(x) => (None, Some(x)),
         }
+    }
+
+    /// As [`Access::split`], with the gradient cut by units of rows of `width` elements.
+    pub(crate) fn by_rows(
+        self,
+        width: usize,
+        per_unit: usize,
+    ) -> (Option<Source<'a>>, Option<TypedRows<'a>>) {
+        let (logits, gradient) = self.split();
+        (logits, gradient.map(|gradient| rows(gradient, width, per_unit)))
     }
 
     /// As [`Access::by_rows`] for rows of `width` elements cut into `pieces` of `length` each; the last takes what is left.
@@ -34,167 +50,177 @@ impl<'a, E: Element, G: GradElement<E>> Access<'a, E, G> {
         width: usize,
         length: usize,
         pieces: usize,
-    ) -> (&'a [E], GradientPieces<'a, E, G>) {
-        match self {
-            Access::Loss(x) => (x, (None, None)),
-            Access::Apart(x, grad) => (x, (Some(Pieces::new(grad, width, length, pieces)), None)),
-            Access::InPlace(x) => (&[], (None, Some(Pieces::new(x, width, length, pieces)))),
-        }
+    ) -> (Option<Source<'a>>, Option<TypedPieces<'a>>) {
+        let (logits, gradient) = self.split();
+        (logits, gradient.map(|gradient| typed!(gradient, x => Pieces::new(x, width, length, pieces))))
     }
 
     /// The access to the elements `cells` of a unit, the first of which is element `first` of the call.
-    pub(super) fn in_unit(
-        logits: &'a [E],
-        part: &'a mut GradientPart<'_, E, G>,
+    pub(crate) fn in_unit(
+        logits: Option<Source<'a>>,
+        part: &'a mut Option<Target<'_>>,
         first: usize,
         cells: Range<usize>,
     ) -> Self {
-        match part {
-            (_, Some(x)) => Access::InPlace(&mut x[cells]),
-            (Some(grad), None) => Access::Apart(&logits[first..][..cells.len()], &mut grad[cells]),
-            (None, None) => Access::Loss(&logits[first..][..cells.len()]),
+        let own = |x: Source<'a>| x.part(first..first + cells.len());
+        match (logits, part) {
+            (None, Some(x)) => Access::InPlace(x.part(cells)),
+            (Some(x), Some(grad)) => Access::Apart(own(x), grad.part(cells)),
+            (Some(x), None) => Access::Loss(own(x)),
+            (None, None) => Access::Loss(Source::F32(&[])),
         }
     }
-}
 
-impl<L: Element> Results<'_, L> {
-    /// The results that have an entry per row, cut by units.
-    pub(super) fn by_rows(&mut self, per_unit: usize) -> ResultRows<'_, L> {
-        (
-            Rows::new(self.losses, 1, per_unit),
-            self.log_sum_exp.as_deref_mut().map(|slice| Rows::new(slice, 1, per_unit)),
-            self.target_log_prob.as_deref_mut().map(|slice| Rows::new(slice, 1, per_unit)),
-            self.predictions.as_deref_mut().map(|slice| Rows::new(slice, 1, per_unit)),
-        )
-    }
-}
-
-/// Copies the kept classes of a row to scratch of the compute type.
-#[inline(never)]
-pub(super) fn gather<E: Element, S: Element>(row: &[E], kept: Option<&Kept>, scratch: &mut [S]) {
-    if kept.is_none() && row.len() > STEP {
-        return steps(row.len()).for_each(|cells| gather(&row[cells.clone()], None, &mut scratch[cells]));
-    }
-    match kept {
-        None => match S::as_f32_mut(&mut scratch[..row.len()]) {
-            Some(scratch) => E::widen(row, scratch),
-            None => {
-                for (slot, x) in scratch.iter_mut().zip(row) {
-                    *slot = S::from_f64(x.to_f64());
-                }
-            }
-        },
-        Some(kept) => {
-            for (slot, class) in scratch.iter_mut().zip(&kept.classes) {
-                *slot = S::from_f64(row[*class as usize].to_f64());
-            }
-        }
-    }
-}
-
-/// Writes, or adds, a row's gradient over the kept classes to where it belongs; classes that are not kept get 0.
-#[inline(never)]
-pub(super) fn scatter<S: Element, G: Element>(
-    gradient: &[S],
-    kept: Option<&Kept>,
-    into: &mut [G],
-    accumulate: bool,
-) {
-    if kept.is_none() && into.len() > STEP {
-        return steps(into.len())
-            .for_each(|cells| scatter(&gradient[cells.clone()], None, &mut into[cells], accumulate));
-    }
-    let put = |slot: &mut G, value: &S| {
-        let before = if accumulate { slot.to_f64() } else { 0.0 };
-        *slot = G::from_f64(before + value.to_f64());
-    };
-    match kept {
-        None => match (S::as_f32(&gradient[..into.len()]), G::as_f32_mut(into)) {
-            (Some(gradient), _) if !accumulate => G::narrow(gradient, into),
-            // The same sums as in double precision, rounded once.
-            (Some(gradient), Some(into)) => {
-                into.iter_mut().zip(gradient).for_each(|(slot, value)| *slot += value);
-            }
-            _ => into.iter_mut().zip(gradient).for_each(|(slot, value)| put(slot, value)),
-        },
-        Some(kept) => {
-            if !accumulate {
-                into.fill(G::default());
-            }
-            for (value, class) in gradient.iter().zip(&kept.classes) {
-                put(&mut into[*class as usize], value);
-            }
-        }
-    }
-}
-
-impl<E: Element, G: GradElement<E>> Access<'_, E, G> {
-    pub(super) fn logits(&self) -> &[E] {
+    pub(crate) fn logits(&self) -> Source<'_> {
         match self {
-            Access::Loss(x) | Access::Apart(x, _) => x,
-            Access::InPlace(x) => x,
+            Access::Loss(x) | Access::Apart(x, _) => *x,
+            Access::InPlace(x) => x.read(),
         }
+    }
+
+    /// Where the gradient goes.
+    pub(crate) fn gradient(&mut self) -> Option<&mut Target<'a>> {
+        match self {
+            Access::Loss(_) => None,
+            Access::Apart(_, grad) | Access::InPlace(grad) => Some(grad),
+        }
+    }
+
+    /// Whether the gradient is wanted.
+    pub(super) fn wants_gradient(&self) -> bool {
+        !matches!(self, Access::Loss(_))
     }
 
     /// The access to some of the elements.
-    pub(super) fn part(&mut self, cells: Range<usize>) -> Access<'_, E, G> {
+    pub(super) fn part(&mut self, cells: Range<usize>) -> Access<'_> {
         match self {
-            Access::Loss(x) => Access::Loss(&x[cells]),
-            Access::Apart(x, grad) => Access::Apart(&x[cells.clone()], &mut grad[cells]),
-            Access::InPlace(x) => Access::InPlace(&mut x[cells]),
-        }
-    }
-
-    /// The gradient, where it is in single precision.
-    pub(super) fn single(&mut self) -> Option<&mut [f32]> {
-        match self {
-            Access::Loss(_) => None,
-            Access::Apart(_, grad) => G::as_f32_mut(grad),
-            Access::InPlace(x) => E::as_f32_mut(x),
+            Access::Loss(x) => Access::Loss(x.part(cells)),
+            Access::Apart(x, grad) => Access::Apart(x.part(cells.clone()), grad.part(cells)),
+            Access::InPlace(x) => Access::InPlace(x.part(cells)),
         }
     }
 
     /// Sets the gradient of a row that has none; under `accumulate` there is nothing to add.
     pub(super) fn set_zero(&mut self, accumulate: bool) {
-        match self {
-            Access::Loss(_) => {}
-            Access::Apart(_, _) if accumulate => {}
-            Access::Apart(_, grad) => grad.fill(G::default()),
-            Access::InPlace(x) => x.fill(E::default()),
+        if let Some(gradient) = self.gradient().filter(|_| !accumulate) {
+            gradient.fill(0.0);
         }
     }
 
     /// Sets the gradient of a row to NaN, but for classes that are not kept.
+    #[inline(never)]
     pub(super) fn set_nan(&mut self, kept: Option<&Kept>, accumulate: bool) {
-        match self {
-            Access::Loss(_) => {}
-            Access::Apart(_, grad) => set_nan(grad, kept, accumulate),
-            Access::InPlace(x) => set_nan(x, kept, accumulate),
+        let Some(gradient) = self.gradient() else { return };
+        let Some(kept) = kept else { return gradient.fill(f64::NAN) };
+        if !accumulate {
+            gradient.fill(0.0);
         }
+        kept.classes.iter().for_each(|class| gradient.set(*class as usize, f64::NAN));
     }
 
     /// Hands the gradient of a row from scratch to where it belongs.
-    pub(super) fn put<S: Element>(&mut self, gradient: &[S], kept: Option<&Kept>, accumulate: bool) {
-        match self {
-            Access::Loss(_) => {}
-            Access::Apart(_, grad) => scatter(gradient, kept, grad, accumulate),
-            Access::InPlace(x) => scatter(gradient, kept, x, false),
+    pub(super) fn put(&mut self, gradient: Values<'_>, kept: Option<&Kept>, accumulate: bool) {
+        if let Some(into) = self.gradient() {
+            scatter(gradient, kept, into, accumulate);
         }
     }
 }
 
+impl Results<'_> {
+    /// The results that have an entry per row, cut by units.
+    pub(super) fn by_rows(&mut self, per_unit: usize) -> ResultRows<'_> {
+        let Self { losses, log_sum_exp, target_log_prob, predictions, .. } = self;
+        fn each<'s>(numbers: &'s mut Target<'_>, per_unit: usize) -> TypedRows<'s> {
+            rows(numbers.whole(), 1, per_unit)
+        }
+        (
+            each(losses, per_unit),
+            log_sum_exp.as_mut().map(|numbers| each(numbers, per_unit)),
+            target_log_prob.as_mut().map(|numbers| each(numbers, per_unit)),
+            predictions.as_deref_mut().map(|slice| Rows::new(slice, 1, per_unit)),
+        )
+    }
+}
+
+/// Copies the kept classes of a row to scratch in single precision.
 #[inline(never)]
-fn set_nan<T: Element>(grad: &mut [T], kept: Option<&Kept>, accumulate: bool) {
-    let nan = T::from_f64(f64::NAN);
+pub(super) fn gather(row: Source<'_>, kept: Option<&Kept>, scratch: &mut [f32]) {
+    let Some(kept) = kept else {
+        return steps(row.len()).for_each(|cells| row.part(cells.clone()).widen(&mut scratch[cells]));
+    };
+    pick(row, &kept.classes, scratch);
+}
+
+/// Copies the elements with these indices.
+pub(super) fn pick(row: Source<'_>, indices: &[u32], to: &mut [f32]) {
+    if let Some(x) = row.single() {
+        return to.iter_mut().zip(indices).for_each(|(slot, index)| *slot = x[*index as usize]);
+    }
+    let mut wide = [0.0; CHUNK];
+    for (to, indices) in to.chunks_mut(CHUNK).zip(indices.chunks(CHUNK)) {
+        row.pick(indices, &mut wide);
+        to.iter_mut().zip(wide).for_each(|(slot, value)| *slot = f32::from_f64(value));
+    }
+}
+
+/// As [`gather`], in double precision.
+pub(super) fn gather_double(row: Source<'_>, kept: Option<&Kept>, scratch: &mut [f64]) {
     match kept {
-        None => grad.fill(nan),
-        Some(kept) => {
-            if !accumulate {
-                grad.fill(T::default());
+        None => {
+            steps(row.len()).for_each(|cells| row.part(cells.clone()).widen_double(&mut scratch[cells]));
+        }
+        Some(kept) => row.pick(&kept.classes, scratch),
+    }
+}
+
+/// A row's gradient as it was computed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Values<'a> {
+    Single(&'a [f32]),
+    Double(&'a [f64]),
+}
+
+/// Writes, or adds, a row's gradient over the kept classes to where it belongs; classes that are not kept get 0.
+#[inline(never)]
+pub(super) fn scatter(gradient: Values<'_>, kept: Option<&Kept>, into: &mut Target<'_>, accumulate: bool) {
+    if kept.is_some() && !accumulate {
+        into.fill(0.0);
+    }
+    let length = kept.map_or(into.len(), |kept| kept.classes.len());
+    for cells in steps(length) {
+        match (gradient, kept) {
+            (Values::Single(gradient), None) => {
+                let (gradient, mut into) = (&gradient[cells.clone()], into.part(cells));
+                match into.single() {
+                    // The same sums as in double precision, rounded once.
+                    Some(into) if accumulate => {
+                        into.iter_mut().zip(gradient).for_each(|(slot, value)| *slot += value);
+                    }
+                    None if accumulate => doubles(gradient, |start, values| {
+                        into.part(start..start + values.len()).narrow_double(values, true);
+                    }),
+                    _ => into.narrow(gradient),
+                }
             }
-            for class in &kept.classes {
-                grad[*class as usize] = nan;
+            (Values::Double(gradient), None) => {
+                into.part(cells.clone()).narrow_double(&gradient[cells], accumulate);
+            }
+            (Values::Single(gradient), Some(kept)) => {
+                let classes = &kept.classes[cells.clone()];
+                doubles(&gradient[cells], |start, values| into.put(&classes[start..], values, accumulate));
+            }
+            (Values::Double(gradient), Some(kept)) => {
+                into.put(&kept.classes[cells.clone()], &gradient[cells], accumulate);
             }
         }
+    }
+}
+
+/// Calls for some numbers at a time, in double precision, and where they begin.
+fn doubles(numbers: &[f32], mut f: impl FnMut(usize, &[f64])) {
+    let mut wide = [0.0; CHUNK];
+    for (index, numbers) in numbers.chunks(CHUNK).enumerate() {
+        wide.iter_mut().zip(numbers).for_each(|(slot, value)| *slot = f64::from(*value));
+        f(index * CHUNK, &wide[..numbers.len()]);
     }
 }

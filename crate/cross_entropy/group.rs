@@ -2,13 +2,14 @@
 //! their exponentials are in the first cache. What is not in single precision, has masked classes or is shorter than a vector is copied
 //! to scratch before and back after.
 
-use super::deliver::{gather, scatter};
+use super::deliver::{Values, gather, scatter};
+use super::route::Route;
 use super::rules::{Columns, Rules};
 use super::tile::TileRows;
 use super::totals::UNIT;
 use super::{Access, Call, Results, zeros};
 use crate::Error;
-use crate::element::{Element, GradElement};
+use crate::element::{Source, Target};
 use crate::kernels::MomentOf;
 use crate::kernels::objective::WIDTH;
 use crate::kernels::rows::{self, Asked, Cells, Found, Small, To, Weights};
@@ -29,17 +30,13 @@ struct Group {
 }
 
 impl Call<'_> {
-    pub(super) fn groups<I: Isa, E: Element, G: GradElement<E>>(
-        &self,
-        access: Access<'_, E, G>,
-        results: &mut Results<'_, E::PerRow>,
-    ) -> Result<(), Error> {
-        let rules = Rules::new(self, results);
+    pub(super) fn groups<I: Isa>(&self, access: Access<'_>, results: &mut Results<'_>) -> Result<(), Error> {
+        let rules = Rules::new(self, Route::Groups, results);
         let (rows, classes) = (self.plan.shape.rows(), self.plan.shape.classes());
         let together = rules.together::<I>();
         let per_unit = (self.unit_elements() / classes).clamp(1, UNIT).next_multiple_of(together);
         let units = rows.div_ceil(per_unit);
-        let length = rules.scratch_length::<I, E, G>(&access);
+        let length = rules.scratch_length::<I>(&access);
         let mut scratch = zeros(length * self.executor.workers(units))?;
         let (logits, gradient) = access.by_rows(classes, per_unit);
         let outputs = (gradient, results.by_rows(per_unit), PerWorker::new(&mut scratch, length));
@@ -56,11 +53,11 @@ impl Call<'_> {
                 let labels = &self.scan.classes[first_row..][..rows.len()];
                 let mut columns = columns.rows(rows);
                 if let Some(pairs) = &mut pairs
-                    && pairs.compute::<I, E, G>(&rules, first_row, labels, &mut access, columns.losses)
+                    && pairs.compute::<I>(&rules, first_row, labels, &mut access, &mut columns.losses)
                 {
                     continue;
                 }
-                rules.group::<I, E, G>(first_row, labels, access, &mut columns, &mut group, scratch);
+                rules.group::<I>(first_row, labels, access, &mut columns, &mut group, scratch);
             }
         })?;
         Ok(())
@@ -83,30 +80,22 @@ impl Rules<'_> {
         rows::stride::<I>(self.plan.classes())
     }
 
-    /// Whether the kernel takes rows of this type as they lie.
-    fn lie<I: Isa, E: Element>(&self) -> bool {
-        E::as_f32(&[]).is_some() && self.plan.kept.is_none() && self.plan.classes() >= I::LANES
+    /// Whether the kernel takes the rows of these numbers as they lie.
+    fn lie<I: Isa>(&self, numbers: Source<'_>) -> bool {
+        numbers.single().is_some() && self.plan.kept.is_none() && self.plan.classes() >= I::LANES
     }
 
-    /// Whether exponentials go where a gradient of this type will be.
-    fn keeps_there<I: Isa, E: Element, G: Element>(&self) -> bool {
-        self.lie::<I, E>() && self.lie::<I, G>() && !self.accumulate
-    }
-
-    /// Floats of scratch for the logits of some rows.
-    fn copied<I: Isa, E: Element>(&self, rows: usize) -> usize {
-        if self.lie::<I, E>() { 0 } else { rows * self.stride::<I>() }
+    /// Whether exponentials go where the gradient will be.
+    fn keeps_there<I: Isa>(&self, access: &Access<'_>) -> bool {
+        let Access::Apart(x, grad) = access else { return false };
+        self.lie::<I>(*x) && self.lie::<I>(grad.read()) && !self.accumulate
     }
 
     /// Floats of scratch for a group: for logits, and for exponentials.
-    fn scratch_length<I: Isa, E: Element, G: GradElement<E>>(&self, access: &Access<'_, E, G>) -> usize {
-        let rows = self.together::<I>();
-        let keeps = match access {
-            Access::Loss(_) => true,
-            Access::Apart(_, _) => self.keeps_there::<I, E, G>(),
-            Access::InPlace(_) => false,
-        };
-        self.copied::<I, E>(rows) + if keeps { 0 } else { rows * self.stride::<I>() }
+    fn scratch_length<I: Isa>(&self, access: &Access<'_>) -> usize {
+        let copies = !self.lie::<I>(access.logits());
+        let keeps = access.wants_gradient() && !self.keeps_there::<I>(access);
+        self.together::<I>() * self.stride::<I>() * (usize::from(copies) + usize::from(keeps))
     }
 
     /// What is computed of a row with this class.
@@ -117,68 +106,58 @@ impl Rules<'_> {
     }
 
     /// Computes rows that begin with `first_row` and have these classes.
-    fn group<I: Isa, E: Element, G: GradElement<E>>(
+    fn group<I: Isa>(
         &self,
         first_row: usize,
         labels: &[i32],
-        mut access: Access<'_, E, G>,
-        columns: &mut Columns<'_, E::PerRow>,
+        mut access: Access<'_>,
+        columns: &mut Columns<'_>,
         group: &mut Group,
         scratch: &mut [f32],
     ) {
         let length = labels.len() * self.stride::<I>();
         let all_count = self.prepare(first_row, labels, &mut group.rows);
-        let wants_gradient = !matches!(access, Access::Loss(_));
-        let (copied, kept) = scratch.split_at_mut(self.copied::<I, E>(labels.len()));
-        if !self.lie::<I, E>() {
-            self.fill::<I, E>(access.logits(), copied);
+        let wants_gradient = access.wants_gradient();
+        let (lies, is_there) = (self.lie::<I>(access.logits()), self.keeps_there::<I>(&access));
+        let (copied, kept) = scratch.split_at_mut(if lies { 0 } else { length });
+        if !lies {
+            self.fill::<I>(access.logits(), copied);
         }
         let cells = match &mut access {
-            Access::Loss(x) => Cells::Loss(E::as_f32(x).filter(|_| self.lie::<I, E>()).unwrap_or(copied)),
+            Access::Loss(x) => Cells::Loss(x.single().filter(|_| lies).unwrap_or(copied)),
             Access::Apart(x, grad) => {
-                let there = G::as_f32_mut(grad).filter(|_| self.keeps_there::<I, E, G>());
-                let e = there.unwrap_or_else(|| &mut kept[..length]);
-                Cells::Apart(E::as_f32(x).filter(|_| self.lie::<I, E>()).unwrap_or(copied), e)
+                let there = if is_there { grad.single() } else { None };
+                let x = x.single().filter(|_| lies).unwrap_or(copied);
+                Cells::Apart(x, there.unwrap_or_else(|| &mut kept[..length]))
             }
             Access::InPlace(x) => {
-                let x = E::as_f32(x).filter(|_| self.lie::<I, E>()).unwrap_or(copied);
+                let x = x.read().single().filter(|_| lies).unwrap_or(copied);
                 Cells::Apart(x, &mut kept[..length])
             }
         };
         self.sweep_group::<I>(labels, cells, group);
         let stats = group.found.stats::<I>(labels.len());
-        self.come_to::<I, _>(
-            first_row,
-            labels,
-            &stats,
-            (all_count, wants_gradient),
-            columns,
-            &mut group.rows,
-        );
+        self.come_to::<I>(first_row, labels, &stats, (all_count, wants_gradient), columns, &mut group.rows);
         if let Some(slots) = columns.predictions.as_deref_mut() {
             slots.copy_from_slice(&group.predictions[..slots.len()]);
         }
-        match access {
-            Access::Loss(_) => {}
-            Access::Apart(_, grad) => {
-                self.write::<I, G>(grad, labels, group, kept, self.keeps_there::<I, E, G>())
-            }
-            Access::InPlace(x) => self.write::<I, E>(x, labels, group, kept, false),
+        if let Some(grad) = access.gradient() {
+            self.write::<I>(grad, labels, group, (copied, kept), is_there);
         }
     }
 
     /// Copies the kept classes of some rows to scratch.
     #[inline(never)]
-    fn fill<I: Isa, E: Element>(&self, x: &[E], scratch: &mut [f32]) {
+    fn fill<I: Isa>(&self, x: Source<'_>, scratch: &mut [f32]) {
         let (classes, stride) = (self.plan.shape.classes(), self.stride::<I>());
         let kept = self.plan.kept.as_ref();
-        match E::as_f32(x) {
-            _ if kept.is_none() && classes == stride => E::widen(x, &mut scratch[..x.len()]),
+        match x.single() {
+            _ if kept.is_none() && classes == stride => x.widen(&mut scratch[..x.len()]),
             Some(x) if kept.is_none() => rows::pad::<I>(x, classes, scratch),
             _ => {
                 let count = self.plan.classes();
-                for (x, slots) in x.chunks_exact(classes).zip(scratch.chunks_exact_mut(stride)) {
-                    gather(x, kept, &mut slots[..count]);
+                for (row, slots) in scratch.chunks_exact_mut(stride).enumerate() {
+                    gather(x.part(row * classes..(row + 1) * classes), kept, &mut slots[..count]);
                     slots[count..].fill(0.0);
                 }
             }
@@ -246,19 +225,17 @@ impl Rules<'_> {
     }
 
     /// From the exponentials, which lie in the gradient or in scratch, to the gradient.
-    #[inline(never)] // as what copies logits: once for the types that it is called with
-    fn write<I: Isa, T: Element>(
+    fn write<I: Isa>(
         &self,
-        grad: &mut [T],
+        grad: &mut Target<'_>,
         classes: &[i32],
         group: &Group,
-        e: &mut [f32],
+        (copied, e): (&mut [f32], &mut [f32]),
         is_there: bool,
     ) {
-        let (count, stride) = (self.plan.classes(), self.stride::<I>());
-        let length = classes.len() * stride;
-        if self.lie::<I, T>() {
-            let Some(g) = T::as_f32_mut(grad) else { return };
+        let length = classes.len() * self.stride::<I>();
+        let lies = self.lie::<I>(grad.read());
+        if let Some(g) = grad.single().filter(|_| lies) {
             let to = match (is_there, self.accumulate) {
                 (true, false) => To::Over(g),
                 (_, false) => To::From(&e[..length], g),
@@ -268,24 +245,33 @@ impl Rules<'_> {
         }
         let e = &mut e[..length];
         self.write_group::<I>(To::Over(e), classes, group);
+        self.hand_back::<I>(grad, group, copied, e);
+    }
+
+    /// Hands the gradient of some rows from scratch to where it belongs.
+    #[inline(never)]
+    fn hand_back<I: Isa>(&self, grad: &mut Target<'_>, group: &Group, copied: &mut [f32], e: &[f32]) {
+        let (count, stride) = (self.plan.classes(), self.stride::<I>());
         let kept = self.plan.kept.as_ref();
         if kept.is_none() && !self.accumulate {
-            match T::as_f32_mut(grad) {
-                _ if count == stride => T::narrow(e, grad),
+            let length = grad.len();
+            return match grad.single() {
+                _ if count == stride => grad.narrow(e),
                 Some(g) => rows::unpad::<I>(e, count, g),
                 None => {
-                    for (row, e) in grad.chunks_exact_mut(count).zip(e.chunks_exact(stride)) {
-                        T::narrow(&e[..count], row);
-                    }
+                    // The logits have been read: their copy has room for rows side by side.
+                    let close = &mut copied[..length];
+                    rows::unpad::<I>(e, count, close);
+                    grad.narrow(close);
                 }
-            }
-            return;
+            };
         }
         let all = self.plan.shape.classes();
-        for (row, (grad, e)) in grad.chunks_exact_mut(all).zip(e.chunks_exact(stride)).enumerate() {
+        for (row, e) in e.chunks_exact(stride).enumerate() {
             // A row that has nothing to add is left as it is.
             if !self.accumulate || !group.rows.rows.is_off(row) {
-                scatter(&e[..count], kept, grad, self.accumulate);
+                let grad = &mut grad.part(row * all..(row + 1) * all);
+                scatter(Values::Single(&e[..count]), kept, grad, self.accumulate);
             }
         }
     }

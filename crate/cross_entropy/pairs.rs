@@ -3,7 +3,7 @@
 use super::Access;
 use super::plan::Fate;
 use super::rules::Rules;
-use crate::element::{Element, GradElement};
+use crate::element::{Element, Target};
 use crate::kernels::objective::WIDTH;
 use crate::kernels::pairs::Pairs;
 use crate::simd::Isa;
@@ -44,30 +44,22 @@ impl Rules<'_> {
 
 impl PairTiles {
     /// Computes the rows that begin with `first_row` and have these classes, or leaves them as they are. Whether it did.
-    pub(super) fn compute<I: Isa, E: Element, G: GradElement<E>>(
+    pub(super) fn compute<I: Isa>(
         &mut self,
         rules: &Rules<'_>,
         first_row: usize,
         classes: &[i32],
-        access: &mut Access<'_, E, G>,
-        losses: &mut [E::PerRow],
+        access: &mut Access<'_>,
+        losses: &mut Target<'_>,
     ) -> bool {
-        let (Some(x), Some(losses)) = (E::as_f32(access.logits()), E::PerRow::as_f32_mut(losses)) else {
+        let (Some(x), Some(losses)) = (access.logits().single(), losses.single()) else {
             return false;
         };
         if !self.fill(rules, first_row, classes) || !self.kernel.sweep::<I>(x, classes, rules.scale) {
             return false;
         }
-        let grad = match access {
-            Access::Loss(_) => None,
-            Access::Apart(_, grad) => match G::as_f32_mut(grad) {
-                None => return false,
-                grad => grad,
-            },
-            Access::InPlace(x) => E::as_f32_mut(x),
-        };
         self.kernel.losses::<I>(losses);
-        match grad {
+        match access.gradient().and_then(Target::single) {
             Some(grad) if rules.accumulate => {
                 let mut values = [0.0; 2 * WIDTH];
                 self.kernel.gradient::<I>(classes, &mut values[..grad.len()]);

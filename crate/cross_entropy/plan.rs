@@ -160,26 +160,6 @@ impl<'a> Plan<'a> {
         self.uniform_weight() == Some(1.0)
     }
 
-    /// Whether the tile kernel can compute it, in single precision.
-    pub(super) fn fits_tiles<E: Element>(&self) -> bool {
-        !E::DOUBLE && self.reads_logits() && self.matrix.is_none()
-    }
-
-    /// What the rows take one thread, in nanoseconds: whether more threads are worth their waking. From the time of a call over
-    /// 2 to 32,000 classes (`relaxed`, Node 24, AMD EPYC Genoa), loss alone and without options: options cost more, so no call
-    /// is taken for longer than it is. Bits do not depend on it.
-    pub(super) fn work<E: Element>(&self, wants_gradient: bool) -> f64 {
-        let is_few = self.shape.inner() > 1 || self.shape.classes() <= 96;
-        let (row, logit) = match (self.options.input, E::DOUBLE) {
-            (Input::Logits, true) => (60.0, 9.0),
-            _ if is_few && self.fits_tiles::<E>() => (2.5, 0.65),
-            (Input::Logits, false) => (100.0, 0.33),
-            _ => (25.0, 1.0),
-        };
-        let gradient = if wants_gradient { 1.25 } else { 1.0 };
-        self.shape.rows() as f64 * (row + self.classes() as f64 * logit) * gradient
-    }
-
     /// Whether the input is scores, not probabilities or their logarithms.
     pub(super) fn reads_logits(&self) -> bool {
         self.options.input == Input::Logits

@@ -1,12 +1,12 @@
 //! Rows whose classes lie side by side, unit by unit; and one row of any kind, which the strided layout borrows.
 
-use super::deliver::gather;
+use super::deliver::{Values, gather_double};
 use super::plan::{Fate, PADDING, RowPlan};
+use super::route::Route;
 use super::rules::{BLOCK_LOGITS, Columns, RowValues, Rules, Scratch};
 use super::totals::UNIT;
 use super::{Access, Call, Results, zeros};
 use crate::Error;
-use crate::element::{Element, GradElement};
 use crate::kernels::{double, rows};
 use crate::objective::RowResult;
 use crate::parallel::PerWorker;
@@ -17,12 +17,9 @@ const UNIT_ELEMENTS: usize = 1 << 16;
 
 impl Rules<'_> {
     /// How long each scratch of a thread is.
-    pub(super) fn scratch_lengths<E: Element, G: GradElement<E>>(
-        &self,
-        access: &Access<'_, E, G>,
-    ) -> (usize, usize, usize) {
+    pub(super) fn scratch_lengths(&self, access: &Access<'_>) -> (usize, usize, usize) {
         let padded = self.plan.classes().next_multiple_of(PADDING);
-        if !self.in_single::<E>() {
+        if !self.in_single {
             return (0, padded, 0);
         }
         let exponentials = if self.keeps(access) { 0 } else { padded.max(BLOCK_LOGITS) };
@@ -30,11 +27,11 @@ impl Rules<'_> {
     }
 
     /// One row: its gradient goes to `access`, everything else is returned.
-    pub(super) fn row<I: Isa, E: Element, G: GradElement<E>>(
+    pub(super) fn row<I: Isa>(
         &self,
         row: usize,
         class: i32,
-        mut access: Access<'_, E, G>,
+        mut access: Access<'_>,
         scratch: &mut Scratch<'_>,
     ) -> RowValues {
         let plan = self.plan;
@@ -55,8 +52,7 @@ impl Rules<'_> {
                 let mut values = RowValues::unread(0.0);
                 if self.looks_at_inactive() {
                     let row = RowPlan::unweighted(label);
-                    let looked = Access::<E, G>::Loss(access.logits());
-                    values = self.compute::<I, E, G>(&row, 0.0, looked, scratch);
+                    values = self.compute::<I>(&row, 0.0, Access::Loss(access.logits()), scratch);
                     values.loss = 0.0;
                 }
                 if self.upstream.is_empty_nan() {
@@ -68,46 +64,45 @@ impl Rules<'_> {
             }
             Fate::Row(planned) => {
                 let upstream = self.upstream.of(row);
-                if upstream == 0.0 && !matches!(access, Access::Loss(_)) {
-                    let looked = Access::<E, G>::Loss(access.logits());
-                    let values = self.compute::<I, E, G>(&planned, 0.0, looked, scratch);
+                if upstream == 0.0 && access.wants_gradient() {
+                    let values = self.compute::<I>(&planned, 0.0, Access::Loss(access.logits()), scratch);
                     access.set_zero(self.accumulate);
                     return values;
                 }
-                self.compute::<I, E, G>(&planned, upstream, access, scratch)
+                self.compute::<I>(&planned, upstream, access, scratch)
             }
         }
     }
 
-    fn compute<I: Isa, E: Element, G: GradElement<E>>(
+    fn compute<I: Isa>(
         &self,
         row: &RowPlan,
         upstream: f64,
-        access: Access<'_, E, G>,
+        access: Access<'_>,
         scratch: &mut Scratch<'_>,
     ) -> RowValues {
-        if self.in_single::<E>() {
-            self.compute_single::<I, E, G>(row, upstream, access, scratch)
+        if self.in_single {
+            self.compute_single::<I>(row, upstream, access, scratch)
         } else {
             self.compute_double(row, upstream, access, scratch.double)
         }
     }
 
-    fn compute_double<E: Element, G: GradElement<E>>(
+    fn compute_double(
         &self,
         row: &RowPlan,
         upstream: f64,
-        mut access: Access<'_, E, G>,
+        mut access: Access<'_>,
         scratch: &mut [f64],
     ) -> RowValues {
         let (plan, objective) = (self.plan, &self.plan.objective);
         let x = &mut scratch[..plan.classes()];
-        gather(access.logits(), plan.kept.as_ref(), x);
+        gather_double(access.logits(), plan.kept.as_ref(), x);
         let prediction = self.wants.predictions.then(|| double::argmax(x)).flatten();
         let prediction = prediction.map(|prediction| plan.class_at(prediction));
         if let Some(probs) = plan.probs {
             let (loss, log_prob) = probs.row(x, row.label, row.weights.row, upstream);
-            access.put(x, plan.kept.as_ref(), self.accumulate);
+            access.put(Values::Double(x), plan.kept.as_ref(), self.accumulate);
             return RowValues { loss, log_prob, log_sum_exp: f64::NAN, prediction: prediction.unwrap_or(-1) };
         }
         let wanted = row.weights.sample != 0.0 && objective.needs_moment();
@@ -125,7 +120,7 @@ impl Rules<'_> {
         } else {
             double::write_grad(x, &result.gradient, row.label, plan.shares(row.class));
         }
-        access.put(x, plan.kept.as_ref(), self.accumulate);
+        access.put(Values::Double(x), plan.kept.as_ref(), self.accumulate);
         RowValues::new(&result, prediction)
     }
 }
@@ -137,14 +132,14 @@ impl Call<'_> {
         self.executor.unit(shape.rows() * shape.classes(), UNIT_ELEMENTS)
     }
 
-    pub(super) fn rows<I: Isa, E: Element, G: GradElement<E>>(
+    pub(super) fn rows<I: Isa>(
         &self,
-        mut access: Access<'_, E, G>,
-        results: &mut Results<'_, E::PerRow>,
+        route: Route,
+        mut access: Access<'_>,
+        results: &mut Results<'_>,
     ) -> Result<(), Error> {
-        let rules = Rules::new(self, results);
-        // The type alone says so for others, which then need no such code.
-        if E::as_f32(&[]).is_some() && self.split::<I, E, G>(&rules, &mut access, results)? {
+        let rules = Rules::new(self, route, results);
+        if self.split::<I>(&rules, &mut access, results)? {
             return Ok(());
         }
         let (rows, classes) = (self.plan.shape.rows(), self.plan.shape.classes());
@@ -173,7 +168,7 @@ impl Call<'_> {
                     let row = unit * per_unit + offset;
                     let cells = offset * classes..(offset + 1) * classes;
                     let access = Access::in_unit(logits, &mut gradient, row * classes, cells);
-                    columns.put(offset, &rules.row::<I, E, G>(row, *label, access, &mut scratch));
+                    columns.put(offset, &rules.row::<I>(row, *label, access, &mut scratch));
                 }
             },
         )?;

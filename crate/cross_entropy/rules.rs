@@ -1,9 +1,10 @@
 //! The words that the ways of a call share: what all rows have in common, what a row gives, and where that goes.
 
 use super::plan::Plan;
+use super::route::Route;
 use super::scan::Upstream;
 use super::{Call, Results};
-use crate::element::Element;
+use crate::element::{Element, Target};
 use crate::kernels::objective::PlainRows;
 use crate::kernels::rows::{BLOCK, BlockStats};
 use crate::objective::RowResult;
@@ -48,52 +49,61 @@ impl RowValues {
 }
 
 /// One unit's slices of the per-row results.
-type ResultPart<'a, L> = (&'a mut [L], Option<&'a mut [L]>, Option<&'a mut [L]>, Option<&'a mut [i32]>);
+type ResultPart<'a> = (Target<'a>, Option<Target<'a>>, Option<Target<'a>>, Option<&'a mut [i32]>);
 
 /// What some rows give beside their gradient: a slice of each result, one entry per row.
-pub(super) struct Columns<'a, L> {
-    pub(super) losses: &'a mut [L],
-    pub(super) log_sum_exp: Option<&'a mut [L]>,
-    pub(super) log_probs: Option<&'a mut [L]>,
+pub(super) struct Columns<'a> {
+    pub(super) losses: Target<'a>,
+    pub(super) log_sum_exp: Option<Target<'a>>,
+    pub(super) log_probs: Option<Target<'a>>,
     pub(super) predictions: Option<&'a mut [i32]>,
 }
 
-impl<'a, L: Element> Columns<'a, L> {
+impl<'a> Columns<'a> {
     /// The parts of a unit, as [`Results::by_rows`] cut them.
-    pub(super) fn new((losses, log_sum_exp, log_probs, predictions): ResultPart<'a, L>) -> Self {
+    pub(super) fn new((losses, log_sum_exp, log_probs, predictions): ResultPart<'a>) -> Self {
         Self { losses, log_sum_exp, log_probs, predictions }
     }
 
+    /// Of all rows of a call.
+    pub(super) fn all<'r: 'a>(results: &'a mut Results<'r>) -> Self {
+        Self {
+            losses: results.losses.whole(),
+            log_sum_exp: results.log_sum_exp.as_mut().map(Target::whole),
+            log_probs: results.target_log_prob.as_mut().map(Target::whole),
+            predictions: results.predictions.as_deref_mut(),
+        }
+    }
+
     /// Some of the rows.
-    pub(super) fn rows(&mut self, range: Range<usize>) -> Columns<'_, L> {
+    pub(super) fn rows(&mut self, range: Range<usize>) -> Columns<'_> {
         Columns {
-            losses: &mut self.losses[range.clone()],
-            log_sum_exp: self.log_sum_exp.as_deref_mut().map(|slice| &mut slice[range.clone()]),
-            log_probs: self.log_probs.as_deref_mut().map(|slice| &mut slice[range.clone()]),
+            losses: self.losses.part(range.clone()),
+            log_sum_exp: self.log_sum_exp.as_mut().map(|numbers| numbers.part(range.clone())),
+            log_probs: self.log_probs.as_mut().map(|numbers| numbers.part(range.clone())),
             predictions: self.predictions.as_deref_mut().map(|slice| &mut slice[range]),
         }
     }
 
     /// All rows of a tile, but for their predictions.
     pub(super) fn put_all(&mut self, rows: &PlainRows) {
-        L::narrow(&rows.loss[..self.losses.len()], self.losses);
-        for (slots, line) in
-            [(&mut self.log_sum_exp, &rows.log_sum_exp), (&mut self.log_probs, &rows.log_prob)]
-        {
-            if let Some(slots) = slots {
-                L::narrow(&line[..slots.len()], slots);
-            }
+        let count = self.losses.len();
+        self.losses.narrow(&rows.loss[..count]);
+        if let Some(numbers) = &mut self.log_sum_exp {
+            numbers.narrow(&rows.log_sum_exp[..count]);
+        }
+        if let Some(numbers) = &mut self.log_probs {
+            numbers.narrow(&rows.log_prob[..count]);
         }
     }
 
-    #[inline(always)]
     pub(super) fn put(&mut self, row: usize, values: &RowValues) {
-        self.losses[row] = L::from_f64(values.loss);
-        if let Some(slice) = &mut self.log_sum_exp {
-            slice[row] = L::from_f64(values.log_sum_exp);
+        self.losses.set(row, values.loss);
+        if let Some(numbers) = &mut self.log_sum_exp {
+            numbers.set(row, values.log_sum_exp);
         }
-        if let Some(slice) = &mut self.log_probs {
-            slice[row] = L::from_f64(values.log_prob);
+        if let Some(numbers) = &mut self.log_probs {
+            numbers.set(row, values.log_prob);
         }
         if let Some(slice) = &mut self.predictions {
             slice[row] = values.prediction;
@@ -104,6 +114,8 @@ impl<'a, L: Element> Columns<'a, L> {
 /// What all rows of a call share.
 pub(super) struct Rules<'a> {
     pub(super) plan: &'a Plan<'a>,
+    /// Whether rows are computed in single precision.
+    pub(super) in_single: bool,
     pub(super) upstream: Upstream<'a>,
     pub(super) wants: Wanted,
     pub(super) accumulate: bool,
@@ -123,7 +135,7 @@ pub(super) struct Scratch<'a> {
 }
 
 impl<'a> Rules<'a> {
-    pub(super) fn new<L>(call: &Call<'a>, results: &Results<'_, L>) -> Self {
+    pub(super) fn new(call: &Call<'a>, route: Route, results: &Results<'_>) -> Self {
         let (plan, upstream) = (call.plan, call.scan.upstream(call.plan));
         let alike = match (plan.uniform_weight(), upstream.uniform(), &plan.kept) {
             (Some(weight), Some(upstream), None) if upstream != 0.0 => {
@@ -133,6 +145,7 @@ impl<'a> Rules<'a> {
         };
         Self {
             plan,
+            in_single: route.is_single(),
             upstream,
             alike,
             wants: Wanted {
@@ -149,9 +162,5 @@ impl<'a> Rules<'a> {
     /// Whether requested outputs make the logits of an inactive row worth a look.
     pub(super) fn looks_at_inactive(&self) -> bool {
         self.wants.log_sum_exp || self.wants.target_log_prob || self.wants.predictions
-    }
-
-    pub(super) fn in_single<E: Element>(&self) -> bool {
-        !E::DOUBLE && self.plan.reads_logits()
     }
 }

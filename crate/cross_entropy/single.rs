@@ -1,9 +1,10 @@
 //! One row in single precision, block by block: which cells a block reads and writes, and what its row comes to.
 
 use super::Access;
+use super::deliver::{Values, gather, pick};
 use super::plan::{PADDING, RowPlan};
 use super::rules::{BLOCK_LOGITS, BlockRow, RowValues, Rules, Scratch};
-use crate::element::{Element, GradElement};
+use crate::element::{Element, Source, Target};
 use crate::kernels::rows::{Asked, BLOCK, Cells, Small};
 use crate::kernels::{Bias, MomentOf, rows};
 use crate::objective::{Coefficients, RowResult};
@@ -54,36 +55,36 @@ fn go_on(index: usize) {
 
 impl Rules<'_> {
     /// Whether the kernel takes logits of this type as they lie.
-    fn takes<E: Element>(&self) -> bool {
-        self.plan.kept.is_none() && self.plan.classes() >= PADDING && E::as_f32(&[]).is_some()
+    fn takes(&self, numbers: Source<'_>) -> bool {
+        self.plan.kept.is_none() && self.plan.classes() >= PADDING && numbers.single().is_some()
     }
 
     /// Whether it keeps its exponentials where the gradient goes, and needs no scratch for them.
-    pub(super) fn keeps<E: Element, G: GradElement<E>>(&self, access: &Access<'_, E, G>) -> bool {
+    pub(super) fn keeps(&self, access: &Access<'_>) -> bool {
         match access {
             Access::Loss(_) => true,
-            Access::Apart(_, _) => self.takes::<G>() && !self.accumulate,
-            Access::InPlace(_) => self.takes::<E>() && rows::blocks(self.plan.classes()) > 1,
+            Access::Apart(_, grad) => self.takes(grad.read()) && !self.accumulate,
+            Access::InPlace(x) => self.takes(x.read()) && rows::blocks(self.plan.classes()) > 1,
         }
     }
 
     /// Whether the blocks of a row need no memory but the call's, so that threads may share them.
-    pub(super) fn shares<E: Element, G: GradElement<E>>(&self, access: &Access<'_, E, G>) -> bool {
-        self.in_single::<E>() && self.takes::<E>() && self.keeps(access)
+    pub(super) fn shares(&self, access: &Access<'_>) -> bool {
+        self.in_single && self.takes(access.logits()) && self.keeps(access)
     }
 
     /// Floats of scratch for logits: none where [`Rules::floats`] does not copy them.
-    pub(super) fn logits_length<E: Element, G: GradElement<E>>(&self, access: &Access<'_, E, G>) -> usize {
+    pub(super) fn logits_length(&self, access: &Access<'_>) -> usize {
         let replaces = matches!(access, Access::InPlace(_)) && self.keeps(access);
-        if self.takes::<E>() && !replaces { 0 } else { BLOCK_LOGITS }
+        if self.takes(access.logits()) && !replaces { 0 } else { BLOCK_LOGITS }
     }
 
     #[inline(never)]
-    pub(super) fn compute_single<I: Isa, E: Element, G: GradElement<E>>(
+    pub(super) fn compute_single<I: Isa>(
         &self,
         row: &RowPlan,
         upstream: f64,
-        mut access: Access<'_, E, G>,
+        mut access: Access<'_>,
         scratch: &mut Scratch<'_>,
     ) -> RowValues {
         let classes = self.plan.classes();
@@ -95,29 +96,32 @@ impl Rules<'_> {
             go_on(index);
             let range = rows::block(classes, index);
             let cells = self.cells_of(&range);
-            let floats = self.floats::<I, E, G>(access.part(cells), &range, logits, exponentials);
+            let floats = self.floats::<I>(access.part(cells), &range, logits, exponentials);
             *block = self.sweep::<I>(row, &range, floats, &mut hints);
         }
         let concluded = self.conclude(row, upstream, blocks, label);
-        if !matches!(access, Access::Loss(_)) {
+        if access.wants_gradient() {
             for (index, block) in blocks.iter().enumerate() {
                 go_on(index);
                 let range = rows::block(classes, index);
                 let cells = self.cells_of(&range);
-                self.write_block::<I, E, G>(row, &concluded, block, &range, access.part(cells), exponentials);
+                self.write_block::<I>(row, &concluded, block, &range, access.part(cells), exponentials);
             }
             if self.plan.kept.is_some() {
-                access.put(&exponentials[..classes], self.plan.kept.as_ref(), self.accumulate);
+                access.put(
+                    Values::Single(&exponentials[..classes]),
+                    self.plan.kept.as_ref(),
+                    self.accumulate,
+                );
             }
         }
         concluded.values
     }
 
     /// The label's logit, which a sweep in place overwrites.
-    #[inline(never)]
-    pub(super) fn label_logit<E: Element>(&self, row: &RowPlan, logits: &[E]) -> f32 {
+    pub(super) fn label_logit(&self, row: &RowPlan, logits: Source<'_>) -> f32 {
         let class = self.plan.kept.as_ref().map_or(row.label, |kept| kept.classes[row.label] as usize);
-        f32::from_f64(logits[class].to_f64())
+        f32::from_f64(logits.get(class))
     }
 
     /// Where a block of the kept classes lies among all of the row: anywhere, under a class mask.
@@ -128,9 +132,9 @@ impl Rules<'_> {
     /// What [`Rules::sweep`] reads and writes of the kept classes in `range`, whatever the types and the layout of the call:
     /// the call's own memory where it can be used as it lies, otherwise scratch. Without scratch for the exponentials they go
     /// where the gradient will be.
-    pub(super) fn floats<'a, I: Isa, E: Element, G: GradElement<E>>(
+    pub(super) fn floats<'a, I: Isa>(
         &self,
-        access: Access<'a, E, G>,
+        access: Access<'a>,
         range: &Range<usize>,
         logits: &'a mut [f32],
         exponentials: &'a mut [f32],
@@ -139,15 +143,15 @@ impl Rules<'_> {
         let is_loss = matches!(access, Access::Loss(_));
         let (x, grad) = match access {
             Access::InPlace(x) if keeps => {
-                self.copy(x, range, logits);
-                return (&logits[..range.len()], E::as_f32_mut(x));
+                self.copy(x.read(), range, logits);
+                return (&logits[..range.len()], x.into_single());
             }
-            Access::InPlace(x) => (&*x, None),
-            Access::Apart(x, grad) => (x, G::as_f32_mut(grad)),
+            Access::InPlace(x) => (x.into_read(), None),
+            Access::Apart(x, grad) => (x, grad.into_single()),
             Access::Loss(x) => (x, None),
         };
-        let x = match E::as_f32(x) {
-            Some(x) if self.takes::<E>() => x,
+        let x = match x.single() {
+            Some(floats) if self.takes(x) => floats,
             _ => {
                 self.copy(x, range, logits);
                 &logits[..range.len().max(I::LANES)]
@@ -162,14 +166,10 @@ impl Rules<'_> {
     }
 
     /// Copies the logits of some kept classes, widened.
-    fn copy<E: Element>(&self, x: &[E], range: &Range<usize>, logits: &mut [f32]) {
+    fn copy(&self, x: Source<'_>, range: &Range<usize>, logits: &mut [f32]) {
         match &self.plan.kept {
-            None => E::widen(x, &mut logits[..range.len()]),
-            Some(kept) => {
-                for (slot, class) in logits.iter_mut().zip(&kept.classes[range.clone()]) {
-                    *slot = f32::from_f64(x[*class as usize].to_f64());
-                }
-            }
+            None => gather(x, None, &mut logits[..range.len()]),
+            Some(kept) => pick(x, &kept.classes[range.clone()], &mut logits[..range.len()]),
         }
     }
 
@@ -256,13 +256,13 @@ impl Rules<'_> {
     /// The second sweep over a block: its exponentials become its gradient, which goes to where it belongs unless a class
     /// mask scatters it.
     #[inline(never)]
-    pub(super) fn write_block<I: Isa, E: Element, G: GradElement<E>>(
+    pub(super) fn write_block<I: Isa>(
         &self,
         row: &RowPlan,
         concluded: &Concluded,
         block: &BlockRow,
         range: &Range<usize>,
-        mut access: Access<'_, E, G>,
+        mut access: Access<'_>,
         exponentials: &mut [f32],
     ) {
         let factor = concluded.shift.map_or(1.0, |shift| block.stats.factor(shift, f64::from(self.scale)));
@@ -275,11 +275,11 @@ impl Rules<'_> {
         let scale = concluded.gradient.scale;
         let scale = if scale == 0.0 { scale } else { scale * factor };
         let keeps = exponentials.is_empty();
-        let there = if keeps { access.single() } else { None };
+        let there = if keeps { access.gradient().and_then(Target::single) } else { None };
         let e = there.unwrap_or_else(|| whole::<I>(exponentials, range));
         rows::write_grad::<I>(e, range.len(), scale, bias, label);
         if !keeps && self.plan.kept.is_none() {
-            access.put(&exponentials[range.clone()], None, self.accumulate);
+            access.put(Values::Single(&exponentials[range.clone()]), None, self.accumulate);
         }
     }
 }

@@ -12,7 +12,6 @@ use super::rules::{BlockRow, Columns, Rules};
 use super::single::{Concluded, Hints};
 use super::{Access, Call, Results, empty, zeros};
 use crate::Error;
-use crate::element::{Element, GradElement};
 use crate::kernels::rows::{BLOCK, block, blocks};
 use crate::parallel::{PerWorker, Rows};
 use crate::simd::Isa;
@@ -28,11 +27,11 @@ type Planned = (RowPlan, f64, f32);
 
 impl Call<'_> {
     /// Computes the call and says so, if its rows are few and of a kind that can be shared.
-    pub(super) fn split<I: Isa, E: Element, G: GradElement<E>>(
+    pub(super) fn split<I: Isa>(
         &self,
         rules: &Rules<'_>,
-        access: &mut Access<'_, E, G>,
-        results: &mut Results<'_, E::PerRow>,
+        access: &mut Access<'_>,
+        results: &mut Results<'_>,
     ) -> Result<bool, Error> {
         let (rows, classes) = (self.plan.shape.rows(), self.plan.shape.classes());
         let blocks = blocks(classes);
@@ -62,11 +61,11 @@ impl Call<'_> {
                     let access = Access::in_unit(logits, &mut gradient, row * classes + range.start, cells);
                     match concluded.get(row) {
                         None => {
-                            let floats = rules.floats::<I, E, G>(access, &range, scratch, &mut []);
+                            let floats = rules.floats::<I>(access, &range, scratch, &mut []);
                             *found = rules.sweep::<I>(plan, &range, floats, &mut hints);
                         }
                         Some(row) => {
-                            rules.write_block::<I, E, G>(plan, row, found, &range, access, &mut []);
+                            rules.write_block::<I>(plan, row, found, &range, access, &mut []);
                         }
                     }
                 }
@@ -74,40 +73,31 @@ impl Call<'_> {
             if !concluded.is_empty() {
                 return Ok(true);
             }
-            let mut columns = Columns {
-                losses: results.losses,
-                log_sum_exp: results.log_sum_exp.as_deref_mut(),
-                log_probs: results.target_log_prob.as_deref_mut(),
-                predictions: results.predictions.as_deref_mut(),
-            };
+            let mut columns = Columns::all(results);
             for (row, (plan, upstream, label)) in planned.iter().enumerate() {
                 let found = &found[row * pieces * SHARE..][..blocks];
                 let row_concluded = rules.conclude(plan, *upstream, found, *label);
                 columns.put(row, &row_concluded.values);
                 concluded.push(row_concluded);
             }
-            if matches!(access, Access::Loss(_)) {
+            if !access.wants_gradient() {
                 return Ok(true);
             }
         }
     }
 
     /// The rows' plans; `None` where a row is ignored, invalid or without a gradient.
-    fn planned<E: Element, G: GradElement<E>>(
-        &self,
-        rules: &Rules<'_>,
-        access: &Access<'_, E, G>,
-    ) -> Result<Option<Vec<Planned>>, Error> {
+    fn planned(&self, rules: &Rules<'_>, access: &Access<'_>) -> Result<Option<Vec<Planned>>, Error> {
         let mut planned = empty(self.scan.classes.len())?;
         for (row, class) in self.scan.classes.iter().enumerate() {
             let sample = self.plan.options.sample_weight.get(row);
             let Fate::Row(plan) = self.plan.fate(*class, sample) else { return Ok(None) };
             let upstream = rules.upstream.of(row);
-            if upstream == 0.0 && !matches!(access, Access::Loss(_)) {
+            if upstream == 0.0 && access.wants_gradient() {
                 return Ok(None);
             }
             let classes = self.plan.shape.classes();
-            let label = rules.label_logit(&plan, &access.logits()[row * classes..][..classes]);
+            let label = rules.label_logit(&plan, access.logits().part(row * classes..(row + 1) * classes));
             planned.push((plan, upstream, label));
         }
         Ok(Some(planned))
@@ -117,6 +107,7 @@ impl Call<'_> {
 #[cfg(all(test, feature = "threads", not(miri)))]
 mod tests {
     use super::super::{Access, Logits, Results};
+    use crate::element::Target;
     use crate::parallel::Executor;
     use crate::{CrossEntropy, Error, Shape};
     use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -143,14 +134,14 @@ mod tests {
                 flag.store(1, Ordering::Relaxed);
             });
             let results = Results {
-                losses: &mut losses,
+                losses: Target::F32(&mut losses),
                 log_sum_exp: None,
                 target_log_prob: None,
                 predictions: None,
                 per_class: None,
             };
             begun.store(true, Ordering::Relaxed);
-            op.execute(Access::<f32, f32>::InPlace(&mut x), shape, (&[7_u32]).into(), results, Some(&flag))
+            op.execute(Access::InPlace(Target::F32(&mut x)), shape, (&[7_u32]).into(), results, Some(&flag))
         });
         (result.map(|summary| summary.loss), x)
     }

@@ -1,17 +1,18 @@
 //! Rows whose classes are strided, tile by tile. What the tile kernel cannot do (f64, inputs that are probabilities, a
 //! label matrix) goes row by row through [`Rules::row`], on a copy of the row.
 
-use super::deliver::scatter;
+use super::deliver::{Values, scatter};
 use super::plan::Kept;
+use super::route::Route;
 use super::rules::{Columns, Rules, Scratch};
 use super::tile::{Site, TileRows};
 use super::{Access, Call, Results, zeros};
 use crate::Error;
-use crate::element::{Element, GradElement};
+use crate::element::{Element, GradElement, Source, Target, typed};
 use crate::kernels::objective::{Line, WIDTH};
 use crate::kernels::planes::strip::{self, TILES};
 use crate::kernels::planes::{self, Grad, Tile};
-use crate::parallel::{PerWorker, Planes, STEP, Strided, progress};
+use crate::parallel::{PerWorker, Planes, STEP, Strided, Typed, progress};
 use crate::simd::{Ahead, Isa};
 use core::ops::Range;
 
@@ -56,8 +57,8 @@ impl<E: Element, G: GradElement<E>> PlaneSite<'_, '_, E, G> {
     fn single(&mut self, class: usize) -> Option<&mut [f32]> {
         let rows = self.rows.clone();
         match (&mut self.grad, &mut self.in_place) {
-            (Some(planes), _) => G::as_f32_mut(&mut planes.plane(class)[rows]),
-            (None, Some(planes)) => E::as_f32_mut(&mut planes.plane(class)[rows]),
+            (Some(planes), _) => G::target(&mut planes.plane(class)[rows]).into_single(),
+            (None, Some(planes)) => E::target(&mut planes.plane(class)[rows]).into_single(),
             (None, None) => None,
         }
     }
@@ -123,13 +124,14 @@ impl<E: Element, G: GradElement<E>> Site<E, G> for PlaneSite<'_, '_, E, G> {
             match (line, adds) {
                 (Some(line), Some(adds)) => {
                     if let (Ok(line), Some(Ok(plane))) =
-                        (line.try_into(), G::as_f32_mut(plane).map(TryInto::try_into))
+                        (line.try_into(), G::target(plane).into_single().map(TryInto::try_into))
                     {
                         add::<I>(line, adds, plane);
                         continue;
                     }
                     for row in (0..width).filter(|row| adds[*row] != 0.0) {
-                        scatter(&line[row..=row], None, &mut plane[row..=row], true);
+                        let into = &mut G::target(&mut plane[row..=row]);
+                        scatter(Values::Single(&line[row..=row]), None, into, true);
                     }
                 }
                 (Some(line), None) => G::narrow(line, plane),
@@ -155,13 +157,63 @@ fn add<I: Isa>(line: &Line, adds: &Line, plane: &mut Line) {
     );
 }
 
+/// The planes of per-row results.
+type ResultPlanes<'a> =
+    Typed<Planes<'a, f32>, Planes<'a, f64>, Planes<'a, half::f16>, Planes<'a, half::bf16>>;
+
+fn plane<'s>(planes: &'s mut ResultPlanes<'_>) -> Target<'s> {
+    typed!(planes, planes => planes.plane(0))
+}
+
 impl Call<'_> {
-    pub(super) fn strided<I: Isa, E: Element, G: GradElement<E>>(
+    /// Where the types of a call become those of the code below.
+    pub(super) fn strided<I: Isa>(
         &self,
-        access: Access<'_, E, G>,
-        results: &mut Results<'_, E::PerRow>,
+        route: Route,
+        access: Access<'_>,
+        results: &mut Results<'_>,
     ) -> Result<(), Error> {
-        let rules = Rules::new(self, results);
+        let rules = &Rules::new(self, route, results);
+        let lengths = rules.scratch_lengths(&access);
+        macro_rules! call {
+            ($e:ty, $g:ty, $planes:expr) => {
+                self.tiles::<I, $e, $g>(route, rules, lengths, $planes, results)
+            };
+        }
+        match access {
+            Access::Loss(Source::F32(x)) => call!(f32, f32, (x, None, None)),
+            Access::Loss(Source::F64(x)) => call!(f64, f64, (x, None, None)),
+            Access::Loss(Source::F16(x)) => call!(half::f16, half::f16, (x, None, None)),
+            Access::Loss(Source::Bf16(x)) => call!(half::bf16, half::bf16, (x, None, None)),
+            Access::InPlace(Target::F32(x)) => call!(f32, f32, (&[], None, Some(x))),
+            Access::InPlace(Target::F64(x)) => call!(f64, f64, (&[], None, Some(x))),
+            Access::InPlace(Target::F16(x)) => call!(half::f16, half::f16, (&[], None, Some(x))),
+            Access::InPlace(Target::Bf16(x)) => call!(half::bf16, half::bf16, (&[], None, Some(x))),
+            Access::Apart(Source::F32(x), Target::F32(grad)) => call!(f32, f32, (x, Some(grad), None)),
+            Access::Apart(Source::F64(x), Target::F64(grad)) => call!(f64, f64, (x, Some(grad), None)),
+            Access::Apart(Source::F16(x), Target::F32(grad)) => call!(half::f16, f32, (x, Some(grad), None)),
+            Access::Apart(Source::F16(x), Target::F16(grad)) => {
+                call!(half::f16, half::f16, (x, Some(grad), None))
+            }
+            Access::Apart(Source::Bf16(x), Target::F32(grad)) => {
+                call!(half::bf16, f32, (x, Some(grad), None))
+            }
+            Access::Apart(Source::Bf16(x), Target::Bf16(grad)) => {
+                call!(half::bf16, half::bf16, (x, Some(grad), None))
+            }
+            Access::Apart(..) => unreachable!("a gradient of the logits' type, or of f32"),
+        }
+    }
+
+    #[inline(never)]
+    fn tiles<I: Isa, E: Element, G: GradElement<E>>(
+        &self,
+        route: Route,
+        rules: &Rules<'_>,
+        (single, double, blocks): (usize, usize, usize),
+        (logits, grad, in_place): (&[E], Option<&mut [G]>, Option<&mut [E]>),
+        results: &mut Results<'_>,
+    ) -> Result<(), Error> {
         let shape = self.plan.shape;
         let (classes, inner) = (shape.classes(), shape.inner());
         // Tiles of one outer position that a unit takes one after the other.
@@ -171,25 +223,24 @@ impl Call<'_> {
         let spans = Strided::<E>::tiles(inner, span);
         let units = shape.outer() * spans;
         let workers = self.executor.workers(units);
-        let by_tile = self.plan.fits_tiles::<E>();
+        let by_tile = route == Route::Tiles;
         let column = if by_tile { 0 } else { classes };
-        let (single, double, blocks) = rules.scratch_lengths(&access);
         let tile_length = planes::scratch_length(self.plan.classes());
         let single = if by_tile { strip_tiles * tile_length } else { single };
         let (mut singles, mut doubles) = (zeros(single * workers)?, zeros(double * workers)?);
         let mut all_blocks = zeros(blocks * workers)?;
         let (mut from, mut to) = (zeros::<E>(column * workers)?, zeros::<G>(column * workers)?);
-        let (logits, grad, in_place) = match access {
-            Access::Loss(x) => (x, None, None),
-            Access::Apart(x, grad) => (x, Some(Strided::new(grad, classes, inner, span)), None),
-            Access::InPlace(x) => (&[][..], None, Some(Strided::new(x, classes, inner, span))),
-        };
+        let strided = |numbers| typed!(numbers, x => Strided::new(x, 1, inner, span));
+        let all = Columns::all(results);
         let outputs = (
-            (grad, in_place),
-            Strided::new(results.losses, 1, inner, span),
-            results.log_sum_exp.as_deref_mut().map(|slice| Strided::new(slice, 1, inner, span)),
-            results.target_log_prob.as_deref_mut().map(|slice| Strided::new(slice, 1, inner, span)),
-            results.predictions.as_deref_mut().map(|slice| Strided::new(slice, 1, inner, span)),
+            (
+                grad.map(|grad| Strided::new(grad, classes, inner, span)),
+                in_place.map(|x| Strided::new(x, classes, inner, span)),
+            ),
+            strided(all.losses),
+            all.log_sum_exp.map(strided),
+            all.log_probs.map(strided),
+            all.predictions.map(|slice| Strided::new(slice, 1, inner, span)),
             (PerWorker::new(&mut singles, single), PerWorker::new(&mut doubles, double)),
             PerWorker::new(&mut all_blocks, blocks),
             (PerWorker::new(&mut from, column), PerWorker::new(&mut to, column)),
@@ -209,9 +260,9 @@ impl Call<'_> {
             let (outer, start) = (unit / spans, unit % spans * span);
             let first = outer * classes * inner + start;
             let mut columns = Columns {
-                losses: losses.plane(0),
-                log_sum_exp: log_sum_exp.as_mut().map(|planes| planes.plane(0)),
-                log_probs: log_probs.as_mut().map(|planes| planes.plane(0)),
+                losses: plane(&mut losses),
+                log_sum_exp: log_sum_exp.as_mut().map(plane),
+                log_probs: log_probs.as_mut().map(plane),
                 predictions: predictions.as_mut().map(|planes| planes.plane(0)),
             };
             let end = columns.losses.len();
@@ -224,7 +275,7 @@ impl Call<'_> {
                 let labels = &self.scan.classes[first_row..][..rows.len()];
                 site.rows = rows.clone();
                 // The type alone says so for f64, whose unit then holds no tile.
-                let done = if by_tile && E::as_f32(&[]).is_some() {
+                let done = if by_tile && E::source(&[]).single().is_some() {
                     let columns = &mut columns.rows(rows.clone());
                     rules.strip::<I, E, G>(first_row, labels, &mut site, columns, &mut state, scratch.single)
                 } else {
@@ -235,7 +286,7 @@ impl Call<'_> {
                     let first_row = first_row + skipped;
                     site.rows = rows.start + skipped..rows.start + end;
                     let columns = &mut columns.rows(site.rows.clone());
-                    if by_tile && !E::DOUBLE {
+                    if by_tile {
                         let scratch = &mut scratch.single[..tile_length];
                         rules.tile::<I, E, G, _>(first_row, labels, &mut site, columns, &mut state, scratch);
                     } else {
@@ -256,7 +307,7 @@ impl Rules<'_> {
         first_row: usize,
         classes: &[i32],
         site: &mut PlaneSite<'_, '_, E, G>,
-        columns: &mut Columns<'_, E::PerRow>,
+        columns: &mut Columns<'_>,
         (from, to): (&mut [E], &mut [G]),
         scratch: &mut Scratch<'_>,
     ) {
@@ -272,11 +323,11 @@ impl Rules<'_> {
                 }
             }
             let access = match (&site.grad, &site.in_place) {
-                (Some(_), _) => Access::Apart(&*from, &mut *to),
-                (None, Some(_)) => Access::InPlace(&mut *from),
-                (None, None) => Access::<E, G>::Loss(&*from),
+                (Some(_), _) => Access::Apart(E::source(from), G::target(to)),
+                (None, Some(_)) => Access::InPlace(E::target(from)),
+                (None, None) => Access::Loss(E::source(from)),
             };
-            let values = self.row::<I, E, G>(first_row + row, *label, access, scratch);
+            let values = self.row::<I>(first_row + row, *label, access, scratch);
             columns.put(row, &values);
             if let Some(grad) = &mut site.grad {
                 for (class, value) in to.iter().enumerate() {

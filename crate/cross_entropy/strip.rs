@@ -32,9 +32,9 @@ fn single<'s, T: Element, const N: usize>(
     class: usize,
     rows: &Range<usize>,
 ) -> Option<[&'s mut Line; N]> {
-    T::as_f32(&[])?;
+    T::source(&[]).single()?;
     Some(planes.group::<N>(class).map(|plane| {
-        let plane = T::as_f32_mut(&mut plane[rows.clone()]).and_then(|plane| plane.try_into().ok());
+        let plane = T::target(&mut plane[rows.clone()]).into_single().and_then(|plane| plane.try_into().ok());
         plane.expect("a whole tile in single precision")
     }))
 }
@@ -48,7 +48,7 @@ fn scatter<T: Element>(
     adds: bool,
 ) {
     each(labels, |row, class| {
-        if let Some(plane) = T::as_f32_mut(planes.plane(class)) {
+        if let Some(plane) = T::target(planes.plane(class)).into_single() {
             let g = &mut plane[start + row];
             *g = match gradient[row] {
                 0.0 if adds => *g,
@@ -87,7 +87,7 @@ impl<E: Element, G: GradElement<E>> Planes for Strip<'_, '_, '_, E, G> {
                 Some(planes) => &planes.read(class + k)[rows.clone()],
                 None => &logits[*first + (class + k) * *inner..][rows.clone()],
             };
-            E::as_f32(x).and_then(|x| x.try_into().ok()).expect("a whole tile in single precision")
+            E::source(x).single().and_then(|x| x.try_into().ok()).expect("a whole tile in single precision")
         });
         let apart = grad.as_mut().filter(|_| !self.adds).and_then(|planes| single(planes, class, &rows));
         let nowhere = self.nowhere.first_chunk_mut().expect("as many lines as there are classes in a group");
@@ -99,10 +99,11 @@ impl<E: Element, G: GradElement<E>> Planes for Strip<'_, '_, '_, E, G> {
         let PlaneSite { logits: x, first, inner, in_place, .. } = &*self.site;
         match in_place {
             Some(planes) => each(labels, |row, class| {
-                logits[row] = E::as_f32(planes.read(class)).map_or(f32::NAN, |plane| plane[rows.start + row]);
+                logits[row] =
+                    E::source(planes.read(class)).single().map_or(f32::NAN, |plane| plane[rows.start + row]);
             }),
             None => {
-                let x = E::as_f32(&x[first + rows.start..]).unwrap_or_default();
+                let x = E::source(&x[first + rows.start..]).single().unwrap_or_default();
                 each(labels, |row, class| logits[row] = x[class * inner + row]);
             }
         }
@@ -137,7 +138,7 @@ impl Rules<'_> {
         first_row: usize,
         classes: &[i32],
         site: &mut PlaneSite<'_, '_, E, G>,
-        columns: &mut Columns<'_, E::PerRow>,
+        columns: &mut Columns<'_>,
         state: &mut TileRows,
         scratch: &mut [f32],
     ) -> [bool; TILES] {
@@ -167,7 +168,7 @@ impl Rules<'_> {
                 continue;
             }
             let mut columns = columns.rows(rows);
-            self.come_to::<I, _>(
+            self.come_to::<I>(
                 first_row,
                 classes,
                 &tile.stats(),

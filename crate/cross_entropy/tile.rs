@@ -116,7 +116,7 @@ impl Rules<'_> {
         first_row: usize,
         classes: &[i32],
         site: &mut S,
-        columns: &mut Columns<'_, E::PerRow>,
+        columns: &mut Columns<'_>,
         state: &mut TileRows,
         scratch: &mut [f32],
     ) {
@@ -149,7 +149,7 @@ impl Rules<'_> {
             state.guess = guess;
         }
         let counted = (all_count, site.wants_gradient());
-        self.come_to::<I, _>(first_row, classes, &tile.stats(), counted, columns, state);
+        self.come_to::<I>(first_row, classes, &tile.stats(), counted, columns, state);
         if let (Some(slots), Some(predictions)) = (columns.predictions.as_deref_mut(), predictions) {
             for (slot, prediction) in slots.iter_mut().zip(predictions) {
                 *slot = usize::try_from(prediction).map_or(-1, |position| plan.class_at(position));
@@ -162,13 +162,13 @@ impl Rules<'_> {
 
     /// What rows come to whose exponentials are added; whether all rows count, and whether a gradient is wanted.
     #[inline(never)]
-    pub(super) fn come_to<I: Isa, L: Element>(
+    pub(super) fn come_to<I: Isa>(
         &self,
         first_row: usize,
         classes: &[i32],
         stats: &Stats<'_>,
         (all_count, gradient): (bool, bool),
-        columns: &mut Columns<'_, L>,
+        columns: &mut Columns<'_>,
         state: &mut TileRows,
     ) {
         if self.plan.objective.is_plain() {

@@ -1,8 +1,9 @@
 //! Sums over rows, in blocks of fixed size, so that they have the same bits whoever computed the rows.
 
 use super::{Call, Results, Summary, zeros};
+use crate::Error;
+use crate::element::{Element, Source};
 use crate::parallel::Rows;
-use crate::{Element, Error};
 
 /// Rows whose sums are one number: sums over rows run through a block from left to right, and over the blocks likewise.
 pub(super) const BLOCK: usize = 256;
@@ -22,7 +23,16 @@ struct Partial {
 pub(super) const SIDE: usize = 8;
 
 /// The sums of up to [`SIDE`] blocks, each from left to right.
-fn block_sums<L: Element>(losses: &[L]) -> [f64; SIDE] {
+fn block_sums(losses: Source<'_>) -> [f64; SIDE] {
+    match losses {
+        Source::F32(losses) => sums_of(losses),
+        Source::F64(losses) => sums_of(losses),
+        // No losses are.
+        Source::F16(_) | Source::Bf16(_) => [f64::NAN; SIDE],
+    }
+}
+
+fn sums_of<L: Element>(losses: &[L]) -> [f64; SIDE] {
     let mut sums = [0.0; SIDE];
     let (blocks, _) = losses.as_chunks::<BLOCK>();
     if let Ok(blocks) = <&[[L; BLOCK]; SIDE]>::try_from(blocks) {
@@ -48,7 +58,7 @@ pub(crate) struct Room {
 }
 
 impl Call<'_> {
-    pub(super) fn room<L>(&self, results: &Results<'_, L>) -> Result<Room, Error> {
+    pub(super) fn room(&self, results: &Results<'_>) -> Result<Room, Error> {
         let by_class = results.per_class.is_some();
         Ok(Room {
             partials: zeros(self.scan.classes.len().div_ceil(UNIT))?,
@@ -57,20 +67,22 @@ impl Call<'_> {
         })
     }
 
-    pub(super) fn totals<L: Element>(&self, results: Results<'_, L>, room: Room) -> Result<Summary, Error> {
+    pub(super) fn totals(&self, results: Results<'_>, room: Room) -> Result<Summary, Error> {
         let Room { mut partials, block, touched } = room;
         let units = partials.len();
-        let (losses, predictions) = (&*results.losses, results.predictions.as_deref());
+        let (losses, predictions) = (results.losses.read(), results.predictions.as_deref());
         let outputs = Rows::new(&mut partials, 1, 1);
         let executor = self.plan.options.executor.for_work(losses.len() as f64 * ROW);
         executor.run(units, self.cancel, outputs, |_, unit, partial| {
             let partial = &mut partial[0];
             let rows = unit * UNIT..losses.len().min((unit + 1) * UNIT);
-            for (block, losses) in losses[rows.clone()].chunks(SIDE * BLOCK).enumerate() {
+            for (block, start) in rows.clone().step_by(SIDE * BLOCK).enumerate() {
+                let losses = losses.part(start..rows.end.min(start + SIDE * BLOCK));
                 let sums = block_sums(losses);
                 partial.loss[SIDE * block..][..SIDE].copy_from_slice(&sums);
                 if !sums.iter().all(|sum| sum.is_finite()) {
-                    partial.non_finite += losses.iter().filter(|loss| !loss.to_f64().is_finite()).count();
+                    partial.non_finite +=
+                        (0..losses.len()).filter(|row| !losses.get(*row).is_finite()).count();
                 }
             }
             if let Some(predictions) = predictions {
@@ -102,9 +114,9 @@ impl Call<'_> {
 
     /// Fills `into` with the loss, weight, count and correct rows of each class, by blocks as above: a class's sums over
     /// a block are added to its totals when the block ends.
-    fn per_class<L: Element>(
+    fn per_class(
         &self,
-        losses: &[L],
+        losses: Source<'_>,
         predictions: Option<&[i32]>,
         into: &mut [f64],
         (mut block, mut touched): (Vec<[f64; 4]>, Vec<usize>),
@@ -122,7 +134,7 @@ impl Call<'_> {
                 let weight = self.plan.class_weight(class) * self.plan.options.sample_weight.get(row);
                 let hit = predictions.is_some_and(|predictions| predictions[row] == self.scan.classes[row]);
                 let sums = &mut block[class];
-                sums[0] += losses[row].to_f64();
+                sums[0] += losses.get(row);
                 sums[1] += weight;
                 sums[2] += 1.0;
                 sums[3] += f64::from(u8::from(hit));

@@ -5,11 +5,11 @@ mod linear;
 use super::fields::Field;
 use super::pool::{ENGINE_LOST, is_lost};
 use crate::cross_entropy::{Access, Results, Summary, zeros};
-use crate::element::{Element, GradElement};
+use crate::element::{Source, Target};
 use crate::labels::Labels;
 use crate::options::*;
 use crate::parallel::Executor;
-use crate::{Error, Shape, WeightedSigmoid, bf16, f16};
+use crate::{Error, Shape, WeightedSigmoid};
 use core::sync::atomic::AtomicI32;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -132,25 +132,11 @@ impl Block<'_> {
         if self.whole(Field::operation) == LINEAR {
             return self.linear(cancel);
         }
-        match (self.whole(Field::logitsDtype), self.whole(Field::gradDtype)) {
-            (0, _) => self.operation::<f32, f32>(cancel),
-            (1, _) => self.operation::<f64, f64>(cancel),
-            (2, 0) => self.operation::<f16, f32>(cancel),
-            (2, _) => self.operation::<f16, f16>(cancel),
-            (3, 0) => self.operation::<bf16, f32>(cancel),
-            (3, _) => self.operation::<bf16, bf16>(cancel),
-            (code, _) => Err(Error::OptionRange {
-                option: "logits dtype",
-                got: code as f64,
-                expected: "f32, f64, f16 or bf16",
-            }),
-        }
-    }
-
-    fn operation<E: Element, G: GradElement<E>>(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
+        let shape = self.shape()?;
+        let options = self.options(shape)?;
         match self.whole(Field::operation) {
-            1 => self.cross_entropy::<E, G>(cancel),
-            2 => self.weighted_sigmoid::<E, G>(cancel),
+            1 => self.cross_entropy(&options, shape, cancel),
+            2 => self.weighted_sigmoid(&options, shape, cancel),
             code => Err(unknown_operation(code)),
         }
     }
@@ -168,65 +154,120 @@ impl Block<'_> {
         }
     }
 
-    fn cross_entropy<E: Element, G: GradElement<E>>(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
-        let shape = self.shape()?;
-        let (rows, elements) = (shape.rows(), shape.elements());
-        let options = self.options(shape)?;
+    fn cross_entropy(
+        &self,
+        options: &CrossEntropy<'_>,
+        shape: Shape,
+        cancel: &AtomicI32,
+    ) -> Result<Summary, Error> {
+        let (rows, classes) = (shape.rows(), shape.classes());
         let labels = self.labels(rows)?;
-        let access = self.access::<E, G>(elements)?;
-        self.with_results(rows, shape.classes(), |results| {
+        let access = self.access(shape.elements())?;
+        self.with_results(rows, classes, |results| {
             options.execute(access, shape, labels, results, Some(cancel))
         })
     }
 
     /// Calls a computation with where its results go: where the block says, or scratch.
-    fn with_results<L: Element>(
+    fn with_results(
         &self,
         rows: usize,
         classes: usize,
-        compute: impl FnOnce(Results<'_, L>) -> Result<Summary, Error>,
+        compute: impl FnOnce(Results<'_>) -> Result<Summary, Error>,
     ) -> Result<Summary, Error> {
-        let losses = self.slice_mut(Field::lossAddress, rows);
-        let mut own_losses = zeros(if losses.is_some() { 0 } else { rows })?;
+        let mut own_losses = self.own_losses(rows)?;
         let per_class = self.slice_mut(Field::perClassAddress, 4 * classes);
         let predictions = self.slice_mut(Field::predictionsAddress, rows);
         let counted = predictions.is_none() && (per_class.is_some() || self.whole(Field::wantsCounts) != 0);
         let mut own_predictions = zeros(if counted { rows } else { 0 })?;
         let results = Results {
-            losses: losses.unwrap_or(&mut own_losses),
-            log_sum_exp: self.slice_mut(Field::logSumExpAddress, rows),
-            target_log_prob: self.slice_mut(Field::targetLogProbAddress, rows),
+            losses: self.losses(&mut own_losses, rows),
+            log_sum_exp: self.per_row(Field::logSumExpAddress, rows),
+            target_log_prob: self.per_row(Field::targetLogProbAddress, rows),
             predictions: predictions.or(if counted { Some(&mut own_predictions) } else { None }),
             per_class,
         };
         compute(results)
     }
 
-    fn access<'m, E: Element, G: GradElement<E>>(&self, elements: usize) -> Result<Access<'m, E, G>, Error> {
-        let missing = Error::OptionRange { option: "logits", got: 0.0, expected: "an address" };
-        Ok(match self.whole(Field::gradMode) {
-            0 => Access::Loss(self.slice::<E>(Field::logitsAddress, elements).ok_or(missing)?),
-            2 => Access::InPlace(self.slice_mut::<E>(Field::logitsAddress, elements).ok_or(missing)?),
-            _ => Access::Apart(
-                self.slice::<E>(Field::logitsAddress, elements).ok_or(missing)?,
-                self.slice_mut::<G>(Field::gradAddress, elements).ok_or(missing)?,
-            ),
-        })
+    /// Whether per-row results are doubles: where logits are.
+    fn is_double(&self) -> bool {
+        self.whole(Field::logitsDtype) == 1
     }
 
-    fn weighted_sigmoid<E: Element, G: GradElement<E>>(
-        &mut self,
+    /// Per-row results at an address.
+    fn per_row<'m>(&self, address: Field, rows: usize) -> Option<Target<'m>> {
+        self.target(address, usize::from(self.is_double()), rows)
+    }
+
+    /// Room for the losses where nobody wants them: as singles, or as doubles.
+    fn own_losses(&self, rows: usize) -> Result<(Vec<f32>, Vec<f64>), Error> {
+        let rows = if self.whole(Field::lossAddress) == 0 { rows } else { 0 };
+        let (single, double) = if self.is_double() { (0, rows) } else { (rows, 0) };
+        Ok((zeros(single)?, zeros(double)?))
+    }
+
+    fn losses<'m>(&self, own: &'m mut (Vec<f32>, Vec<f64>), rows: usize) -> Target<'m> {
+        let (single, double) = own;
+        let own = if self.is_double() { Target::F64(double) } else { Target::F32(single) };
+        self.per_row(Field::lossAddress, rows).unwrap_or(own)
+    }
+
+    /// Numbers of this dtype at an address.
+    fn source<'m>(&self, address: Field, dtype: usize, length: usize) -> Option<Source<'m>> {
+        match dtype {
+            0 => self.slice(address, length).map(Source::F32),
+            1 => self.slice(address, length).map(Source::F64),
+            2 => self.slice(address, length).map(Source::F16),
+            3 => self.slice(address, length).map(Source::Bf16),
+            _ => None,
+        }
+    }
+
+    /// As [`Block::source`], to write.
+    fn target<'m>(&self, address: Field, dtype: usize, length: usize) -> Option<Target<'m>> {
+        match dtype {
+            0 => self.slice_mut(address, length).map(Target::F32),
+            1 => self.slice_mut(address, length).map(Target::F64),
+            2 => self.slice_mut(address, length).map(Target::F16),
+            3 => self.slice_mut(address, length).map(Target::Bf16),
+            _ => None,
+        }
+    }
+
+    fn access<'m>(&self, elements: usize) -> Result<Access<'m>, Error> {
+        let dtype = self.whole(Field::logitsDtype);
+        // The gradient has the logits' dtype, or is f32 under half-precision ones.
+        let grad_dtype = if dtype > 1 && self.whole(Field::gradDtype) == 0 { 0 } else { dtype };
+        let missing = Error::OptionRange {
+            option: "logits dtype",
+            got: dtype as f64,
+            expected: "f32, f64, f16 or bf16 at an address",
+        };
+        let logits = || self.source(Field::logitsAddress, dtype, elements);
+        let access = match self.whole(Field::gradMode) {
+            0 => logits().map(Access::Loss),
+            2 => self.target(Field::logitsAddress, dtype, elements).map(Access::InPlace),
+            _ => logits()
+                .zip(self.target(Field::gradAddress, grad_dtype, elements))
+                .map(|(logits, grad)| Access::Apart(logits, grad)),
+        };
+        access.ok_or(missing)
+    }
+
+    fn weighted_sigmoid(
+        &self,
+        shared: &CrossEntropy<'_>,
+        shape: Shape,
         cancel: &AtomicI32,
     ) -> Result<Summary, Error> {
-        let shape = self.shape()?;
         let elements = shape.elements();
-        let shared = self.options(shape)?;
-        let options = self.sigmoid_options(&shared, shape);
+        let options = self.sigmoid_options(shared, shape);
         let targets = self.targets(shape)?;
-        let access = self.access::<E, G>(elements)?;
-        let losses = self.slice_mut(Field::lossAddress, elements);
-        let mut own_losses = zeros(if losses.is_some() { 0 } else { elements })?;
-        options.execute(access, shape, targets, losses.unwrap_or(&mut own_losses), Some(cancel))
+        let access = self.access(elements)?;
+        let mut own_losses = self.own_losses(elements)?;
+        let losses = self.losses(&mut own_losses, elements);
+        options.execute(access, shape, targets, losses, Some(cancel))
     }
 
     fn sigmoid_options<'m>(&self, shared: &CrossEntropy<'m>, shape: Shape) -> WeightedSigmoid<'m> {

@@ -90,7 +90,7 @@ impl LinearCrossEntropy<'_> {
         inputs: &Inputs<'_>,
         mut states: States<'_>,
         gradients: Gradients<'_>,
-        mut results: Results<'_, f32>,
+        mut results: Results<'_>,
         cancel: Option<&AtomicI32>,
     ) -> Result<Summary, Error> {
         #[cfg(not(target_arch = "wasm32"))]
@@ -134,7 +134,7 @@ struct ByKernel<'j, 'g, 's, 'r, 'm> {
     job: Job<'j>,
     states: &'m mut States<'s>,
     gradients: Gradients<'g>,
-    results: &'m mut Results<'r, f32>,
+    results: &'m mut Results<'r>,
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -159,7 +159,7 @@ impl Job<'_> {
         &self,
         states: &mut States<'_>,
         (mut weight, mut bias): Gradients<'_>,
-        results: &mut Results<'_, f32>,
+        results: &mut Results<'_>,
     ) -> Result<(), Error> {
         let Self { layer, loss, .. } = self;
         let depth = layer.depth;
@@ -220,7 +220,7 @@ impl Job<'_> {
         &self,
         states: &mut States<'_>,
         sums: [Option<&mut [f32]>; 2],
-        results: &Results<'_, f32>,
+        results: &Results<'_>,
         computes: bool,
         is_empty: bool,
     ) {

@@ -272,6 +272,42 @@ unsafe impl<P: Parts> Parts for Option<P> {
     }
 }
 
+/// What there is of one of the number types, which is known at run time: numbers, outputs to cut, or a part of them.
+#[derive(Debug, Clone, Copy)]
+pub enum Typed<F32, F64, F16, Bf16> {
+    F32(F32),
+    F64(F64),
+    F16(F16),
+    Bf16(Bf16),
+}
+
+// SAFETY: the parts are those of the one output that there is.
+unsafe impl<A: Parts, B: Parts, C: Parts, D: Parts> Parts for Typed<A, B, C, D> {
+    type Part<'a> = Typed<A::Part<'a>, B::Part<'a>, C::Part<'a>, D::Part<'a>>;
+
+    fn check(&self, units: usize, workers: usize) {
+        match self {
+            Typed::F32(outputs) => outputs.check(units, workers),
+            Typed::F64(outputs) => outputs.check(units, workers),
+            Typed::F16(outputs) => outputs.check(units, workers),
+            Typed::Bf16(outputs) => outputs.check(units, workers),
+        }
+    }
+
+    unsafe fn part<'a>(&self, worker: usize, unit: usize) -> Self::Part<'a> {
+        match self {
+            // SAFETY: the caller's promise, passed on; so below.
+            Typed::F32(outputs) => Typed::F32(unsafe { outputs.part(worker, unit) }),
+            // SAFETY: as above.
+            Typed::F64(outputs) => Typed::F64(unsafe { outputs.part(worker, unit) }),
+            // SAFETY: as above.
+            Typed::F16(outputs) => Typed::F16(unsafe { outputs.part(worker, unit) }),
+            // SAFETY: as above.
+            Typed::Bf16(outputs) => Typed::Bf16(unsafe { outputs.part(worker, unit) }),
+        }
+    }
+}
+
 macro_rules! tuple_of_parts {
     ($($name:ident $index:tt),+) => {
         // SAFETY: each field borrows a buffer of its own and keeps its own promise.

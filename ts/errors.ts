@@ -25,7 +25,7 @@ export const errorCodes = [
 /** What went wrong, in the order in which a call checks for it; the last two are the engine's own. */
 export type ErrorCode = (typeof errorCodes)[number];
 
-/** What a call's code from the wasm stands for, in the order of crate/js/call.rs; 0 is success. */
+/** What a call's code from the wasm stands for, in the order of crate/js/call/codes.rs; 0 is success. */
 export const callCodes = [
   undefined,
   "DTYPE",

@@ -248,7 +248,7 @@ function readPerClass(memory: Memory, call: Call, classes: number): PerClass | u
   return { loss: column(0), weight: column(1), count: column(2), correct: column(3) };
 }
 
-/** Which weights a WEIGHT_VALUE is about, in the order of crate/js/call.rs. */
+/** Which weights a WEIGHT_VALUE is about, in the order of crate/js/call/codes.rs. */
 const weightNames = ["classWeight", "sampleWeight", "labelMatrix", "posWeight"] as const;
 
 /** Labels that usually mean "skip this row": -1, -100 and the like, and 255 in byte maps. */

@@ -1,7 +1,9 @@
 //! One call: a block of words in shared memory says what to do and carries the numbers back.
 
+mod codes;
 mod linear;
 
+use self::codes::numbers;
 use super::fields::Field;
 use super::pool::{ENGINE_LOST, is_lost};
 use crate::cross_entropy::{Access, Results, Summary, zeros};
@@ -13,7 +15,6 @@ use crate::{Error, Shape, WeightedSigmoid};
 use core::sync::atomic::AtomicI32;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-const OUT_OF_RANGE: u32 = 5;
 /// The code of the last layer with its loss, in `operation`.
 const LINEAR: usize = 3;
 
@@ -387,27 +388,4 @@ impl Block<'_> {
 
 fn unknown_operation(code: usize) -> Error {
     Error::OptionRange { option: "operation", got: code as f64, expected: "a known one" }
-}
-
-/// An error's code, index, value and count.
-fn numbers(error: &Error) -> (u32, usize, f64, usize) {
-    match *error {
-        Error::Shape { got, .. } => (2, 0, got as f64, 0),
-        Error::Length { got, .. } => (3, 0, got as f64, 0),
-        Error::Size { got, .. } => (4, 0, got as f64, 0),
-        Error::OptionRange { got, .. } => (OUT_OF_RANGE, 0, got, 0),
-        Error::OptionConflict { .. } => (6, 0, 0.0, 0),
-        Error::LabelNotInteger { index, got, .. } => (8, index, got, 1),
-        Error::LabelOutOfRange { index, got, count, .. } => (9, index, got as f64, count),
-        Error::TargetMasked { index, got } => (10, index, got as f64, 1),
-        Error::WeightValue { what, index, got } => {
-            let which = ["classWeight", "sampleWeight", "labelMatrix", "posWeight"]
-                .iter()
-                .position(|name| *name == what);
-            (11, index, got, which.unwrap_or_default())
-        }
-        Error::OutOfMemory { bytes } => (12, 0, bytes as f64, 0),
-        Error::EngineLost => (ENGINE_LOST, 0, 0.0, 0),
-        Error::Aborted => (14, 0, 0.0, 0),
-    }
 }

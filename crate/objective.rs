@@ -1,12 +1,17 @@
-//! From the statistics of a row to its loss and to the coefficients of its gradient. Scalar, in f64, and where the arithmetic
-//! of every option is defined; [`rows_with`](crate::kernels::objective::Stats::rows_with) has the same for a vector of rows. With
-//! `p` the softmax of a row, whatever the options,
+//! From the statistics of a row to its loss and to the coefficients of its gradient. Here and in [`terms`] stands the arithmetic of
+//! every option that shapes a loss: weights, the logit scale and the label matrix here, in f64; the others in [`terms`], in f64 and for a
+//! vector of rows. With `p` the softmax of a row, whatever the options,
 //!
 //! ```text
 //! d loss / d x[i] = a p[i] + b[i] + c [i == label]
 //! ```
 //!
 //! The label's own element is computed in closed form and stored once: forming `p - 1` would lose its digits.
+
+mod terms;
+
+use terms::Smoothed;
+pub(crate) use terms::{Functions, Outcomes, SingleTerms, Spread, Terms};
 
 /// What a sweep over a row gathers. Differences are of logits and are scaled by `logit_scale` after they are taken.
 #[derive(Debug, Clone, Copy)]
@@ -46,11 +51,10 @@ pub(crate) struct Objective {
     /// The number of kept classes.
     pub(crate) classes: f64,
     pub(crate) scale: f64,
-    pub(crate) smoothing: f64,
+    pub(crate) terms: Terms,
+    /// Whether smoothing carries class weights, if there are any.
     pub(crate) smoothing_by_class: bool,
-    pub(crate) z_loss: f64,
-    pub(crate) focal_gamma: f64,
-    pub(crate) poly1_epsilon: f64,
+    /// Whether a label matrix takes the place of labels.
     pub(crate) matrix: bool,
 }
 
@@ -101,13 +105,12 @@ pub(crate) struct Outcome {
 impl Objective {
     /// Whether nothing but weights and the logit scale shapes the loss.
     pub(crate) fn is_plain(&self) -> bool {
-        let terms = [self.smoothing, self.z_loss, self.focal_gamma, self.poly1_epsilon];
-        !self.matrix && terms.iter().all(|term| *term == 0.0)
+        !self.matrix && self.terms.are_off()
     }
 
     /// Whether a sweep must gather [`RowStats::moment`].
     pub(crate) fn needs_moment(&self) -> bool {
-        self.smoothing > 0.0 || self.matrix
+        self.terms.label_smoothing > 0.0 || self.matrix
     }
 
     /// The row's loss and the coefficients of `upstream` times its gradient.
@@ -116,85 +119,46 @@ impl Objective {
     /// probability `1 / (1 + R)`. `R` never contains the label's own 1, so a confident row keeps its digits.
     pub(crate) fn row(&self, stats: &RowStats, weights: &RowWeights, upstream: f64) -> RowResult {
         let outcome = Outcome::new(self.scale, stats);
+        let step = upstream * self.scale;
         if self.matrix {
-            return self.matrix_row(&outcome, stats.moment, weights, upstream * self.scale);
+            return self.matrix_row(&outcome, stats.moment, weights, step);
         }
-        self.row_of(&outcome, stats.moment, weights, upstream)
+        self.terms.row(&outcome, self.smoothed(), stats.moment, weights, step)
     }
 
-    /// The same of a row whose part in the softmax is known, unless there is a matrix.
-    pub(crate) fn row_of(
+    /// The same of a row of log-probabilities, by that of the label, and the sum of those that [`Objective::needs_moment`] asks for, each
+    /// times its weight.
+    pub(crate) fn row_of_log_probs(
         &self,
-        outcome: &Outcome,
+        log_prob: f64,
         moment: f64,
         weights: &RowWeights,
         upstream: f64,
     ) -> RowResult {
-        let Outcome { nll, log_sum_exp, ln_total, miss, hit, factor } = *outcome;
-        let step = upstream * self.scale;
-        let (value, slope) = self.modulated(nll, miss, hit);
-        let kept = (1.0 - self.smoothing) * weights.row;
-        let mut loss = if kept == 0.0 { 0.0 } else { kept * value };
-        let mut a = if kept == 0.0 { 0.0 } else { kept * slope };
-        let c = -a;
-        let mut bias = 0.0;
-        let mut label_bias = 0.0;
-        let mut closed = 0.0; // a + label_bias + c, without its cancellation
-        if self.smoothing > 0.0 {
-            // The weight of a class's share is v[k] * outside, of the label's share v_y * outside.
-            let outside = if self.smoothing_by_class { weights.sample } else { weights.row };
-            let (v_total, v_label) = if self.smoothing_by_class {
-                (weights.moment_total, weights.class)
-            } else {
-                (self.classes, 1.0)
-            };
-            let share = self.smoothing * outside / self.classes;
-            if share != 0.0 {
-                loss += share * (times(v_label, nll) + (v_total - v_label) * ln_total - moment);
-                a += share * v_total;
-                bias = -share;
-                label_bias = -share * v_label;
-                closed = share * (v_total - v_label);
-            }
+        if log_prob.is_nan() || moment.is_nan() {
+            return RowResult { log_prob, ..RowResult::NAN };
         }
-        let pull = self.z_loss * weights.row;
-        if pull != 0.0 {
-            loss += pull * log_sum_exp * log_sum_exp;
-            a += 2.0 * pull * log_sum_exp;
-            closed += 2.0 * pull * log_sum_exp;
+        if self.matrix {
+            let loss = -weights.sample * moment + 0.0;
+            let gradient = Coefficients { scale: 0.0, bias: -upstream * weights.sample, target: None };
+            return RowResult { loss, log_prob, log_sum_exp: 0.0, gradient };
         }
-        let target = if miss < 0.5 { closed - a * miss } else { a * hit + label_bias + c };
-        RowResult {
-            loss: loss + 0.0,
-            log_prob: -nll,
-            log_sum_exp,
-            gradient: Coefficients {
-                scale: step * a * factor + 0.0,
-                bias: step * bias,
-                target: Some(step * target + 0.0),
-            },
-        }
+        self.terms.row_of_log_probs(log_prob, self.smoothed(), moment, weights, upstream)
     }
 
-    /// `f(nll) = miss^gamma (nll + poly miss)` and its derivative, by `d miss / d nll = hit`.
-    pub(crate) fn modulated(&self, nll: f64, miss: f64, hit: f64) -> (f64, f64) {
-        let (gamma, poly) = (self.focal_gamma, self.poly1_epsilon);
-        if gamma == 0.0 && poly == 0.0 {
-            return (nll, 1.0);
-        }
-        let power = if gamma == 0.0 { 1.0 } else { libm::pow(miss, gamma) };
-        let value = power * (nll + poly * miss);
-        if nll == f64::INFINITY {
-            return (value, 1.0);
-        }
-        let ratio = if miss == 0.0 { 1.0 } else { nll / miss };
-        (value, power * (1.0 + poly * hit + gamma * hit * (ratio + poly)))
+    /// The terms in single precision; `None` where that does not hold them. `by_class` says whether smoothing carries class weights.
+    pub(crate) fn in_single(&self, by_class: bool) -> Option<SingleTerms> {
+        SingleTerms::new(&self.terms, self.classes, by_class).filter(|_| !self.matrix)
+    }
+
+    fn smoothed(&self) -> Smoothed {
+        Smoothed { by_class: self.smoothing_by_class, classes: self.classes }
     }
 
     /// `loss = -omega sum over k of H[label][k] ln p[k] + z_loss omega lse^2`.
     fn matrix_row(&self, outcome: &Outcome, moment: f64, weights: &RowWeights, step: f64) -> RowResult {
         let Outcome { nll, log_sum_exp, ln_total, miss, factor, .. } = *outcome;
-        let pull = self.z_loss * weights.sample;
+        let pull = self.terms.z_loss * weights.sample;
         let squared = if pull == 0.0 { 0.0 } else { pull * log_sum_exp * log_sum_exp };
         let tilt = if pull == 0.0 { 0.0 } else { 2.0 * pull * log_sum_exp };
         let a = weights.sample * weights.moment_total + tilt;

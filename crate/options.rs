@@ -11,6 +11,7 @@ pub use weights::{Upstream, Weights};
 
 #[cfg(doc)]
 use crate::Error;
+pub(crate) use crate::objective::Terms;
 use crate::parallel::Executor;
 use crate::simd::Kernel;
 
@@ -96,14 +97,11 @@ pub struct CrossEntropy<'a> {
     pub(crate) invalid_label: InvalidLabel,
     pub(crate) class_weight: Option<Weights<'a>>,
     pub(crate) sample_weight: RowValues<'a>,
-    pub(crate) label_smoothing: f64,
+    pub(crate) terms: Terms,
     pub(crate) smoothing_weights: SmoothingWeights,
     pub(crate) empty_mean: EmptyMean,
     pub(crate) upstream: RowValues<'a>,
     pub(crate) accumulate: bool,
-    pub(crate) z_loss: f64,
-    pub(crate) focal_gamma: f64,
-    pub(crate) poly1_epsilon: f64,
     pub(crate) logit_scale: f64,
     pub(crate) input: Input,
     pub(crate) probs_epsilon: f64,
@@ -163,14 +161,11 @@ impl Default for CrossEntropy<'_> {
             invalid_label: InvalidLabel::Throw,
             class_weight: None,
             sample_weight: RowValues::Scalar(1.0),
-            label_smoothing: 0.0,
+            terms: Terms::default(),
             smoothing_weights: SmoothingWeights::Class,
             empty_mean: EmptyMean::Zero,
             upstream: RowValues::Scalar(1.0),
             accumulate: false,
-            z_loss: 0.0,
-            focal_gamma: 0.0,
-            poly1_epsilon: 0.0,
             logit_scale: 1.0,
             input: Input::Logits,
             probs_epsilon: 1e-7,

@@ -70,10 +70,10 @@ const crate: Record<string, readonly string[]> = {
   linear: ["cross_entropy", "options", "labels", "element", "parallel", "simd"],
   cross_entropy: ["options", "labels", "element", "parallel", "kernels", "objective", "simd"],
   kernels: ["options", "objective", "element", "math", "parallel", "simd"],
-  options: ["parallel", "simd"],
+  options: ["objective", "parallel", "simd"],
   labels: [],
   parallel: [],
-  objective: [],
+  objective: ["element", "math", "simd"],
   // What a type known at run time is made of, which `parallel` can cut.
   element: ["parallel", "simd"],
   math: ["simd"],

@@ -97,7 +97,7 @@ impl<'a> Plan<'a> {
         let count = kept.as_ref().map_or(classes, |kept| kept.classes.len());
         let each = |position: usize| kept.as_ref().map_or(position, |kept| kept.classes[position] as usize);
         let by_class = options.smoothing_weights == SmoothingWeights::Class;
-        let carries_weights = options.label_smoothing > 0.0 && by_class;
+        let carries_weights = options.terms.label_smoothing > 0.0 && by_class;
         let mut smoothing_vector = Vec::new();
         let mut smoothing_total = count as f64;
         if let Some(weights) = options.class_weight.filter(|_| carries_weights) {
@@ -112,11 +112,8 @@ impl<'a> Plan<'a> {
             objective: Objective {
                 classes: count as f64,
                 scale: options.logit_scale,
-                smoothing: options.label_smoothing,
+                terms: options.terms,
                 smoothing_by_class: by_class,
-                z_loss: options.z_loss,
-                focal_gamma: options.focal_gamma,
-                poly1_epsilon: options.poly1_epsilon,
                 matrix: matrix.is_some(),
             },
             probs: (options.input == Input::Probs)
@@ -231,7 +228,7 @@ impl<'a> Plan<'a> {
     /// Whether a row of this sample weight and row weight has a loss: smoothing carries class weights of other classes.
     #[inline(always)]
     pub(super) fn is_active(&self, sample: f64, row: f64) -> bool {
-        let spread = self.objective.smoothing > 0.0 && self.objective.smoothing_by_class;
+        let spread = self.objective.terms.label_smoothing > 0.0 && self.objective.smoothing_by_class;
         row != 0.0 || (spread && sample != 0.0)
     }
 

@@ -3,7 +3,7 @@
 use super::plan::{Fate, Kept};
 use super::rules::{Columns, Rules};
 use crate::element::{Element, GradElement};
-use crate::kernels::objective::{Line, PlainRows, Stats, Terms, WIDTH, WantedRows};
+use crate::kernels::objective::{Line, PlainRows, Stats, WIDTH, WantedRows};
 use crate::kernels::planes::{Grad, Small, Tile, labelled};
 use crate::objective::{Coefficients, RowResult, RowWeights};
 use crate::simd::Isa;
@@ -298,7 +298,7 @@ impl Rules<'_> {
     #[inline(never)]
     fn evaluate<I: Isa>(&self, first_row: usize, classes: &[i32], stats: &Stats<'_>, state: &mut TileRows) {
         let plan = self.plan;
-        let unsettled = match Terms::new(&plan.objective, plan.smoothing_vector().is_some()) {
+        let unsettled = match plan.objective.in_single(plan.smoothing_vector().is_some()) {
             Some(terms) => stats.rows_with::<I>(self.scale, &terms, &mut state.rows),
             None => state.rows.unsettle(),
         };

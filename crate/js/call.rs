@@ -4,7 +4,7 @@ mod codes;
 mod linear;
 
 use self::codes::numbers;
-use super::fields::Field;
+use super::fields::{Field, terms};
 use super::pool::{ENGINE_LOST, is_lost};
 use crate::cross_entropy::{Access, Results, Summary, zeros};
 use crate::element::{Source, Target};
@@ -322,14 +322,11 @@ impl Block<'_> {
             invalid_label: self.choose(Field::invalidLabel, "invalidLabel", &policies)?,
             class_weight: self.weights(Field::classWeightAddress, Field::classWeightDtype, classes),
             sample_weight: row_values(sample, Field::sampleWeightDtype, Field::sampleWeightValue),
-            label_smoothing: self.get(Field::labelSmoothing),
+            terms: terms(|field| self.get(field)),
             smoothing_weights: self.choose(Field::smoothingWeights, "smoothingWeights", &smoothing)?,
             empty_mean: self.choose(Field::emptyMean, "emptyMean", &[EmptyMean::Zero, EmptyMean::Nan])?,
             upstream: row_values(upstream, Field::upstreamDtype, Field::upstreamValue),
             accumulate: self.whole(Field::gradMode) == 3,
-            z_loss: self.get(Field::zLoss),
-            focal_gamma: self.get(Field::focalGamma),
-            poly1_epsilon: self.get(Field::poly1Epsilon),
             logit_scale: self.get(Field::logitScale),
             input: self.choose(Field::input, "input", &[Input::Logits, Input::LogProbs, Input::Probs])?,
             probs_epsilon: self.get(Field::probsEpsilon),

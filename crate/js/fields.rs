@@ -1,5 +1,7 @@
 //! The words of a call block, each an f64, in order. `ts/call.ts` holds the same list; a test compares them.
 
+use crate::options::Terms;
+
 macro_rules! fields {
     ($($name:ident),* $(,)?) => {
         /// A word of the call block.
@@ -26,4 +28,14 @@ fields! {
     code, errorIndex, errorGot, errorCount,
     loss, lossSum, weightSum, validCount, invalidCount, rowCount, nonFiniteCount, denominatorUsed, correctCount,
     cancel,
+}
+
+/// The options that shape a row's loss, by the values of words.
+pub(super) fn terms(get: impl Fn(Field) -> f64) -> Terms {
+    Terms {
+        label_smoothing: get(Field::labelSmoothing),
+        z_loss: get(Field::zLoss),
+        focal_gamma: get(Field::focalGamma),
+        poly1_epsilon: get(Field::poly1Epsilon),
+    }
 }

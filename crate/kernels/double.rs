@@ -116,27 +116,7 @@ pub(crate) fn log_probs(
     let log_prob = x[label];
     let others = moment(x, weight_of, |x| x);
     x.fill(0.0);
-    if log_prob.is_nan() || others.is_nan() {
-        return RowResult { log_prob, ..RowResult::NAN };
-    }
-    if objective.matrix {
-        let loss = -weights.sample * others + 0.0;
-        let gradient = Coefficients { scale: 0.0, bias: -upstream * weights.sample, target: None };
-        return RowResult { loss, log_prob, log_sum_exp: 0.0, gradient };
-    }
-    let (miss, hit) = (-libm::expm1(log_prob), libm::exp(log_prob));
-    let (value, slope) = objective.modulated(-log_prob, miss, hit);
-    let kept = (1.0 - objective.smoothing) * weights.row;
-    let (mut loss, c) = if kept == 0.0 { (0.0, 0.0) } else { (kept * value, -kept * slope) };
-    let (outside, v_label) =
-        if objective.smoothing_by_class { (weights.sample, weights.class) } else { (weights.row, 1.0) };
-    let share = objective.smoothing * outside / objective.classes;
-    if share != 0.0 {
-        loss -= share * others;
-    }
-    let target = upstream * (c - share * v_label) + 0.0;
-    let gradient = Coefficients { scale: 0.0, bias: -upstream * share, target: Some(target) };
-    RowResult { loss: loss + 0.0, log_prob, log_sum_exp: 0.0, gradient }
+    objective.row_of_log_probs(log_prob, others, weights, upstream)
 }
 
 /// Which formula a row of probabilities follows; `bound` clips to `[bound, 1 - bound]`.

@@ -5,14 +5,12 @@
 //! (an infinite loss, a square beyond the largest number, 0 times infinity) shows as a result that is not finite; such rows,
 //! and those whose loss is NaN, are left to the caller, who has the definition in f64.
 
-mod terms;
-
-pub(crate) use terms::Terms;
+mod shaped;
 
 use super::odds::Odds;
 use crate::Element;
 use crate::math::{Exp, Ln};
-use crate::objective::{RowResult, RowStats};
+use crate::objective::{Functions, RowResult, RowStats};
 use crate::simd::{Isa, inlined};
 
 /// The most rows that are concluded at once.
@@ -151,9 +149,6 @@ impl PlainRows {
         self.target[row] = gradient;
     }
 }
-
-/// The exponential and the logarithm, with their constants.
-type Functions<I> = (Exp<I>, Ln<I>);
 
 /// The label against the largest other class, in a vector of rows.
 struct Lead<I: Isa> {

@@ -88,14 +88,10 @@ pub(crate) struct Small {
 }
 
 impl Small {
-    /// The largest of small logits.
-    const MOST: f32 = 40.0;
-    /// The least, whose exponential is a normal number; and the least of a label.
+    /// The least of small logits, whose exponential is a normal number.
     const LEAST: f32 = -86.0;
-    const LABEL: f32 = -32.0;
     /// The magnitude of logits that are multiplied by a scale or added up: what rounding takes from the product is at most 8 of the
-    /// exponential's last places, what it takes from the sum is as much less than the loss. The most under a focal loss, whose factor of
-    /// the gradient may be below what single precision holds: of exponentials up to e^16, what that takes counts as 0.
+    /// exponential's last places, what it takes from the sum is as much less than the loss.
     const NEAR: f32 = 16.0;
     /// Of logits that are added up by weights, which may pick the largest class alone: then the loss may be nearly nothing, the
     /// difference of a logarithm and a logit.
@@ -109,13 +105,12 @@ impl Small {
         if classes < 3 {
             return None;
         }
-        let is_focal = objective.focal_gamma != 0.0;
+        let (most, label) = objective.terms.small_logits();
         if scale == 1.0 && !objective.needs_moment() {
-            let most = if is_focal { Self::NEAR } else { Self::MOST };
-            return Some(Self { most, least: Self::LEAST, label: Self::LABEL });
+            return Some(Self { most, least: Self::LEAST, label });
         }
         let near = if matches!(moment, MomentOf::Weights(_)) { Self::WEIGHED } else { Self::NEAR };
-        let near = (near / scale).min(f32::MAX);
+        let near = (near.min(most) / scale).min(f32::MAX);
         Some(Self { most: near, least: -near, label: -near })
     }
 

@@ -12,10 +12,10 @@ use crate::parallel::Executor;
 use crate::simd::Kernel;
 
 macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident: $type:ty;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident $(in $group:ident)?: $type:ty;)*) => {$(
         $(#[$doc])*
         pub fn $name(mut self, $name: $type) -> Self {
-            self.$name = $name;
+            self$(.$group)?.$name = $name;
             self
         }
     )*};
@@ -89,7 +89,7 @@ impl<'a> CrossEntropy<'a> {
         /// assert!((out.loss - 0.60214139307).abs() < 1e-11);
         /// # Ok::<(), sparse_xent::Error>(())
         /// ```
-        label_smoothing: f64;
+        label_smoothing in terms: f64;
 
         /// How class weights enter smoothing; [`SmoothingWeights::Class`] unless set. Without class weights both are the
         /// same.
@@ -129,7 +129,7 @@ impl<'a> CrossEntropy<'a> {
         /// assert!((out.losses[0] - plain.losses[0] - squared).abs() < 1e-15);
         /// # Ok::<(), sparse_xent::Error>(())
         /// ```
-        z_loss: f64;
+        z_loss in terms: f64;
 
         /// The exponent `g` of `(1 - p[y])^g nll`, which gives rows that are right already less weight; finite and at
         /// least 0, 0 unless set. Acts on the target term, not on smoothing. As the focal loss of Lin et al. 2017 with
@@ -145,12 +145,12 @@ impl<'a> CrossEntropy<'a> {
         /// assert!(losses.iter().zip(keras).all(|(loss, keras)| (loss - keras).abs() < 1e-10));
         /// # Ok::<(), sparse_xent::Error>(())
         /// ```
-        focal_gamma: f64;
+        focal_gamma in terms: f64;
 
         /// The coefficient `p` of `nll + p (1 - p[y])`; finite, 0 unless set. Below -1 the loss may fall as the error
         /// grows. Acts on the target term, not on smoothing. As poly-1 of Leng et al. 2022 ("PolyLoss") and optax's
         /// `poly_loss_cross_entropy`, whose default is 2.
-        poly1_epsilon: f64;
+        poly1_epsilon in terms: f64;
 
         /// What logits are multiplied by before the softmax, the inverse of a temperature; finite and above 0, 1 unless
         /// set. The gradient is that with respect to the logits as they are given.

@@ -15,11 +15,12 @@ impl CrossEntropy<'_> {
         let positive = |got: f64, option: &'static str| {
             range(got > 0.0 && got.is_finite(), option, got, "a finite number above 0")
         };
-        let smoothing = self.label_smoothing;
+        let terms = &self.terms;
+        let smoothing = terms.label_smoothing;
         range((0.0..=1.0).contains(&smoothing), "labelSmoothing", smoothing, "0..1")?;
-        not_negative(self.z_loss, "zLoss")?;
-        not_negative(self.focal_gamma, "focalGamma")?;
-        range(self.poly1_epsilon.is_finite(), "poly1Epsilon", self.poly1_epsilon, "a finite number")?;
+        not_negative(terms.z_loss, "zLoss")?;
+        not_negative(terms.focal_gamma, "focalGamma")?;
+        range(terms.poly1_epsilon.is_finite(), "poly1Epsilon", terms.poly1_epsilon, "a finite number")?;
         positive(self.logit_scale, "logitScale")?;
         let clip = self.probs_epsilon;
         range(clip > 0.0 && clip < 0.5, "probsEpsilon", clip, "a number above 0 and below 0.5")?;
@@ -36,12 +37,12 @@ impl CrossEntropy<'_> {
 
     fn conflict(&self) -> Option<(&'static str, &'static str)> {
         let set = [
-            ("zLoss", self.z_loss != 0.0),
+            ("zLoss", self.terms.z_loss != 0.0),
             ("logitScale", self.logit_scale != 1.0),
             ("outputs logSumExp", self.outputs.log_sum_exp),
-            ("focalGamma", self.focal_gamma != 0.0),
-            ("poly1Epsilon", self.poly1_epsilon != 0.0),
-            ("labelSmoothing", self.label_smoothing != 0.0),
+            ("focalGamma", self.terms.focal_gamma != 0.0),
+            ("poly1Epsilon", self.terms.poly1_epsilon != 0.0),
+            ("labelSmoothing", self.terms.label_smoothing != 0.0),
             ("classMask", self.class_mask.is_some()),
             ("labelMatrix", self.label_matrix.is_some()),
         ];
@@ -60,8 +61,10 @@ impl CrossEntropy<'_> {
             if self.class_weight.is_some() {
                 return Some(("classWeight", "labelMatrix"));
             }
-            let option = first(&["labelSmoothing", "focalGamma", "poly1Epsilon"])?;
-            return Some((option, "labelMatrix"));
+            let option = first(&["labelSmoothing", "focalGamma", "poly1Epsilon"]);
+            if let Some(option) = option {
+                return Some((option, "labelMatrix"));
+            }
         }
         let per_row = matches!(self.upstream, RowValues::PerRow(_));
         (per_row && self.reduction != Reduction::None)

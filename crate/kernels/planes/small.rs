@@ -26,12 +26,8 @@ use crate::math::Exp;
 use crate::objective::Objective;
 use crate::simd::Isa;
 
-/// The largest of small logits, and what the magnitude of the label's may be.
+/// The largest of small logits, and what the magnitude of the label's may be, if no option asks for less.
 const MOST: f32 = 40.0;
-
-/// The same under a focal loss, whose factor of the gradient may be below what single precision holds: of exponentials up to e^16, what
-/// that takes is less than what counts as 0.
-const MOST_FOCAL: f32 = 16.0;
 
 /// The least of small logits where none is clamped.
 const LEAST: f32 = -86.0;
@@ -57,7 +53,7 @@ pub(crate) struct Small<'t> {
 impl<'t> Small<'t> {
     /// For rows of so many classes and these steps, under an objective.
     pub(crate) fn new(steps: &'t Line, classes: usize, objective: &Objective) -> Self {
-        let most = if objective.focal_gamma == 0.0 { MOST } else { MOST_FOCAL };
+        let (most, _) = objective.terms.small_logits();
         let bounds = [STEPS[0], STEPS[1], most, LEAST];
         if !Self::may_be(objective) || !(3..=FLUSH).contains(&classes) {
             return Self { steps, bounds, least: [f32::INFINITY; 2], enough: [f32::INFINITY; 2] };

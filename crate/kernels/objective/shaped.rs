@@ -1,0 +1,74 @@
+//! The objective with options beyond weights and the logit scale: [`SingleTerms`] have their arithmetic.
+
+use super::{Line, PlainRows, Share, Stats};
+use crate::math::{Exp, Ln};
+use crate::objective::{Outcomes, SingleTerms, Spread};
+use crate::simd::{Isa, inlined};
+
+impl Stats<'_> {
+    /// The objective with more terms. Returns whether some rows are left to the caller, which [`PlainRows::is_settled`] names.
+    // Not inlined: once for all element types and layouts.
+    #[inline(never)]
+    pub(crate) fn rows_with<I: Isa>(&self, scale: f32, terms: &SingleTerms, rows: &mut PlainRows) -> bool {
+        I::enter(
+            #[inline(always)]
+            || self.with_terms::<I>(scale, terms, rows),
+        )
+    }
+
+    #[inline(always)]
+    fn with_terms<I: Isa>(&self, scale: f32, terms: &SingleTerms, rows: &mut PlainRows) -> bool {
+        let (scale, zero, infinite) = (I::splat(scale), I::splat(0.0), I::splat(f32::INFINITY));
+        let functions = (Exp::<I>::new(), Ln::<I>::new());
+        let mut all = I::eq(zero, zero);
+        for lane in 0..self.rows() / I::LANES {
+            let at = inlined(
+                #[inline(always)]
+                |line: &[f32]| I::load(&I::chunks(line)[lane]),
+            );
+            let share = Share::<I>::new(&functions, scale, self, lane);
+            let outcomes = Outcomes {
+                nll: share.nll,
+                log_sum_exp: share.log_sum_exp,
+                ln_total: share.ln_total,
+                miss: share.odds.miss(),
+                hit: share.odds.hit(),
+                factor: share.odds.factor(),
+                label: share.odds.own(),
+                others: share.odds.others,
+            };
+            let spread = inlined(
+                #[inline(always)]
+                || Spread {
+                    moment: at(self.moment),
+                    sample: at(&rows.sample),
+                    sample_step: at(&rows.sample_step),
+                    others: at(&rows.spread),
+                },
+            );
+            let results = terms.rows::<I>(&functions, &outcomes, (at(&rows.weight), at(&rows.step)), spread);
+            let mut magnitude = zero;
+            for v in [results.loss, share.nll, share.log_sum_exp, results.scale, results.target, results.bias]
+            {
+                magnitude = I::max_bits(magnitude, I::abs(v));
+            }
+            // Bits above infinity's are a NaN, which is not less or equal as a number.
+            let settled = I::and_not(I::le(magnitude, infinite), I::eq(magnitude, infinite));
+            let settled = I::and(settled, at(self.sound));
+            all = I::and(all, settled);
+            let put = inlined(
+                #[inline(always)]
+                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[lane], v),
+            );
+            put(&mut rows.log_prob, I::sub(zero, share.nll));
+            // A sum with +0 turns the -0 of a negative weight times an exact 0 into +0.
+            put(&mut rows.loss, I::add(results.loss, zero));
+            put(&mut rows.log_sum_exp, share.log_sum_exp);
+            put(&mut rows.scale, I::add(results.scale, zero));
+            put(&mut rows.target, I::add(results.target, zero));
+            put(&mut rows.bias, results.bias);
+            put(&mut rows.settled, settled);
+        }
+        !I::all(all)
+    }
+}

@@ -137,6 +137,7 @@
 //! | smoothing `e`, [`SmoothingWeights::Class`](crate::SmoothingWeights::Class) | (1 - e) w + e omega V / K | -e omega v\[i\] / K | -(1 - e) w |
 //! | z-loss `l` adds | 2 l w lse | 0 | 0 |
 //! | focal `g` and poly-1 `poly` | w f' | 0 | -w f' |
+//! | generalised `q` | w p\[y\]^q | 0 | -w p\[y\]^q |
 //! | label matrix `H` | omega sum of H\[y\] | -omega H\[y\]\[i\] | 0 |
 //!
 //! with `V` the sum of the class weights `v`, `lse` the log-sum-exp, `q = p[y]`, `r = 1 - q`, and

@@ -22,11 +22,11 @@ use crate::simd::Kernel;
 /// # What is computed
 ///
 /// Per row, with label `y`, class weight `v`, sample weight `omega`, row weight `w = v[y] * omega`, smoothing `e`, z-loss
-/// `l`, focal `g` and poly-1 `p`, over the `K` classes that `class_mask` keeps and `z = logit_scale * x`:
+/// `l`, focal `g`, poly-1 `p` and generalised cross-entropy `q`, over the `K` classes that `class_mask` keeps and `z = logit_scale * x`:
 ///
 /// ```text
 /// nll  = -ln softmax(z)[y]       r = 1 - softmax(z)[y]       lse = ln sum exp z
-/// f    = r^g (nll + p r)
+/// f    = r^g (nll + p r)                             under gce_q instead (1 - softmax(z)[y]^q) / q
 /// u    = mean over k of -ln softmax(z)[k]           each times v[k] under SmoothingWeights::Class
 /// loss = (1 - e) w f + e omega u + l w lse^2        e w u under SmoothingWeights::Row
 /// ```

@@ -7,7 +7,8 @@
 //! loss, 1 - p_y:  U (32 + m) |value| + T          p_i:  U (32 + 2 m + s (max - x_i)) p_i + T
 //! ```
 //!
-//! With options on: the same on the sum of the magnitudes of the terms, times 2 + gamma, and T^gamma for gamma below 1.
+//! With options on: the same on the sum of the magnitudes of the terms, times 2 + gamma, and T^gamma for gamma below 1. The generalised
+//! loss has its own value and slope in place of the target term's.
 #![expect(unreachable_pub, reason = "a module of a program")]
 
 use crate::support::{Case, widened};
@@ -182,6 +183,7 @@ fn row_bounds(
         && options.z_loss == 0.0
         && gamma == 0.0
         && pi == 0.0
+        && options.gce_q == 0.0
         && options.label_matrix.is_none();
 
     let spread: Vec<f64> = (0..classes)
@@ -199,6 +201,12 @@ fn row_bounds(
     let power = if gamma == 0.0 { 1.0 } else { t.rest.powf(gamma) };
     let rho = if t.rest == 0.0 { 1.0 } else { t.loss / t.rest };
     let slope = if is_plain { 1.0 } else { power * (1.0 + pi * q + gamma * q * (rho + pi)) };
+    let (value, slope) = match options.gce_q {
+        0.0 => (power * (t.loss + pi * t.rest), slope),
+        exponent if q == 0.0 && t.loss == 0.0 => (1.0 / exponent, 0.0),
+        exponent if exponent * t.loss < 1e-20 => (t.loss, 1.0),
+        exponent => (-(-exponent * t.loss).exp_m1() / exponent, (-exponent * t.loss).exp()),
+    };
     // An error of the sum, relative to it, is one of its logarithm, whatever that is.
     let tilt = 2.0 * options.z_loss * weight * (1.0 + t.lse);
     let all_spread: f64 = spread.iter().sum();
@@ -212,9 +220,7 @@ fn row_bounds(
     // Weights that pick few classes may ask for the logarithm of the sum of all exponentials alone, whose error is that of the sum relative
     // to it, and for that less a logit: what rounding takes from these is relative to them.
     let alone = all_spread * (1.0 + t.lse);
-    let loss_terms = target * power * (t.loss + pi * t.rest)
-        + spread_loss
-        + options.z_loss * weight * t.lse * (2.0 + t.lse);
+    let loss_terms = target * value + spread_loss + options.z_loss * weight * t.lse * (2.0 + t.lse);
     // Before it is weighed, a loss may overflow, and before it is divided by the number of classes what options weigh them by.
     let moment: f64 = (0..classes)
         .map(|class| match options.label_matrix {

@@ -167,6 +167,13 @@ pub fn option_list() -> Vec<(&'static str, Setter)> {
         ("focal 0.5", |case| case.set.focal_gamma = 0.5),
         ("poly-1 of 2", |case| case.set.poly1_epsilon = 2.0),
         ("poly-1 of -1", |case| case.set.poly1_epsilon = -1.0),
+        ("generalised 0.7", |case| case.set.gce_q = 0.7),
+        ("generalised 1", |case| case.set.gce_q = 1.0),
+        ("generalised 0.3 with smoothing, class weights, z-loss and scale", |case| {
+            class_weights(case);
+            smooth(case);
+            (case.set.gce_q, case.set.z_loss, case.set.logit_scale) = (0.3, 0.01, 0.5);
+        }),
         ("logit scale 0.25", |case| case.set.logit_scale = 0.25),
         ("logit scale 3", |case| case.set.logit_scale = 3.0),
         ("class mask", mask),
@@ -219,6 +226,8 @@ pub struct Choices {
     pub z_loss: f64,
     pub focal_gamma: f64,
     pub poly1_epsilon: f64,
+    /// Where it is not 0, focal and poly-1 are left out.
+    pub gce_q: f64,
     pub logit_scale: f64,
     pub ignores: bool,
     /// What some labels that name no class mean; under `Throw` there are none.
@@ -251,6 +260,7 @@ pub fn choices() -> impl Strategy<Value = Choices> {
         sometimes(5, 0.0, &[0.5, 1.0, 2.0, 2.5]),
         sometimes(5, 0.0, &[-1.0, -0.5, 1.0, 2.0]),
         sometimes(5, 1.0, &[0.5, 0.25, 2.0]),
+        sometimes(6, 0.0, &[0.7, 1.0, 0.3, 1e-3, 1e-30]),
     );
     let classes = (one_in(3), sometimes(8, InvalidLabel::Throw, &INVALID), one_in(5), one_in(12));
     let input = (sometimes(8, Input::Logits, &INPUTS), select(&NORMALIZE[..]));
@@ -268,6 +278,7 @@ pub fn choices() -> impl Strategy<Value = Choices> {
             focal_gamma: terms.1,
             poly1_epsilon: terms.2,
             logit_scale: terms.3,
+            gce_q: terms.4,
             ignores: classes.0,
             invalid_label: classes.1,
             masks: classes.2,
@@ -318,7 +329,10 @@ impl Choices {
         let mut labels: Vec<i64> = (0..rows).map(|_| signed(draw.below(classes))).collect();
         if self.input != Input::Probs {
             (set.label_smoothing, set.smoothing_weights) = (self.label_smoothing, self.smoothing_weights);
-            (set.focal_gamma, set.poly1_epsilon) = (self.focal_gamma, self.poly1_epsilon);
+            if self.gce_q == 0.0 {
+                (set.focal_gamma, set.poly1_epsilon) = (self.focal_gamma, self.poly1_epsilon);
+            }
+            set.gce_q = self.gce_q;
             if self.masks {
                 let mask: Vec<u8> = (0..classes).map(|_| u8::from(draw.below(4) > 0)).collect();
                 self.keep_labels(&labels, set.class_mask.insert(mask));
@@ -327,6 +341,7 @@ impl Choices {
                 set.label_matrix = Some((0..classes * classes).map(|_| 0.25 * draw.pick(from)).collect());
                 set.class_weight = None;
                 (set.label_smoothing, set.focal_gamma, set.poly1_epsilon) = (0.0, 0.0, 0.0);
+                set.gce_q = 0.0;
             }
         }
         if self.input == Input::Logits {

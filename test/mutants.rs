@@ -103,6 +103,29 @@ fn swapped_blocks_are_caught() {
 }
 
 #[test]
+fn a_generalised_loss_by_another_formula_is_caught() {
+    let mut generalised = case();
+    generalised.logits[3] = 25.0; // a label that is sure
+    generalised.set.gce_q = 0.7;
+    generalised = generalised.rounded::<f32>();
+    verdict(&generalised, &right(&generalised)).expect("nothing is wrong with it");
+    let other = |change: fn(&mut Case)| {
+        let mut other = generalised.clone();
+        change(&mut other);
+        right(&other)
+    };
+    caught("the plain loss in its place", &generalised, &other(|case| case.set.gce_q = 0.0));
+    caught("another exponent", &generalised, &other(|case| case.set.gce_q = 0.701));
+    let plain = other(|case| case.set.gce_q = 0.0);
+    let slope = Result { losses: right(&generalised).losses, grad: plain.grad };
+    caught("a gradient without its p^q", &generalised, &slope);
+    let mut cancelled = right(&generalised);
+    let p = f32::from_f64((-plain.losses[0]).exp());
+    cancelled.losses[0] = f64::from((1.0 - p.powf(0.7)) / 0.7);
+    caught("1 - p^q, which cancels where p is near 1", &generalised, &cancelled);
+}
+
+#[test]
 fn an_error_of_a_few_bounds_is_caught() {
     for factor in [1.0 + 1e-4, 1.0 - 1e-4] {
         let mut off = right(&case());

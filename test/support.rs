@@ -34,6 +34,7 @@ pub struct Settings {
     pub z_loss: f64,
     pub focal_gamma: f64,
     pub poly1_epsilon: f64,
+    pub gce_q: f64,
     pub logit_scale: f64,
     pub input: Input,
     pub probs_epsilon: f64,
@@ -58,6 +59,7 @@ impl Default for Settings {
             z_loss: 0.0,
             focal_gamma: 0.0,
             poly1_epsilon: 0.0,
+            gce_q: 0.0,
             logit_scale: 1.0,
             input: Input::Logits,
             probs_epsilon: 1e-7,
@@ -113,6 +115,7 @@ impl Settings {
             z_loss: self.z_loss,
             focal_gamma: self.focal_gamma,
             poly1_epsilon: self.poly1_epsilon,
+            gce_q: self.gce_q,
             logit_scale: self.logit_scale,
             input: match (self.input, self.probs_normalize) {
                 (Input::Logits, _) => reference::Input::Logits,
@@ -145,6 +148,7 @@ impl Settings {
             .z_loss(self.z_loss)
             .focal_gamma(self.focal_gamma)
             .poly1_epsilon(self.poly1_epsilon)
+            .gce_q(self.gce_q)
             .logit_scale(self.logit_scale)
             .input(self.input)
             .probs_epsilon(self.probs_epsilon)

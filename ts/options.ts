@@ -131,6 +131,11 @@ export interface CrossEntropyOptions {
   readonly focalGamma?: number | undefined;
   /** π of the poly-1 loss -ln p[y] + π·(1 - p[y]). Default 0. */
   readonly poly1Epsilon?: number | undefined;
+  /**
+   * q in 0..1 of the generalised cross-entropy (1 - p[y]^q) / q, for labels of which some are wrong: its gradient is p[y]^q times the plain one. Towards 0
+   * it is -ln p[y], which 0 stands for; 1 is the mean absolute error. In place of focal and poly-1. Default 0.
+   */
+  readonly gceQ?: number | undefined;
   /** s > 0, the inverse temperature: z = s·x. The gradient is with respect to x. Default 1. */
   readonly logitScale?: number | undefined;
   /** What the logits array holds; never guessed. `logProbs` are not checked to be normalised. Default `logits`. */

@@ -38,6 +38,7 @@ const flag: Rule<boolean> = {
   },
 };
 
+const isShare = (value: number): boolean => value >= 0 && value <= 1;
 const isAtLeast0 = (value: number): boolean => value >= 0 && Number.isFinite(value);
 /** An array, or what describes one: it is read where arrays are, in arguments.ts. */
 const argument = undefined;
@@ -53,7 +54,7 @@ export const optionTable = {
   invalidLabel: word(["throw", "nan", "ignore"], "throw"),
   classWeight: argument,
   sampleWeight: argument,
-  labelSmoothing: number(0, "0..1", (value) => value >= 0 && value <= 1),
+  labelSmoothing: number(0, "0..1", isShare),
   smoothingWeights: word(["class", "row"], "class"),
   emptyMean: word(["zero", "nan"], "zero"),
   upstream: argument,
@@ -63,6 +64,7 @@ export const optionTable = {
   zLoss: number(0, "a finite number of at least 0", isAtLeast0),
   focalGamma: number(0, "a finite number of at least 0", isAtLeast0),
   poly1Epsilon: number(0, "a finite number", Number.isFinite),
+  gceQ: number(0, "0..1", isShare),
   logitScale: number(1, "a finite number above 0", (value) => value > 0 && Number.isFinite(value)),
   input: word(["logits", "logProbs", "probs"], "logits"),
   probsEpsilon: number(1e-7, "a number above 0 and below 0.5", (value) => value > 0 && value < 0.5),
@@ -208,13 +210,14 @@ function readOutputs(name: string, value: unknown): ReadonlyMap<OutputName, unkn
 /** What each input or option rules out. Upstream and grad, which depend on arguments, are looked at where those are. */
 export function checkConflicts({ settings, given }: OptionsRead, arrays: Partial<Record<"classMask" | "classWeight" | "labelMatrix", unknown>>): void {
   // With none of these nothing is ruled out.
-  if (settings.input === "logits" && arrays.labelMatrix === undefined && !given.includes("probsEpsilon") && !given.includes("probsNormalize")) return;
+  if (settings.input === "logits" && settings.gceQ === 0 && arrays.labelMatrix === undefined && !given.includes("probsEpsilon") && !given.includes("probsNormalize")) return;
   const active = {
     zLoss: settings.zLoss !== 0,
     logitScale: settings.logitScale !== 1,
     "outputs logSumExp": settings.outputs.has("logSumExp"),
     focalGamma: settings.focalGamma !== 0,
     poly1Epsilon: settings.poly1Epsilon !== 0,
+    gceQ: settings.gceQ !== 0,
     labelSmoothing: settings.labelSmoothing !== 0,
     classMask: arrays.classMask !== undefined,
     labelMatrix: arrays.labelMatrix !== undefined,
@@ -228,11 +231,12 @@ export function checkConflicts({ settings, given }: OptionsRead, arrays: Partial
   };
   if (settings.input === "logProbs") exclude('input: "logProbs"', ["zLoss", "logitScale", "outputs logSumExp"]);
   if (settings.input === "probs") {
-    exclude('input: "probs"', ["zLoss", "logitScale", "outputs logSumExp", "focalGamma", "poly1Epsilon", "labelSmoothing", "classMask", "labelMatrix"]);
+    exclude('input: "probs"', ["zLoss", "logitScale", "outputs logSumExp", "focalGamma", "poly1Epsilon", "gceQ", "labelSmoothing", "classMask", "labelMatrix"]);
   } else {
     exclude(`input: "${settings.input}"`, ["probsEpsilon", "probsNormalize"]);
   }
-  if (active.labelMatrix) exclude("labelMatrix", ["classWeight", "labelSmoothing", "focalGamma", "poly1Epsilon"]);
+  if (active.labelMatrix) exclude("labelMatrix", ["classWeight", "labelSmoothing", "focalGamma", "poly1Epsilon", "gceQ"]);
+  if (active.gceQ) exclude("gceQ", ["focalGamma", "poly1Epsilon"]);
 }
 
 /** The error for an option that another one rules out. */

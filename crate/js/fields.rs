@@ -19,7 +19,7 @@ fields! {
     reduction, denominator, denominatorValue, invalidLabel,
     classWeightAddress, classWeightDtype, sampleWeightAddress, sampleWeightDtype, sampleWeightValue,
     labelSmoothing, smoothingWeights, emptyMean, upstreamAddress, upstreamDtype, upstreamValue,
-    zLoss, focalGamma, poly1Epsilon, logitScale, input, probsEpsilon, probsNormalize,
+    zLoss, focalGamma, poly1Epsilon, gceQ, logitScale, input, probsEpsilon, probsNormalize,
     classMaskAddress, labelMatrixAddress, labelMatrixDtype,
     logSumExpAddress, targetLogProbAddress, predictionsAddress, perClassAddress,
     ignoreCount, ignoreAddress, wantsCounts,
@@ -37,5 +37,6 @@ pub(super) fn terms(get: impl Fn(Field) -> f64) -> Terms {
         z_loss: get(Field::zLoss),
         focal_gamma: get(Field::focalGamma),
         poly1_epsilon: get(Field::poly1Epsilon),
+        gce_q: get(Field::gceQ),
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{Coefficients, Outcome, RowResult, RowWeights, times};
 use crate::Element;
-use crate::math::{Exp, FLOOR, Ln};
+use crate::math::{Exp, Expm1, FLOOR, Ln};
 use crate::simd::Isa;
 
 /// The options, each 0 where it is off.
@@ -15,6 +15,7 @@ pub(crate) struct Terms {
     pub(crate) z_loss: f64,
     pub(crate) focal_gamma: f64,
     pub(crate) poly1_epsilon: f64,
+    pub(crate) gce_q: f64,
 }
 
 /// How the weights of a row enter smoothing.
@@ -34,18 +35,35 @@ impl Terms {
 
     /// The largest logit, and the least of a label, that a row may have whose exponentials are taken without a shift: the factor of its
     /// gradient must be a number that single precision holds. A focal loss makes it small where the other classes' exponentials are
-    /// small too, so that what is lost counts as 0.
+    /// small too, so that what is lost counts as 0. The generalised loss makes it small where they are large: for 4,096 classes and
+    /// the least step that such rows may have, 1e-15, it is at least e^-81.
     pub(crate) fn small_logits(&self) -> (f32, f32) {
-        if self.focal_gamma != 0.0 { (16.0, -32.0) } else { (40.0, -32.0) }
+        if self.gce_q != 0.0 {
+            (10.0, -10.0)
+        } else if self.focal_gamma != 0.0 {
+            (16.0, -32.0)
+        } else {
+            (40.0, -32.0)
+        }
     }
 
     /// What the target term makes of `nll`, and its derivative with respect to `nll`, by `d miss / d nll = hit`:
     ///
     /// ```text
-    /// miss^gamma (nll + poly miss)
+    /// generalised    (1 - hit^q) / q                      hit^q
+    /// otherwise      miss^gamma (nll + poly miss)
     /// ```
     pub(super) fn target(&self, nll: f64, miss: f64, hit: f64) -> (f64, f64) {
-        let (gamma, poly) = (self.focal_gamma, self.poly1_epsilon);
+        let (gamma, poly, q) = (self.focal_gamma, self.poly1_epsilon, self.gce_q);
+        if q != 0.0 {
+            let t = q * nll; // hit^q = exp(-t)
+            let value = match t {
+                0.0 => nll,
+                f64::INFINITY => 1.0 / q,
+                _ => nll * (-libm::expm1(-t) / t),
+            };
+            return (value, libm::exp(-t));
+        }
         if gamma == 0.0 && poly == 0.0 {
             return (nll, 1.0);
         }
@@ -152,6 +170,7 @@ pub(crate) struct SingleTerms {
     z_loss: f32,
     focal_gamma: f32,
     poly1_epsilon: f32,
+    gce_q: f32,
 }
 
 /// The exponential and the logarithm, with their constants.
@@ -203,6 +222,7 @@ impl SingleTerms {
             z_loss: single(terms.z_loss),
             focal_gamma: single(terms.focal_gamma),
             poly1_epsilon: single(terms.poly1_epsilon),
+            gce_q: single(terms.gce_q),
         };
         let fits = |(given, single): (f64, f32)| given == 0.0 || single.is_normal();
         let each = [
@@ -210,6 +230,7 @@ impl SingleTerms {
             (terms.z_loss, terms_of.z_loss),
             (terms.focal_gamma, terms_of.focal_gamma),
             (terms.poly1_epsilon, terms_of.poly1_epsilon),
+            (terms.gce_q, terms_of.gce_q),
         ];
         each.into_iter().all(fits).then_some(terms_of)
     }
@@ -219,6 +240,13 @@ impl SingleTerms {
     fn target<I: Isa>(&self, (exp, ln): &Functions<I>, part: &Outcomes<I>) -> (I::V, I::V) {
         let (zero, one) = (I::splat(0.0), I::splat(1.0));
         let &Outcomes { nll, miss, hit, label, others, .. } = part;
+        if self.gce_q != 0.0 {
+            let t = I::mul(I::splat(self.gce_q), nll);
+            let minus = I::sub(zero, t);
+            let ratio = I::select(I::eq(t, zero), one, I::div(Expm1::<I>::new().expm1(minus), minus));
+            let power = exp.exp(minus);
+            return (I::mul(nll, ratio), I::and_not(power, I::le(power, I::splat(FLOOR))));
+        }
         if self.focal_gamma == 0.0 && self.poly1_epsilon == 0.0 {
             return (nll, one);
         }

@@ -152,6 +152,23 @@ impl<'a> CrossEntropy<'a> {
         /// `poly_loss_cross_entropy`, whose default is 2.
         poly1_epsilon in terms: f64;
 
+        /// The exponent `q` of the generalised cross-entropy `(1 - p[y]^q) / q`, whose gradient is `p[y]^q` times that of `nll`: rows
+        /// that the model thinks unlikely, as those with a wrong label are, pull less. In `[0, 1]`, 0 unless set: towards 0 it is `nll`,
+        /// which 0 stands for, and 1 is the mean absolute error `1 - p[y]`. Acts on the target term, not on smoothing, and in place of
+        /// focal and poly-1, with which it is [`Error::OptionConflict`]. As Zhang and Sabuncu 2018 ("Generalized Cross Entropy Loss for
+        /// Training Deep Neural Networks with Noisy Labels"), who use 0.7.
+        ///
+        /// ```
+        /// # use sparse_xent::{CrossEntropy, Logits, Shape};
+        /// let probabilities = [0.25_f64, 0.5, 0.25].map(f64::ln);
+        /// let logits = Logits::new(&probabilities, Shape::new(&[1, 3], -1)?)?;
+        /// let loss = |q| CrossEntropy::new().gce_q(q).forward(&logits, &[0]).map(|out| out.loss);
+        /// assert!((loss(1.0)? - 0.75).abs() < 1e-15);
+        /// assert!((loss(0.5)? - 2.0 * (1.0 - 0.25_f64.sqrt())).abs() < 1e-15);
+        /// # Ok::<(), sparse_xent::Error>(())
+        /// ```
+        gce_q in terms: f64;
+
         /// What logits are multiplied by before the softmax, the inverse of a temperature; finite and above 0, 1 unless
         /// set. The gradient is that with respect to the logits as they are given.
         logit_scale: f64;
@@ -267,7 +284,7 @@ impl<'a> CrossEntropy<'a> {
 
     /// `classes` x `classes` finite numbers `H`, row-major, a line per label: the loss of a row becomes
     /// `-omega * sum over k of H[y][k] ln p[k]`. None unless set. As Caffe's `InfogainLoss`; the identity gives the
-    /// plain loss. Excludes class weights, smoothing, focal and poly-1.
+    /// plain loss. Excludes class weights, smoothing, focal, poly-1 and the generalised loss.
     ///
     /// For a cost per (label, *predicted class*), see [`with_predictions`](Self::with_predictions).
     ///

@@ -21,6 +21,7 @@ impl CrossEntropy<'_> {
         not_negative(terms.z_loss, "zLoss")?;
         not_negative(terms.focal_gamma, "focalGamma")?;
         range(terms.poly1_epsilon.is_finite(), "poly1Epsilon", terms.poly1_epsilon, "a finite number")?;
+        range((0.0..=1.0).contains(&terms.gce_q), "gceQ", terms.gce_q, "0..1")?;
         positive(self.logit_scale, "logitScale")?;
         let clip = self.probs_epsilon;
         range(clip > 0.0 && clip < 0.5, "probsEpsilon", clip, "a number above 0 and below 0.5")?;
@@ -42,6 +43,7 @@ impl CrossEntropy<'_> {
             ("outputs logSumExp", self.outputs.log_sum_exp),
             ("focalGamma", self.terms.focal_gamma != 0.0),
             ("poly1Epsilon", self.terms.poly1_epsilon != 0.0),
+            ("gceQ", self.terms.gce_q != 0.0),
             ("labelSmoothing", self.terms.label_smoothing != 0.0),
             ("classMask", self.class_mask.is_some()),
             ("labelMatrix", self.label_matrix.is_some()),
@@ -61,10 +63,15 @@ impl CrossEntropy<'_> {
             if self.class_weight.is_some() {
                 return Some(("classWeight", "labelMatrix"));
             }
-            let option = first(&["labelSmoothing", "focalGamma", "poly1Epsilon"]);
+            let option = first(&["labelSmoothing", "focalGamma", "poly1Epsilon", "gceQ"]);
             if let Some(option) = option {
                 return Some((option, "labelMatrix"));
             }
+        }
+        if self.terms.gce_q != 0.0
+            && let Some(option) = first(&["focalGamma", "poly1Epsilon"])
+        {
+            return Some((option, "gceQ"));
         }
         let per_row = matches!(self.upstream, RowValues::PerRow(_));
         (per_row && self.reduction != Reduction::None)

@@ -108,7 +108,10 @@ pub(super) fn finish(stats: &RowStats, label: usize, sample: f64, o: &Options<'_
         .collect();
     let target = if o.label_matrix.is_some() { 0.0 } else { (1.0 - epsilon) * weight };
 
-    let (loss, slope) = modulate(stats, label, o.focal_gamma, o.poly1_epsilon);
+    let (loss, slope) = match o.gce_q {
+        0.0 => modulate(stats, label, o.focal_gamma, o.poly1_epsilon),
+        q => generalise(stats.surprise[label], q),
+    };
     let spread_loss = sum(kept().map(|k| term(spread[k], stats.surprise[k])));
     let h = term(target, loss) + spread_loss + term(o.z_loss * weight, lse * lse);
 
@@ -144,6 +147,13 @@ fn modulate(stats: &RowStats, label: usize, gamma: f64, pi: f64) -> (f64, f64) {
     let rho = if rest == 0.0 { 1.0 } else { loss / rest };
     let slope = factor * (1.0 + pi * q + gamma * q * (rho + pi));
     (factor * (loss + pi * rest), if loss == f64::INFINITY { 1.0 } else { slope })
+}
+
+/// Generalised cross-entropy: `(1 - p^q) / q` and its derivative by `loss`, `p^q`. Where `q loss` is below 1e-20 they are `loss` and 1 to
+/// the last digit, and the quotient might be one of numbers that are too small.
+fn generalise(loss: f64, q: f64) -> (f64, f64) {
+    let power = -q * loss;
+    (if power.abs() < 1e-20 { loss } else { -power.exp_m1() / q }, power.exp())
 }
 
 /// `Input::Probs`: loss and gradient for weight 1.

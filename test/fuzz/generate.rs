@@ -194,6 +194,9 @@ fn settings(rng: &mut Rng, density: f64, classes: usize, rows: usize) -> Setting
         if on(rng) {
             set.poly1_epsilon = pick(rng, &[1.0, 2.0, -0.5, -1.0, 1e-40]);
         }
+        if set.focal_gamma == 0.0 && set.poly1_epsilon == 0.0 && on(rng) {
+            set.gce_q = pick(rng, &[0.7, 1.0, 0.3, 0.01, 1e-30, 1e-300]);
+        }
     }
     if set.input == Input::Logits {
         if on(rng) {

@@ -130,6 +130,7 @@ fn options(call: &Call) -> Value {
         "smoothingWeights": if set.smoothing_weights == SmoothingWeights::Class { "class" } else { "row" },
         "emptyMean": if set.empty_mean == EmptyMean::Zero { "zero" } else { "nan" },
         "zLoss": set.z_loss, "focalGamma": set.focal_gamma, "poly1Epsilon": set.poly1_epsilon,
+        "gceQ": set.gce_q,
         "logitScale": set.logit_scale, "outputs": outputs,
     });
     let (input, normalize) = match (set.input, set.probs_normalize) {

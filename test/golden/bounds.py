@@ -24,7 +24,7 @@ def smallest(dtype, classes, gamma):
 
 def factor(o):
     """1 for the plain loss with weights, 2 + γ once an option adds terms."""
-    plain = not (o["labelSmoothing"] or o["zLoss"] or o["focalGamma"] or o["poly1Epsilon"] or o["labelMatrix"] or o["input"] == "probs")
+    plain = not (o["labelSmoothing"] or o["zLoss"] or o["focalGamma"] or o["poly1Epsilon"] or o["gceQ"] or o["labelMatrix"] or o["input"] == "probs")
     return 1.0 if plain and o["logitScale"] == 1 else 2.0 + o["focalGamma"]
 
 

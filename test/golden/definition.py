@@ -11,7 +11,7 @@ import numpy as np
 DEFAULTS = {
     "axis": -1, "reduction": "mean", "denominator": "weights", "ignoreIndex": None, "invalidLabel": "throw",
     "classWeight": None, "sampleWeight": 1.0, "labelSmoothing": 0.0, "smoothingWeights": "class", "emptyMean": "zero",
-    "upstream": 1.0, "zLoss": 0.0, "focalGamma": 0.0, "poly1Epsilon": 0.0, "logitScale": 1.0, "input": "logits",
+    "upstream": 1.0, "zLoss": 0.0, "focalGamma": 0.0, "poly1Epsilon": 0.0, "gceQ": 0.0, "logitScale": 1.0, "input": "logits",
     "probsEpsilon": 1e-7, "probsNormalize": "before", "classMask": None, "labelMatrix": None, "outputs": [],
 }
 PER_CLASS = ("loss", "weight", "count", "correct")
@@ -134,7 +134,11 @@ def logits_row(x, y, omega, v, kept, o):
     if stats is None:
         return math.nan, nan_row, {}, None
     l, r, q = stats["l"], stats["r"], stats["q"]
-    if gamma == 0 and pi == 0:
+    if o["gceQ"]:
+        q_of = o["gceQ"]
+        f, slope = -math.expm1(-q_of * l) / q_of, math.exp(-q_of * l)
+        f_size, slope_size = abs(f), slope
+    elif gamma == 0 and pi == 0:
         f, slope, f_size, slope_size = l, 1.0, abs(l), 1.0
     else:
         rho = 1.0 if r == 0 else l / r

@@ -81,6 +81,9 @@ def assembled(z, y, ignore, o):
     if o["focalGamma"] or o["poly1Epsilon"]:
         r = -torch.expm1(-ce)
         f = r ** o["focalGamma"] * (ce + o["poly1Epsilon"] * r)
+    if o["gceQ"]:
+        # Zhang and Sabuncu's formula, by the probability.
+        f = (1 - torch.exp(-ce) ** o["gceQ"]) / o["gceQ"]
     h = (1 - eps) * w * f
     if eps and o["smoothingWeights"] == "class":
         h = h + eps * omega * even(v)

@@ -3,7 +3,7 @@ import pathlib
 import subprocess
 import sys
 
-PEERS = ("torch", "tensorflow", "keras", "onnx", "optax", "mpmath")
+PEERS = ("torch", "torch_terms", "tensorflow", "keras", "onnx", "optax", "mpmath")
 
 
 def make():

@@ -67,6 +67,12 @@ fn minus_inf_at_the_label_is_an_infinite_loss_and_a_finite_gradient() {
 }
 
 #[test]
+fn minus_inf_at_the_label_costs_one_over_q_under_the_generalised_loss() {
+    let set = Settings { gce_q: 0.5, ..Settings::none() };
+    edge(&[-INF, 0.0, 0.0], 0).under(set).predicts(1).gives(2.0, &[0.0; 3]).holds_in_every_dtype();
+}
+
+#[test]
 fn nothing_but_minus_inf_makes_the_row_nan() {
     edge(&[-INF; 3], 0).gives_nan().predicts(0).holds_in_every_dtype();
     edge(&[-INF; 3], 2).gives_nan().predicts(0).holds_in_every_dtype();

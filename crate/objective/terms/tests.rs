@@ -60,8 +60,10 @@ fn options() -> Vec<Terms> {
     list.extend([1e-4, 0.25].map(|z_loss| Terms { z_loss, ..off }));
     list.extend([0.5, 1.0, 2.0, 3.5].map(|focal_gamma| Terms { focal_gamma, ..off }));
     list.extend([-1.0, 0.5, 2.0].map(|poly1_epsilon| Terms { poly1_epsilon, ..off }));
+    list.extend([1e-30, 1e-6, 0.01, 0.3, 0.7, 1.0].map(|gce_q| Terms { gce_q, ..off }));
     let mixed = Terms { label_smoothing: 0.2, z_loss: 0.01, ..off };
     list.push(Terms { focal_gamma: 2.0, poly1_epsilon: 1.0, ..mixed });
+    list.push(Terms { gce_q: 0.7, ..mixed });
     list
 }
 
@@ -143,4 +145,20 @@ fn magnitudes(
         (target + spread + tilt) * hit + share * own + target
     };
     [loss, target + spread + tilt, at_label]
+}
+
+#[test]
+fn the_generalised_loss_keeps_its_digits() {
+    // (1 - p^q) / q = t - q t^2 / 2 + ... for small q t, with t = -ln p.
+    for q in [1e-300, 1e-12, 1e-3, 0.5, 1.0] {
+        for nll in [1e-300, 1e-20, 1e-8] {
+            let terms = Terms { gce_q: q, ..Terms::default() };
+            let (value, slope) = terms.target(nll, nll, 1.0 - nll);
+            let want = nll - q * nll * nll / 2.0;
+            assert!((value / want - 1.0).abs() < 1e-15, "{value:e}, not {want:e}, at q {q:e}");
+            assert!((slope - (1.0 - q * nll)).abs() < 1e-15, "slope {slope} at q {q:e}, {nll:e}");
+        }
+        let terms = Terms { gce_q: q, ..Terms::default() };
+        assert_eq!(terms.target(f64::INFINITY, 1.0, 0.0), (1.0 / q, 0.0), "a label that cannot be");
+    }
 }

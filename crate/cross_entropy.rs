@@ -386,7 +386,7 @@ impl Call<'_> {
             match route {
                 Route::Groups => self.groups::<I>(access, &mut results)?,
                 Route::Blocks | Route::Doubles => self.rows::<I>(route, access, &mut results)?,
-                Route::Tiles | Route::Columns(_) => self.strided::<I>(route, access, &mut results)?,
+                Route::Tiles | Route::Columns => self.strided::<I>(route, access, &mut results)?,
             }
         }
         self.totals(results, room)

@@ -116,7 +116,8 @@ impl Objective {
     /// The row's loss and the coefficients of `upstream` times its gradient.
     ///
     /// With `R`, the sum of `exp(scale (x[j] - x[label]))` over the other classes, the loss is `ln_1p(R)` and the label's
-    /// probability `1 / (1 + R)`. `R` never contains the label's own 1, so a confident row keeps its digits.
+    /// probability `1 / (1 + R)`. `R` never contains the label's own 1, so a confident row keeps its digits. Under a label matrix
+    /// it is the largest class that `stats` leave out of the sum and whose weight `weights` have, and all of this is of that class.
     pub(crate) fn row(&self, stats: &RowStats, weights: &RowWeights, upstream: f64) -> RowResult {
         let outcome = Outcome::new(self.scale, stats);
         let step = upstream * self.scale;
@@ -148,7 +149,7 @@ impl Objective {
 
     /// The terms in single precision; `None` where that does not hold them. `by_class` says whether smoothing carries class weights.
     pub(crate) fn in_single(&self, by_class: bool) -> Option<SingleTerms> {
-        SingleTerms::new(&self.terms, self.classes, by_class).filter(|_| !self.matrix)
+        SingleTerms::new(&self.terms, self.classes, by_class)
     }
 
     fn smoothed(&self) -> Smoothed {
@@ -162,7 +163,7 @@ impl Objective {
         let squared = if pull == 0.0 { 0.0 } else { pull * log_sum_exp * log_sum_exp };
         let tilt = if pull == 0.0 { 0.0 } else { 2.0 * pull * log_sum_exp };
         let a = weights.sample * weights.moment_total + tilt;
-        // a + bias without its cancellation, so that a confident row keeps its digits.
+        // a + bias of the class that is left out of the sum, without its cancellation.
         let closed = weights.sample * (weights.moment_total - weights.class) + tilt;
         let target = (miss < 0.5).then_some(step * (closed - a * miss) + 0.0);
         let others = (weights.moment_total - weights.class) * ln_total;

@@ -7,8 +7,10 @@
 //! loss, 1 - p_y:  U (32 + m) |value| + T          p_i:  U (32 + 2 m + s (max - x_i)) p_i + T
 //! ```
 //!
-//! With options on: the same on the sum of the magnitudes of the terms, times 2 + gamma, and T^gamma for gamma below 1. The generalised
-//! loss has its own value and slope in place of the target term's.
+//! With options on, the logit scale among them: the same on the sum of the magnitudes of the terms, times 2 + gamma, and T^gamma for
+//! gamma below 1. Where a term is the logarithm of the sum of all exponentials by itself, under z-loss or weights of few classes, an error
+//! of that sum relative to it is one of its logarithm, whatever that is: near 0 such a term keeps an absolute error. The
+//! generalised loss has its own value and slope in place of the target term's.
 #![expect(unreachable_pub, reason = "a module of a program")]
 
 use crate::support::{Case, widened};
@@ -25,9 +27,8 @@ pub struct Precision {
     unit: f64,
     /// The exponent of T without C^2.
     tiny: i32,
-    /// Largest finite and least normal value of the type that is computed in.
+    /// Largest finite value of the type that is computed in.
     largest: f64,
-    least: f64,
     /// Unit roundoff and half the smallest step of the type the gradient is stored in, where that is narrower.
     store: (f64, f64),
     /// Largest finite value of that type.
@@ -44,24 +45,9 @@ impl Precision {
         };
         let stored = if G::NAME == "f16" { 65504.0 } else { f64::INFINITY };
         if E::NAME == "f64" {
-            // The definition rounds as well, and a difference that is scaled rounds twice.
-            Precision {
-                unit: 2_f64.powi(-51),
-                tiny: -1020,
-                largest: f64::MAX,
-                least: f64::MIN_POSITIVE,
-                store,
-                stored,
-            }
+            Precision { unit: 2_f64.powi(-53), tiny: -1020, largest: f64::MAX, store, stored }
         } else {
-            Precision {
-                unit: 2_f64.powi(-24),
-                tiny: -124,
-                largest: f64::from(f32::MAX),
-                least: f64::from(f32::MIN_POSITIVE),
-                store,
-                stored,
-            }
+            Precision { unit: 2_f64.powi(-24), tiny: -124, largest: f64::from(f32::MAX), store, stored }
         }
     }
 
@@ -89,15 +75,12 @@ pub fn bounds(case: &Case, answer: &Answer, precision: Precision) -> Bounds {
             sparse_xent::reference::PerRow::Same(upstream) => upstream,
             sparse_xent::reference::PerRow::Each(upstream) => upstream[row],
         } / answer.denominator;
-        // Of a factor that is no normal number digits are lost, or all of it.
-        let is_lost = factor != 0.0 && factor.abs() < precision.least;
         let Some((loss, grad, coefficient)) = row_bounds(&problem, &options, row, precision) else {
-            let bound = if is_lost { f64::INFINITY } else { 0.0 };
-            (0..problem.classes).for_each(|class| bounds.grad[case.place(row, class)] = bound);
             continue;
         };
         bounds.losses[row] = loss;
-        let is_beyond = is_lost || factor.abs() * coefficient > 0.5 * precision.largest;
+        // Coefficients are rounded to the type that is computed in: one beyond it is infinite.
+        let is_beyond = factor.abs() * coefficient > 0.99 * precision.largest;
         for (class, bound) in grad.into_iter().enumerate() {
             let place = case.place(row, class);
             let stored = answer.grad[place].abs() * precision.store.0 + precision.store.1;
@@ -157,8 +140,8 @@ fn terms(x: &[f64], label: usize, options: &Options<'_>) -> Option<Terms> {
     })
 }
 
-/// Bounds of one active row before upstream and denominator, and the factor of its probabilities in the gradient; `None` where the row
-/// is NaN.
+/// Bounds of one active row before upstream and denominator, and the largest factor in the gradient that is rounded to the type of a
+/// row; `None` where the row is NaN.
 fn row_bounds(
     problem: &Problem<'_>,
     options: &Options<'_>,
@@ -179,7 +162,8 @@ fn row_bounds(
     let sample = sample_weight(options, row);
     let (gamma, pi) = (options.focal_gamma, options.poly1_epsilon.abs());
     let weight = (class_weight(label) * sample).abs();
-    let is_plain = options.label_smoothing == 0.0
+    let is_plain = options.logit_scale == 1.0
+        && options.label_smoothing == 0.0
         && options.z_loss == 0.0
         && gamma == 0.0
         && pi == 0.0
@@ -207,9 +191,11 @@ fn row_bounds(
         exponent if exponent * t.loss < 1e-20 => (t.loss, 1.0),
         exponent => (-(-exponent * t.loss).exp_m1() / exponent, (-exponent * t.loss).exp()),
     };
-    // An error of the sum, relative to it, is one of its logarithm, whatever that is.
-    let tilt = 2.0 * options.z_loss * weight * (1.0 + t.lse);
+    let pull = options.z_loss * weight;
+    let tilt = 2.0 * pull * t.lse;
     let all_spread: f64 = spread.iter().sum();
+    // What the sum of all exponentials may be off by, relative to it.
+    let off = 32.0 * precision.unit;
 
     let unit = precision.unit * if is_plain { 1.0 } else { 2.0 + gamma };
     let tiny = precision.tiny(classes);
@@ -217,33 +203,36 @@ fn row_bounds(
     let tiny = tiny * (target * (1.0 + gamma) * (1.0 + pi) + all_spread + tilt).max(1.0);
 
     let spread_loss: f64 = spread.iter().zip(&t.surprise).map(|(spread, surprise)| spread * surprise).sum();
-    // Weights that pick few classes may ask for the logarithm of the sum of all exponentials alone, whose error is that of the sum relative
-    // to it, and for that less a logit: what rounding takes from these is relative to them.
-    let alone = all_spread * (1.0 + t.lse);
-    let loss_terms = target * value + spread_loss + options.z_loss * weight * t.lse * (2.0 + t.lse);
+    // Weights of the smoothing that pick few classes may ask for that logarithm alone, and for it less a logit: what rounding takes from
+    // these is relative to them. Under a matrix no digit is lost.
+    let alone = if options.label_matrix.is_some() { 0.0 } else { all_spread * (1.0 + t.lse) };
+    let loss_terms = target * value + spread_loss + pull * t.lse * t.lse;
     // Before it is weighed, a loss may overflow, and before it is divided by the number of classes what options weigh them by.
     let moment: f64 = (0..classes)
         .map(|class| match options.label_matrix {
-            _ if !keeps(class) || all_spread == 0.0 => 0.0,
-            Some(matrix) => matrix[label * classes + class].abs() * t.depth[class],
-            None => class_weight(class).abs().max(1.0) * t.depth[class],
+            None if keeps(class) && all_spread > 0.0 => class_weight(class).abs().max(1.0) * t.depth[class],
+            _ => 0.0,
         })
         .sum();
     let unscaled = moment.max(t.loss) / options.logit_scale.min(1.0);
-    let overflow = if unscaled > 0.5 * precision.largest { f64::INFINITY } else { 0.0 };
-    let loss = unit * (32.0 + t.margin) * loss_terms + unit * 4.0 * alone + tiny + overflow;
+    let may_overflow = options.label_matrix.is_none() && unscaled > 0.5 * precision.largest;
+    let overflow = if may_overflow { f64::INFINITY } else { 0.0 };
+    let loss =
+        unit * ((32.0 + t.margin) * loss_terms + 4.0 * alone) + off * 2.0 * pull * t.lse + tiny + overflow;
 
     let a = if options.input == Input::Logits { target * slope + all_spread + tilt } else { 0.0 };
     let mut grad: Vec<f64> = (0..classes)
         .map(|k| {
             if keeps(k) {
-                unit * (32.0 + 2.0 * t.margin + t.depth[k]) * (a * t.p[k] + spread[k]) + tiny
+                let bound = unit * (32.0 + 2.0 * t.margin + t.depth[k]) * (a * t.p[k] + spread[k]);
+                bound + off * 2.0 * pull * t.p[k] + tiny
             } else {
                 0.0
             }
         })
         .collect();
     grad[label] = tiny
+        + off * 2.0 * pull
         + if t.rest < 0.5 || is_plain {
             unit * (32.0 + t.margin) * (all_spread - spread[label] + tilt + a * t.rest)
         } else {
@@ -254,7 +243,8 @@ fn row_bounds(
         grad[label] += unit * (32.0 + t.margin) * (target * slope + spread[label]);
     }
     let grad = grad.into_iter().map(|bound| bound * options.logit_scale).collect();
-    Some((loss, grad, a.abs() * options.logit_scale))
+    let in_single = options.input == Input::Logits && options.label_matrix.is_none();
+    Some((loss, grad, if in_single { a.abs() * options.logit_scale } else { 0.0 }))
 }
 
 fn sample_weight(options: &Options<'_>, row: usize) -> f64 {
@@ -442,10 +432,20 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
+    /// Whether a loss may be the largest number of its type as well as infinite.
+    pub fn has_loss_at_the_end(&self) -> bool {
+        let largest = self.precision.largest;
+        let is_at_the_end = |(loss, bound): (&f64, &f64)| {
+            bound.is_infinite()
+                || (loss.is_finite() && (loss.abs() - largest).abs() <= bound + largest * self.precision.unit)
+        };
+        self.answer.losses.iter().zip(&self.bounds.losses).any(is_at_the_end)
+    }
+
     /// Compares the counts: rows, valid, invalid and not finite ones.
     pub fn counts(&self, got: [usize; 4]) -> Result<(), String> {
         let Answer { row_count, valid_count, invalid_count, mut non_finite_count, .. } = self.answer;
-        if self.bounds.losses.iter().any(|bound| bound.is_infinite()) {
+        if self.has_loss_at_the_end() {
             non_finite_count = got[3];
         }
         let want = [row_count, valid_count, invalid_count, non_finite_count];
@@ -506,6 +506,7 @@ fn output_bounds(
         return (0.0, 32.0 * precision.unit * (1.0 + log_prob));
     }
     let Some(terms) = terms(&x, label, options) else { return (0.0, 0.0) };
-    let unit = precision.unit * (32.0 + terms.margin);
-    (unit * (1.0 + terms.lse) + tiny, unit * log_prob + tiny)
+    let is_scaled = options.logit_scale != 1.0;
+    let unit = precision.unit * if is_scaled { 2.0 } else { 1.0 } * (32.0 + terms.margin);
+    (precision.unit * 32.0 + unit * terms.lse + tiny, unit * log_prob + tiny)
 }

@@ -10,9 +10,8 @@ use super::totals::UNIT;
 use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{Source, Target};
-use crate::kernels::MomentOf;
 use crate::kernels::objective::WIDTH;
-use crate::kernels::rows::{self, Asked, Cells, Found, Small, To, Weights};
+use crate::kernels::rows::{self, Asked, Cells, Found, Small, To};
 use crate::parallel::PerWorker;
 use crate::simd::Isa;
 
@@ -98,9 +97,9 @@ impl Rules<'_> {
         self.together::<I>() * self.stride::<I>() * (usize::from(copies) + usize::from(keeps))
     }
 
-    /// What is computed of a row with this class.
-    fn asked(&self, class: usize) -> Asked<'_> {
-        let (classes, moment) = (self.plan.classes(), self.plan.moment(class));
+    /// What is computed of each row.
+    fn asked(&self) -> Asked<'_> {
+        let (classes, moment) = (self.plan.classes(), self.plan.moment());
         let small = Small::new(&self.plan.objective, classes, moment);
         Asked { classes, scale: self.scale, moment, small }
     }
@@ -168,48 +167,24 @@ impl Rules<'_> {
     #[inline(never)]
     fn sweep_group<I: Isa>(&self, classes: &[i32], mut cells: Cells<'_>, group: &mut Group) {
         let labels = &group.rows.label[..classes.len()];
-        let asked = self.asked(0);
+        let asked = self.asked();
         let stride = self.stride::<I>();
         if self.wants.predictions || self.wants.per_class {
             self.predict::<I>(labels, cells.logits(), &mut group.predictions);
         }
         let steps = &group.rows.rows.step;
-        let of_row = |row: usize| self.weights_of(classes[row]);
-        let weights = self.weights(&of_row);
-        if !group.wary && rows::sweep_small::<I>(&mut cells, labels, steps, &asked, weights, &mut group.found)
-        {
+        if !group.wary && rows::sweep_small::<I>(&mut cells, labels, steps, &asked, &mut group.found) {
             return;
         }
         group.found.begin();
         let mut all_small = true;
         for (row, label) in labels.iter().enumerate().filter(|(_, label)| **label >= 0) {
-            let of_row = Asked { moment: self.moment_of(classes[row]), ..asked };
             let cells = &mut cells.part(row * stride..(row + 1) * stride);
-            let found = rows::row::<I>(cells, *label, steps[row], &of_row);
+            let found = rows::row::<I>(cells, *label, steps[row], &asked);
             all_small &= found.is_small();
             group.found.put(row, &found);
         }
         group.wary = !all_small;
-    }
-
-    fn moment_of(&self, class: i32) -> MomentOf<'_> {
-        self.plan.moment(usize::try_from(class).unwrap_or_default())
-    }
-
-    fn weights_of(&self, class: i32) -> &[f32] {
-        match self.moment_of(class) {
-            MomentOf::Weights(weights) => weights,
-            _ => &[],
-        }
-    }
-
-    /// What the logits are weighed by in a moment, and a bias in the gradient.
-    fn weights<'s>(&'s self, of_row: &'s dyn Fn(usize) -> &'s [f32]) -> Weights<'s> {
-        match self.plan.smoothing_vector() {
-            _ if self.plan.objective.matrix => Weights::Each(of_row),
-            Some(weights) => Weights::All(weights),
-            None => Weights::None,
-        }
     }
 
     /// The classes of the largest logits; -1 for a row with NaN.
@@ -280,7 +255,6 @@ impl Rules<'_> {
     fn write_group<I: Isa>(&self, to: To<'_>, classes: &[i32], group: &Group) {
         let count = self.plan.classes();
         let (labels, least) = (&group.rows.label[..classes.len()], group.found.least);
-        let of_row = |row: usize| self.weights_of(classes[row]);
-        rows::write_rows::<I>(to, count, labels, &group.rows.rows, self.weights(&of_row), least);
+        rows::write_rows::<I>(to, count, labels, &group.rows.rows, self.plan.smoothing_vector(), least);
     }
 }

@@ -5,7 +5,7 @@ use crate::element::Element;
 use crate::kernels::double::Probs;
 use crate::kernels::{Bias, MomentOf};
 use crate::labels::{LabelRule, Labels};
-use crate::objective::{Coefficients, Objective, RowStats, RowWeights};
+use crate::objective::{Coefficients, Objective, RowWeights};
 use crate::options::{CrossEntropy, Input, RowValues, SmoothingWeights, Weights};
 use crate::{Error, Shape};
 
@@ -25,20 +25,14 @@ pub(crate) struct Plan<'a> {
     smoothing_vector: Vec<f32>,
     /// Their sum, or the number of kept classes.
     smoothing_total: f64,
-    matrix: Option<Matrix>,
+    /// The sums of the label matrix's lines over the kept classes.
+    matrix_totals: Option<Vec<f64>>,
 }
 
 /// The classes that a mask keeps, and where each class went.
 pub(super) struct Kept {
     pub(super) classes: Vec<u32>,
     position: Vec<i32>,
-}
-
-/// The label matrix over the kept classes: lines of `stride` numbers, and their sums.
-struct Matrix {
-    entries: Vec<f32>,
-    stride: usize,
-    totals: Vec<f64>,
 }
 
 /// What one row is to be: see [`Plan::fate`].
@@ -104,8 +98,8 @@ impl<'a> Plan<'a> {
             smoothing_total = (0..count).map(|position| weights.get(each(position))).sum();
             smoothing_vector = padded(count, |position| weights.get(each(position)))?;
         }
-        let matrix =
-            options.label_matrix.map(|matrix| Matrix::new(matrix, classes, count, each)).transpose()?;
+        let matrix_totals =
+            options.label_matrix.map(|matrix| totals(matrix, classes, count, each)).transpose()?;
         Ok(Self {
             options,
             shape,
@@ -114,7 +108,7 @@ impl<'a> Plan<'a> {
                 scale: options.logit_scale,
                 terms: options.terms,
                 smoothing_by_class: by_class,
-                matrix: matrix.is_some(),
+                matrix: matrix_totals.is_some(),
             },
             probs: (options.input == Input::Probs)
                 .then_some(Probs { bound: options.probs_epsilon, normalize: options.probs_normalize }),
@@ -122,7 +116,7 @@ impl<'a> Plan<'a> {
             keeps_none,
             smoothing_vector,
             smoothing_total,
-            matrix,
+            matrix_totals,
         })
     }
 
@@ -168,7 +162,7 @@ impl<'a> Plan<'a> {
         i32::try_from(class).unwrap_or(i32::MAX)
     }
 
-    /// In full precision, what [`Plan::moment`] and [`Plan::bias`] weigh a position of a row with this class by.
+    /// In full precision, what the moment and the bias of a row with this class weigh a position by.
     pub(super) fn share(&self, class: usize, position: usize) -> f64 {
         let column = self.kept.as_ref().map_or(position, |kept| kept.classes[position] as usize);
         match self.options.label_matrix {
@@ -188,41 +182,24 @@ impl<'a> Plan<'a> {
         (!self.smoothing_vector.is_empty()).then_some(&self.smoothing_vector[..])
     }
 
-    /// What the sweep over a row with this label adds up.
-    pub(super) fn moment(&self, class: usize) -> MomentOf<'_> {
-        match &self.matrix {
-            Some(matrix) => MomentOf::Weights(matrix.line(class)),
-            None if !self.objective.needs_moment() => MomentOf::Nothing,
-            None => self.smoothing_vector().map_or(MomentOf::Ones, MomentOf::Weights),
+    /// What a sweep in single precision adds up.
+    pub(super) fn moment(&self) -> MomentOf<'_> {
+        if !self.objective.needs_moment() {
+            return MomentOf::Nothing;
         }
+        self.smoothing_vector().map_or(MomentOf::Ones, MomentOf::Weights)
     }
 
     /// What is added to the elements of a row's gradient. A sum with +0 where the scale is negative turns the -0 of
     /// vanished probabilities into +0.
-    pub(super) fn bias(&self, gradient: &Coefficients, class: usize) -> Bias<'_> {
+    pub(super) fn bias(&self, gradient: &Coefficients) -> Bias<'_> {
         let bias = f32::from_f64(gradient.bias);
-        match (&self.matrix, self.smoothing_vector()) {
-            (Some(matrix), _) => Bias::PerClass(bias, matrix.line(class)),
-            (None, Some(weights)) if bias != 0.0 => Bias::PerClass(bias, weights),
-            (None, None) if bias != 0.0 => Bias::Uniform(bias),
+        match self.smoothing_vector() {
+            Some(weights) if bias != 0.0 => Bias::PerClass(bias, weights),
+            None if bias != 0.0 => Bias::Uniform(bias),
             _ if gradient.scale < 0.0 => Bias::Uniform(0.0),
             _ => Bias::None,
         }
-    }
-
-    /// The label's own element of a row's gradient, where the class of the row is this.
-    pub(super) fn target(&self, gradient: &Coefficients, stats: &RowStats, class: i32) -> f64 {
-        gradient.target.unwrap_or_else(|| {
-            let class = usize::try_from(class).unwrap_or_default();
-            let label = self.kept.as_ref().and_then(|kept| kept.position(class)).unwrap_or(class);
-            let e = libm::exp(f64::from(f32::from_f64(self.objective.scale)) * (stats.label - stats.shift));
-            let bias = match self.bias(gradient, class) {
-                Bias::None => 0.0,
-                Bias::Uniform(bias) => bias,
-                Bias::PerClass(bias, weights) => bias * weights[label],
-            };
-            gradient.scale * e + f64::from(bias)
-        })
     }
 
     /// Whether a row of this sample weight and row weight has a loss: smoothing carries class weights of other classes.
@@ -252,16 +229,8 @@ impl<'a> Plan<'a> {
         if !self.is_active(sample, row) {
             return Fate::Inactive(label);
         }
-        let moment_total = match &self.matrix {
-            Some(matrix) => matrix.totals[class],
-            None => self.smoothing_total,
-        };
-        // What the label's own share is weighed by.
-        let own = match self.options.label_matrix {
-            Some(matrix) => matrix.get(class * self.shape.classes() + class),
-            None => weight,
-        };
-        Fate::Row(RowPlan { class, label, weights: RowWeights { row, sample, class: own, moment_total } })
+        let moment_total = self.matrix_totals.as_ref().map_or(self.smoothing_total, |totals| totals[class]);
+        Fate::Row(RowPlan { class, label, weights: RowWeights { row, sample, class: weight, moment_total } })
     }
 }
 
@@ -303,27 +272,16 @@ impl Kept {
     }
 }
 
-impl Matrix {
-    fn new(
-        matrix: Weights<'_>,
-        classes: usize,
-        count: usize,
-        each: impl Fn(usize) -> usize,
-    ) -> Result<Self, Error> {
-        let stride = count.max(PADDING);
-        let mut entries = zeros(classes.saturating_mul(stride))?;
-        let mut totals = zeros(classes)?;
-        for class in 0..classes {
-            for position in 0..count {
-                let entry = matrix.get(class * classes + each(position));
-                totals[class] += entry;
-                entries[class * stride + position] = f32::from_f64(entry);
-            }
-        }
-        Ok(Self { entries, stride, totals })
+/// The sums of a label matrix's lines over the kept classes.
+fn totals(
+    matrix: Weights<'_>,
+    classes: usize,
+    count: usize,
+    each: impl Fn(usize) -> usize,
+) -> Result<Vec<f64>, Error> {
+    let mut totals = zeros(classes)?;
+    for (class, total) in totals.iter_mut().enumerate() {
+        *total = (0..count).map(|position| matrix.get(class * classes + each(position))).sum();
     }
-
-    fn line(&self, class: usize) -> &[f32] {
-        &self.entries[class * self.stride..][..self.stride]
-    }
+    Ok(totals)
 }

@@ -98,17 +98,28 @@ impl Rules<'_> {
         let (plan, objective) = (self.plan, &self.plan.objective);
         let x = &mut scratch[..plan.classes()];
         gather_double(access.logits(), plan.kept.as_ref(), x);
-        let prediction = self.wants.predictions.then(|| double::argmax(x)).flatten();
-        let prediction = prediction.map(|prediction| plan.class_at(prediction));
+        let largest = (self.wants.predictions || objective.matrix).then(|| double::argmax(x)).flatten();
+        let prediction = largest.filter(|_| self.wants.predictions).map(|largest| plan.class_at(largest));
         if let Some(probs) = plan.probs {
             let (loss, log_prob) = probs.row(x, row.label, row.weights.row, upstream);
             access.put(Values::Double(x), plan.kept.as_ref(), self.accumulate);
             return RowValues { loss, log_prob, log_sum_exp: f64::NAN, prediction: prediction.unwrap_or(-1) };
         }
         let wanted = row.weights.sample != 0.0 && objective.needs_moment();
+        // Under a matrix the largest class is left out of the sum, as the label is otherwise: of a loss that is as small as the
+        // probability of the others, or of a gradient at that class, no digit is lost.
+        let (mut apart, mut weights) = (row.label, row.weights);
         let result = if plan.reads_logits() {
-            match double::stats(x, row.label, objective.scale, wanted.then(|| plan.shares(row.class))) {
-                Some(stats) => objective.row(&stats, &row.weights, upstream),
+            let mut lag = 0.0;
+            if let Some(largest) = largest.filter(|_| objective.matrix) {
+                lag = objective.scale * (x[largest] - x[row.label]);
+                (apart, weights.class) = (largest, plan.share(row.class, largest));
+            }
+            match double::stats(x, apart, objective.scale, wanted.then(|| plan.shares(row.class))) {
+                Some(stats) => {
+                    let result = objective.row(&stats, &weights, upstream);
+                    RowResult { log_prob: result.log_prob - lag, ..result }
+                }
                 None => RowResult::NAN,
             }
         } else {
@@ -118,7 +129,7 @@ impl Rules<'_> {
         if result.gradient.scale.is_nan() {
             x.fill(f64::NAN);
         } else {
-            double::write_grad(x, &result.gradient, row.label, plan.shares(row.class));
+            double::write_grad(x, &result.gradient, apart, plan.shares(row.class));
         }
         access.put(Values::Double(x), plan.kept.as_ref(), self.accumulate);
         RowValues::new(&result, prediction)

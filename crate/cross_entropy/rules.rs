@@ -134,12 +134,19 @@ pub(super) struct Scratch<'a> {
     pub(super) blocks: &'a mut [BlockRow],
 }
 
+/// A step in single precision: one that is too small for it is not 0, which the gradient of a row with NaN would be too.
+#[inline(always)]
+pub(super) fn step(step: f64) -> f32 {
+    let single = f32::from_f64(step);
+    if single == 0.0 && step != 0.0 { f32::from_bits(1).copysign(single) } else { single }
+}
+
 impl<'a> Rules<'a> {
     pub(super) fn new(call: &Call<'a>, route: Route, results: &Results<'_>) -> Self {
         let (plan, upstream) = (call.plan, call.scan.upstream(call.plan));
         let alike = match (plan.uniform_weight(), upstream.uniform(), &plan.kept) {
             (Some(weight), Some(upstream), None) if upstream != 0.0 => {
-                Some((f32::from_f64(weight), f32::from_f64(upstream * plan.objective.scale * weight)))
+                Some((f32::from_f64(weight), step(upstream * plan.objective.scale * weight)))
             }
             _ => None,
         };

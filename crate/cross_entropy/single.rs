@@ -182,7 +182,7 @@ impl Rules<'_> {
         (x, e): Floats<'_>,
         hints: &mut Hints,
     ) -> BlockRow {
-        let moment = match self.plan.moment(row.class) {
+        let moment = match self.plan.moment() {
             _ if row.weights.sample == 0.0 => MomentOf::Nothing,
             MomentOf::Weights(weights) => MomentOf::Weights(&weights[range.start..]),
             moment => moment,
@@ -247,10 +247,7 @@ impl Rules<'_> {
         let Some(stats) = rows::combine(blocks.iter().map(|block| &block.stats), label, scale) else {
             return (RowResult::NAN, None);
         };
-        let mut result = objective.row(&stats, &row.weights, upstream);
-        let class = i32::try_from(row.class).unwrap_or(i32::MAX);
-        result.gradient.target = Some(self.plan.target(&result.gradient, &stats, class));
-        (result, Some(stats.shift))
+        (objective.row(&stats, &row.weights, upstream), Some(stats.shift))
     }
 
     /// The second sweep over a block: its exponentials become its gradient, which goes to where it belongs unless a class
@@ -266,7 +263,7 @@ impl Rules<'_> {
         exponentials: &mut [f32],
     ) {
         let factor = concluded.shift.map_or(1.0, |shift| block.stats.factor(shift, f64::from(self.scale)));
-        let bias = match self.plan.bias(&concluded.gradient, row.class) {
+        let bias = match self.plan.bias(&concluded.gradient) {
             Bias::PerClass(bias, weights) => Bias::PerClass(bias, &weights[range.start..]),
             other => other,
         };

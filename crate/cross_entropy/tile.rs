@@ -1,7 +1,7 @@
 //! One tile of rows through the tile kernel; and what rows of any layout are and come to.
 
 use super::plan::{Fate, Kept};
-use super::rules::{Columns, Rules};
+use super::rules::{self, Columns, Rules};
 use crate::element::{Element, GradElement};
 use crate::kernels::objective::{Line, PlainRows, Stats, WIDTH, WantedRows};
 use crate::kernels::planes::{Grad, Small, Tile, labelled};
@@ -136,7 +136,7 @@ impl Rules<'_> {
                 Guess::Small => tile.sweep_small::<I, false>(labels, &small),
                 Guess::SmallOrFarBelow => tile.sweep_small::<I, true>(labels, &small),
                 Guess::Calm | Guess::Any => {
-                    let moment = plan.moment(0);
+                    let moment = plan.moment();
                     let all_small = tile.sweep::<I>(labels, self.scale, moment, predictions.as_mut(), &small);
                     state.guess = guess.after(all_small);
                     break;
@@ -265,10 +265,10 @@ impl Rules<'_> {
             *label = if active || looks { position } else { -1 };
             let each = uniform.unwrap_or_else(|| self.upstream.of(first_row + row)) * plan.objective.scale;
             *weight = f32::from_f64(own * sample);
-            *step = f32::from_f64(each * (own * sample));
+            *step = rules::step(each * (own * sample));
             if by_class {
                 rows.sample[row] = f32::from_f64(sample);
-                rows.sample_step[row] = f32::from_f64(each * sample);
+                rows.sample_step[row] = rules::step(each * sample);
                 rows.spread[row] = f32::from_f64(plan.smoothing_total() - own);
             }
         }
@@ -315,11 +315,7 @@ impl Rules<'_> {
                 _ => (RowWeights::NONE, 0.0),
             };
             let mut result = match stats.of(row) {
-                Some(stats) => {
-                    let mut result = plan.objective.row(&stats, &weights, upstream);
-                    result.gradient.target = Some(plan.target(&result.gradient, &stats, classes[row]));
-                    result
-                }
+                Some(stats) => plan.objective.row(&stats, &weights, upstream),
                 None => RowResult::NAN,
             };
             if upstream == 0.0 {

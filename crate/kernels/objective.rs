@@ -134,8 +134,9 @@ impl PlainRows {
         self.loss[row] = f32::from_f64(result.loss);
         self.log_prob[row] = f32::from_f64(result.log_prob);
         self.log_sum_exp[row] = f32::from_f64(result.log_sum_exp);
-        self.scale[row] = f32::from_f64(gradient.scale);
-        self.target[row] = f32::from_f64(gradient.target.unwrap_or(f64::NAN));
+        // A sum with +0 turns the -0 of a product that vanishes in single precision into +0.
+        self.scale[row] = f32::from_f64(gradient.scale) + 0.0;
+        self.target[row] = f32::from_f64(gradient.target.unwrap_or(f64::NAN)) + 0.0;
         self.bias[row] = f32::from_f64(gradient.bias);
     }
 

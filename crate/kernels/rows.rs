@@ -39,7 +39,7 @@ mod pad;
 mod sweep;
 
 pub(crate) use combine::{BlockStats, combine};
-pub(crate) use grad::{To, Weights, write_grad, write_rows};
+pub(crate) use grad::{To, write_grad, write_rows};
 pub(crate) use observe::largest;
 pub(crate) use pad::{pad, unpad};
 pub(crate) use sweep::{block_stats, row, sweep_small};

@@ -2,7 +2,7 @@
 
 use super::call::{Answer, Call, Place, Subject, Types, Way, adds_once, before, with_types};
 use crate::bound::{Beside, Judge, Precision};
-use crate::support::{Upstream, kernels};
+use crate::support::{Settings, Upstream, kernels};
 use fastrand::Rng;
 use sparse_xent::{Element, Input, Kernel, Reduction};
 use std::cell::Cell;
@@ -51,7 +51,7 @@ fn checked(call: &Call, subject: Subject<'_>) -> Result<(), String> {
         None => None,
     };
     if let (Some(base), Some(judge)) = (&base, &judge) {
-        agrees(base, judge).map_err(|what| format!("{plain:?}: {what}"))?;
+        agrees(base, judge, &call.case.set).map_err(|what| format!("{plain:?}: {what}"))?;
     }
     for way in ways(call, plain, &mut rng) {
         match (subject(call, way), &base) {
@@ -94,8 +94,17 @@ fn ways(call: &Call, plain: Way, rng: &mut Rng) -> Vec<Way> {
         .collect()
 }
 
-fn agrees(got: &Answer, judge: &Judge<'_>) -> Result<(), String> {
+/// Whether every loss is a sum of terms that are none of them negative.
+fn cannot_be_negative(set: &Settings) -> bool {
+    let weights = [&set.class_weight, &set.sample_weight, &set.label_matrix].into_iter().flatten().flatten();
+    set.input == Input::Logits && set.poly1_epsilon >= 0.0 && weights.copied().all(|weight| weight >= 0.0)
+}
+
+fn agrees(got: &Answer, judge: &Judge<'_>, set: &Settings) -> Result<(), String> {
     judge.rows(&got.losses, &got.grad)?;
+    if let Some(loss) = got.losses.iter().find(|loss| **loss < 0.0 && cannot_be_negative(set)) {
+        return Err(format!("a loss of {loss:e}, which cannot be negative"));
+    }
     let classes = got.per_class.len() / 4;
     let column = |index: usize| &got.per_class[index * classes..][..classes];
     judge.beside(Beside {
@@ -115,9 +124,11 @@ fn agrees(got: &Answer, judge: &Judge<'_>) -> Result<(), String> {
     }
     let magnitudes: f64 = answer.losses.iter().map(|loss| loss.abs()).sum();
     let bound = judge.bounds.losses.iter().sum::<f64>() + judge.rounding() * magnitudes;
-    judge.number("loss sum", loss_sum, answer.loss_sum, bound)?;
-    let over = if denominator == 0.0 { 1.0 } else { denominator.abs() };
-    judge.number("loss", loss, answer.loss, bound / over + 1e-15 * answer.loss.abs())?;
+    if !judge.has_loss_at_the_end() {
+        judge.number("loss sum", loss_sum, answer.loss_sum, bound)?;
+        let over = if denominator == 0.0 { 1.0 } else { denominator.abs() };
+        judge.number("loss", loss, answer.loss, bound / over + 1e-15 * answer.loss.abs())?;
+    }
     if got.correct.is_some_and(|correct| correct != answer.correct_count) {
         return Err(format!("correct rows: got {:?}, expected {}", got.correct, answer.correct_count));
     }
@@ -171,7 +182,9 @@ fn same(call: &Call, got: &Answer, base: &Answer, way: Way) -> Result<(), String
 /// A gradient was added with one rounding. Of a row that has nothing to add, -0 stays.
 fn added<G: Element>(call: &Call, got: &[f64], value: &[f64]) -> Result<(), String> {
     // Where the value was rounded to the gradient's type before, the sum is known to the bit; else to half a step of each.
-    let is_known = adds_once(call.types) && call.case.set.input == Input::Logits;
+    let set = &call.case.set;
+    let in_double = set.input != Input::Logits || set.label_matrix.is_some();
+    let is_known = adds_once(call.types) && !in_double;
     let (relative, least) = match G::NAME {
         "f16" => (2_f64.powi(-11), 2_f64.powi(-25)),
         "bf16" => (2_f64.powi(-8), 2_f64.powi(-134)),

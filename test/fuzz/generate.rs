@@ -180,8 +180,6 @@ fn settings(rng: &mut Rng, density: f64, classes: usize, rows: usize) -> Setting
             _ => 0.0,
         });
         set.label_matrix = Some(matrix.collect());
-        // A matrix times a large step is beyond single precision before it meets an exponential that is as small.
-        set.upstream = Upstream::One(pick(rng, &[1.0, -0.5, 2.0]));
     } else {
         set.class_weight = on(rng).then(|| list(rng, classes));
         if on(rng) {

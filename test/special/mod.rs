@@ -3,6 +3,7 @@
 
 mod edge;
 mod labels;
+mod matrix;
 mod numbers;
 mod values;
 mod weights;

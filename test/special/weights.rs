@@ -1,7 +1,10 @@
 //! Weights that are 0, negative, cancel, or are no numbers; means over nothing.
 
 use super::edge::{INF, LN_2, NAN, edge};
-use crate::support::{Case, How, PAINT, Settings, Upstream, bits, kernels, raw, run, run_in_place, run_loss};
+use crate::bound::{Precision, compare};
+use crate::support::{
+    Case, How, PAINT, Settings, Upstream, bits, kernels, raw, run, run_in_place, run_loss, widened,
+};
 use sparse_xent::{Denominator, Element, EmptyMean, Error, Kernel, Logits, Reduction, bf16, f16};
 
 /// Shapes that take every kernel path: (classes, inner).
@@ -243,5 +246,66 @@ fn a_weight_that_is_no_number_is_an_error() {
             let out = set.operation(Kernel::Best).forward(&logits, &labels).expect("an ignored row");
             assert_eq!(out.weight_sum, (rows - 1) as f64, "valid rows");
         }
+    }
+}
+
+#[test]
+fn a_step_too_small_for_single_precision_leaves_a_row_with_nan_nan_and_others_their_bounds() {
+    for (classes, inner) in PATHS {
+        let rows = 2 * inner;
+        let mut case = Case::new(
+            "step",
+            [2, classes, inner],
+            &vec![1.0; rows * classes],
+            &vec![1; rows],
+            Settings::none(),
+        );
+        let place = case.place(1, 2);
+        case.logits[place] = NAN;
+        for upstream in [1e-46, -1e-44, 1e-300] {
+            case.set.upstream = Upstream::One(upstream);
+            for kernel in kernels() {
+                let grad = run::<f32, f32>(&case, How::with(kernel)).expect("a call").grad;
+                let is_nan = |row: usize| (0..classes).all(|class| grad[case.place(row, class)].is_nan());
+                assert!(is_nan(1) && !is_nan(0), "{upstream}, {classes} classes, {inner}, {kernel:?}");
+            }
+        }
+    }
+    // The factor of the gradient is as large as the log-sum-exp.
+    let set = Settings {
+        z_loss: 0.01,
+        upstream: Upstream::One(1e-44),
+        class_weight: Some(vec![0.0625; 3]),
+        ..Settings::none()
+    };
+    for inner in [1, 2, 130] {
+        let logits = vec![2.755_689_939_825_223_3e19; 3 * inner];
+        let case = Case::new("large log-sum-exp", [1, 3, inner], &logits, &vec![1; inner], set.clone())
+            .rounded::<f32>();
+        for kernel in kernels() {
+            let got = run::<f32, f32>(&case, How::with(kernel)).expect("a call");
+            compare(&case, &widened(&got.out.losses), &widened(&got.grad), Precision::of::<f32, f32>())
+                .expect("within the bound");
+        }
+    }
+}
+
+#[test]
+fn a_gradient_that_vanishes_is_the_same_zero_in_a_full_tile_and_in_others() {
+    let set = Settings {
+        class_weight: Some(vec![1.0, -0.25]),
+        label_smoothing: 0.125,
+        upstream: Upstream::One(1e-44),
+        poly1_epsilon: 1e-40,
+        logit_scale: 0.25,
+        ..Settings::none()
+    };
+    for kernel in kernels() {
+        let first = |inner: usize| {
+            let case = Case::new("zeros", [1, 2, inner], &vec![0.0; 2 * inner], &vec![1; inner], set.clone());
+            let grad = run::<f32, f32>(&case, How::with(kernel)).expect("a call").grad;
+            [grad[0], grad[inner]].map(raw)
+        };
+        assert_eq!(first(128), first(3), "{kernel:?}");
     }
 }

@@ -19,6 +19,7 @@ impl Stats<'_> {
     #[inline(always)]
     fn with_terms<I: Isa>(&self, scale: f32, terms: &SingleTerms, rows: &mut PlainRows) -> bool {
         let (scale, zero, infinite) = (I::splat(scale), I::splat(0.0), I::splat(f32::INFINITY));
+        let normal = I::splat(f32::MIN_POSITIVE);
         let functions = (Exp::<I>::new(), Ln::<I>::new());
         let mut all = I::eq(zero, zero);
         for lane in 0..self.rows() / I::LANES {
@@ -46,7 +47,8 @@ impl Stats<'_> {
                     others: at(&rows.spread),
                 },
             );
-            let results = terms.rows::<I>(&functions, &outcomes, (at(&rows.weight), at(&rows.step)), spread);
+            let (step, sample_step) = (at(&rows.step), at(&rows.sample_step));
+            let results = terms.rows::<I>(&functions, &outcomes, (at(&rows.weight), step), spread);
             let mut magnitude = zero;
             for v in [results.loss, share.nll, share.log_sum_exp, results.scale, results.target, results.bias]
             {
@@ -54,6 +56,12 @@ impl Stats<'_> {
             }
             // Bits above infinity's are a NaN, which is not less or equal as a number.
             let settled = I::and_not(I::le(magnitude, infinite), I::eq(magnitude, infinite));
+            // A step that is no normal number has lost digits, which a factor as large as a log-sum-exp would show.
+            let is_whole = inlined(
+                #[inline(always)]
+                |step: I::V| I::or(I::le(normal, I::abs(step)), I::eq(step, zero)),
+            );
+            let settled = I::and(settled, I::and(is_whole(step), is_whole(sample_step)));
             let settled = I::and(settled, at(self.sound));
             all = I::and(all, settled);
             let put = inlined(

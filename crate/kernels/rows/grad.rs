@@ -19,22 +19,15 @@ const OVER: u8 = 0;
 const FROM: u8 = 1;
 const ADD: u8 = 2;
 
-/// What a bias is multiplied by in each class, padded to a vector: nothing, weights, or those of each row.
-#[derive(Clone, Copy)]
-pub(crate) enum Weights<'a> {
-    None,
-    All(&'a [f32]),
-    Each(&'a dyn Fn(usize) -> &'a [f32]),
-}
-
-/// Turns the exponentials of rows with these labels into the gradient, `scale e + bias` (times the class's weight), and sets the labels' own elements. A row whose scale, bias and label's element are 0 gets zeros, or keeps its bytes; one whose
+/// Turns the exponentials of rows with these labels into the gradient, `scale e + bias` (times the class's weight, where there are weights,
+/// padded to a vector), and sets the labels' own elements. A row whose scale, bias and label's element are 0 gets zeros, or keeps its bytes; one whose
 /// scale is NaN gets the one canonical NaN, since which NaN a product is depends on the engine.
 pub(crate) fn write_rows<I: Isa>(
     to: To<'_>,
     classes: usize,
     labels: &[i32],
     rows: &PlainRows,
-    weights: Weights<'_>,
+    weights: Option<&[f32]>,
     least: f32,
 ) {
     if is_simple::<I>(rows, labels.len(), least) {
@@ -55,7 +48,7 @@ pub(crate) fn write_rows<I: Isa>(
 fn write<I: Isa, const TO: u8>(
     e: &[f32],
     g: &mut [f32],
-    (classes, weights): (usize, Weights<'_>),
+    (classes, weights): (usize, Option<&[f32]>),
     labels: &[i32],
     rows: &PlainRows,
 ) {
@@ -67,8 +60,8 @@ fn write<I: Isa, const TO: u8>(
             let stride = if TO == OVER { stride::<I>(classes) } else { classes };
             let factors = rows.scale.iter().zip(&thresholds).zip(rows.bias.iter().zip(&rows.target));
             let mut all_e = e.chunks_exact(stride);
-            let rows = g.chunks_exact_mut(stride).zip(labels).zip(factors).enumerate();
-            for (row, ((g, label), ((scale, threshold), (bias, target)))) in rows {
+            let rows = g.chunks_exact_mut(stride).zip(labels).zip(factors);
+            for ((g, label), ((scale, threshold), (bias, target))) in rows {
                 let e = if TO == OVER { &[][..] } else { all_e.next().unwrap_or_default() };
                 if scale.is_nan() {
                     g[..classes].fill(f32::NAN);
@@ -85,11 +78,6 @@ fn write<I: Isa, const TO: u8>(
                 };
                 let factors = (*scale, *threshold, *bias);
                 // A sum with +0 where the scale is negative turns the -0 of vanished probabilities into +0.
-                let weights = match weights {
-                    Weights::None => None,
-                    Weights::All(weights) => Some(weights),
-                    Weights::Each(of) => Some(of(row)),
-                };
                 match weights.filter(|_| *bias != 0.0) {
                     None => map::<I, TO, 1, true>(e, g, classes, factors, &[]),
                     Some(weights) => map::<I, TO, 2, true>(e, g, classes, factors, weights),

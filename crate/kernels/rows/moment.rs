@@ -2,43 +2,35 @@
 //! label's logit is left out, not subtracted: its weight may be all but the whole sum.
 
 use super::exponentials::others;
-use super::{Asked, RUN, Weights, padded, stride, tail_mask, tail_start};
+use super::{Asked, RUN, padded, stride, tail_mask, tail_start};
 use crate::kernels::MomentOf;
 use crate::simd::Isa;
 
 /// The moments of small rows, unshifted, four rows at a time.
 #[inline(never)]
-pub(super) fn of_small<I: Isa>(
-    x: &[f32],
-    labels: &[i32],
-    asked: &Asked<'_>,
-    weights: Weights<'_>,
-    moments: &mut [[f32; 4]],
-) {
-    let is_weighted = !matches!(weights, Weights::None);
+pub(super) fn of_small<I: Isa>(x: &[f32], labels: &[i32], asked: &Asked<'_>, moments: &mut [[f32; 4]]) {
+    let weights = match asked.moment {
+        MomentOf::Weights(weights) => Some(weights),
+        _ => None,
+    };
     I::enter(
         #[inline(always)]
         || {
             let (zero, classes) = (I::splat(0.0), asked.classes);
             let (whole, has_tail) = (classes / I::LANES, !classes.is_multiple_of(I::LANES));
             let (counted, tail_start) = (tail_mask::<I>(classes), tail_start::<I>(classes));
-            let mut rows = x.chunks_exact(stride::<I>(classes)).zip(labels).enumerate();
+            let mut rows = x.chunks_exact(stride::<I>(classes)).zip(labels);
             for moments in moments.iter_mut().take(labels.len().div_ceil(4)) {
                 let mut sums = [zero; 4];
-                for (slot, (row, (x, label))) in sums.iter_mut().zip(&mut rows) {
+                for (slot, (x, label)) in sums.iter_mut().zip(&mut rows) {
                     let Ok(label) = usize::try_from(*label) else { continue };
-                    let weights = match weights {
-                        Weights::None => &[],
-                        Weights::All(weights) => weights,
-                        Weights::Each(of) => of(row),
-                    };
                     let mut total = zero;
                     for (run, x) in I::chunks(x)[..whole].chunks(RUN).enumerate() {
                         let start = run * RUN;
                         let masks = I::chunks(others(label.wrapping_sub(start * I::LANES)));
                         let each = x.iter().zip(masks);
                         let mut sum = zero;
-                        if is_weighted {
+                        if let Some(weights) = weights {
                             for ((x, mask), weight) in each.zip(&I::chunks(weights)[start..]) {
                                 sum = I::mul_add(I::and(I::load(x), I::load(mask)), I::load(weight), sum);
                             }
@@ -52,7 +44,7 @@ pub(super) fn of_small<I: Isa>(
                     if has_tail {
                         let mask = I::load(&I::chunks(others(label.wrapping_sub(tail_start)))[0]);
                         let x = I::and(I::load(I::last(x)), I::and(counted, mask));
-                        total = if is_weighted {
+                        total = if let Some(weights) = weights {
                             I::mul_add(x, I::load(I::last(padded::<I>(weights, classes))), total)
                         } else {
                             I::add(total, x)

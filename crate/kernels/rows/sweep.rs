@@ -2,9 +2,8 @@
 
 use super::exponentials::{Sums, Sweep, shifted, unshifted};
 use super::observe::observe;
-use super::{Asked, BlockStats, Cells, Found, Row, Small, Weights, moment};
+use super::{Asked, BlockStats, Cells, Found, Row, Small, moment};
 use crate::Element;
-use crate::kernels::MomentOf;
 use crate::kernels::objective::Line;
 use crate::simd::Isa;
 
@@ -12,13 +11,12 @@ use crate::simd::Isa;
 const NOWHERE: i32 = i32::MAX;
 
 /// Sweeps rows with these labels and steps as if all were small; a negative label is a row that is not looked at. Whether all are. If not,
-/// the rows are to be swept one by one. `weights` are those of the moment, if that is asked for.
+/// the rows are to be swept one by one.
 pub(crate) fn sweep_small<I: Isa>(
     cells: &mut Cells<'_>,
     labels: &[i32],
     steps: &Line,
     asked: &Asked<'_>,
-    weights: Weights<'_>,
     found: &mut Found,
 ) -> bool {
     let Some(small) = asked.small else { return false };
@@ -34,7 +32,7 @@ pub(crate) fn sweep_small<I: Isa>(
         found.set_small();
         if asked.wants_moment() {
             let moments = found.moment.as_chunks_mut().0;
-            moment::of_small::<I>(cells.logits(), labels, asked, weights, moments);
+            moment::of_small::<I>(cells.logits(), labels, asked, moments);
         }
         // A little below the exponential of the lowest.
         found.least =
@@ -70,12 +68,8 @@ pub(crate) fn row<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &
     }
     let x = cells.logits();
     found.moment = if found.is_small {
-        let weights = match asked.moment {
-            MomentOf::Weights(weights) => Weights::All(weights),
-            _ => Weights::None,
-        };
         let mut moments = [[0.0; 4]];
-        moment::of_small::<I>(x, &[label], asked, weights, &mut moments);
+        moment::of_small::<I>(x, &[label], asked, &mut moments);
         moments[0][0]
     } else {
         let label = usize::try_from(label).ok();

@@ -35,16 +35,24 @@ impl RowStats {
         let others = || kept().filter(|k| *k != label);
         let other_max = others().map(|k| x[k]).fold(f64::NEG_INFINITY, f64::max);
         // Pass two: sums of exponentials. The largest term is 1 and stays out, so that ln_1p sees the small rest.
-        let ln_sum = sum(kept().filter(|k| *k != top).map(|k| (scale * (x[k] - max)).exp())).ln_1p();
+        let smaller_sum = sum(kept().filter(|k| *k != top).map(|k| power(scale, x[k], max)));
+        let ln_sum = smaller_sum.ln_1p();
         let lead = if other_max == f64::NEG_INFINITY { other_max } else { scale * (other_max - x[label]) };
-        // delta: ln of the odds against the label.
-        let other_sum = sum(others().map(|k| (scale * (x[k] - other_max)).exp()));
+        // delta: ln of the odds against the label. Of the odds and their inverse, the one that is at most 1 is computed.
+        let other_sum = sum(others().map(|k| power(scale, x[k], other_max)));
         let delta = if lead.is_infinite() { lead } else { lead + other_sum.ln() };
+        let (odds, inverse) = match delta {
+            f64::NEG_INFINITY => (0.0, f64::INFINITY),
+            f64::INFINITY => (f64::INFINITY, 0.0),
+            ..=0.0 => (other_sum * power(scale, other_max, x[label]), 1.0),
+            _ => (1.0, power(scale, x[label], other_max) / other_sum),
+        };
         let mut surprise: Vec<f64> = x.iter().map(|x| ln_sum - scale * (x - max)).collect();
-        surprise[label] = if delta <= 0.0 { delta.exp().ln_1p() } else { delta + (-delta).exp().ln_1p() };
-        let mut p: Vec<f64> = x.iter().map(|x| (scale * (x - max)).exp() / ln_sum.exp()).collect();
-        p[label] = logistic(-delta);
-        Some(RowStats { max, ln_sum, lead, surprise, p, rest: logistic(delta) })
+        surprise[label] = if delta <= 0.0 { odds.ln_1p() } else { delta + inverse.ln_1p() };
+        let mut p: Vec<f64> = x.iter().map(|x| power(scale, *x, max) / (1.0 + smaller_sum)).collect();
+        let (hit, miss) = if delta <= 0.0 { (1.0, odds) } else { (inverse, 1.0) };
+        p[label] = hit / (hit + miss);
+        Some(RowStats { max, ln_sum, lead, surprise, p, rest: miss / (hit + miss) })
     }
 
     /// The statistics as `Input::LogProbs` has them: nothing is normalised.
@@ -56,9 +64,15 @@ impl RowStats {
     }
 }
 
-/// 1 / (1 + exp(-x)), full relative accuracy on both sides.
-fn logistic(x: f64) -> f64 {
-    if x > 0.0 { 1.0 / (1.0 + (-x).exp()) } else { x.exp() / (1.0 + x.exp()) }
+/// `exp(scale (x - max))`, with what rounding takes from the difference and from the product.
+fn power(scale: f64, x: f64, max: f64) -> f64 {
+    let difference = x - max;
+    let back = x - difference;
+    let taken = (x - (difference + back)) + (back - max);
+    let z = scale * difference;
+    let lost = scale.mul_add(difference, -z) + scale * taken;
+    // Of an infinite difference nothing is lost.
+    if lost.is_finite() { z.exp() * (1.0 + lost) } else { z.exp() }
 }
 
 /// Compensated sum (Neumaier): the definition should not be what limits a comparison.

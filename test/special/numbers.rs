@@ -220,3 +220,20 @@ fn a_tie_predicts_the_first() {
     // Zeros of both signs are equal.
     edge(&[-0.0, 0.0], 1).predicts(0).gives(LN_2, &[0.5, -0.5]).holds_in_every_dtype();
 }
+
+/// The sums of a long row are of so many terms that their roundings, if they all go one way, would be beyond the bound.
+#[test]
+fn equal_terms_of_long_rows_in_f64_keep_their_digits() {
+    for classes in [258, 5_000, 60_000] {
+        for part in 0..4 {
+            let mut logits = vec![-0.1 - f64::from(part) / 31.0; classes];
+            (logits[0], logits[1]) = (0.0, -60.0);
+            for label in [0, 1, 2] {
+                let case = Case::new("equal terms", [1, classes, 1], &logits, &[label], Settings::none());
+                let got = run::<f64, f64>(&case, How::with(Kernel::Best)).expect("a call");
+                compare(&case, &got.out.losses, &got.grad, Precision::of::<f64, f64>())
+                    .expect("within the bound");
+            }
+        }
+    }
+}

@@ -142,7 +142,7 @@ pub struct LinearGrad<'a> {
 /// * Rows that are ignored or weigh nothing are left out before the product: what their hidden states hold is not read, and is
 ///   nowhere in the gradient of the weights. A NaN in a row that counts makes its loss NaN, which is counted.
 /// * Products are summed in single precision, by pieces of 256 steps. The bits of a result depend on inputs, options, shape,
-///   `chunk_rows` and kernel alone.
+///   `chunk_rows` and kernel alone. Where further results are asked for, rows that weigh nothing are looked at and take part in chunks.
 ///
 /// ```
 /// use sparse_xent::{CrossEntropy, LinearGrad, Matrix};

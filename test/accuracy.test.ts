@@ -2,7 +2,7 @@
 // documentation shows what was recorded.
 import { load, type Engine } from "sparse-xent";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { classCounts, draw, fits, regimes } from "../bench/accuracy/cases.mjs";
+import { classCounts, draw, drawAnyLead, fits, regimes } from "../bench/accuracy/cases.mjs";
 import { compare } from "../bench/accuracy/compare.mjs";
 import { exactInDoubles, mpfr } from "../bench/accuracy/exact.mjs";
 import { decoded, encoder, formats, unitsInTheLastPlace } from "../bench/accuracy/formats.mjs";
@@ -41,6 +41,22 @@ describe("the package", () => {
       return worst < digitsKept[dtype] ? [] : [`${dtype}, ${classes} classes, ${name}: ${worst}`];
     });
     expect(rounded).toEqual([]);
+  });
+
+  // Of a million such rows the worst gradient at a label was off by 5.7e-14 of itself, where the label leads by 600: 0.79 of the bound.
+  test("keeps the contract in f64 wherever the label is, against 128 bits", async () => {
+    const exactOf = await mpfr();
+    for (const [seed, classes] of [2, 3, 5, 12].entries()) {
+      const problem = drawAnyLead(classes, 1500, seed + 1);
+      const exact = exactOf(problem);
+      for (const xent of Object.values(engines)) {
+        for (const isClassesFirst of [false, true]) {
+          const { loss, label, others } = compare(problem, exact, run(xent, problem, "f64", isClassesFirst), "f64");
+          expect(Math.max(loss.used, label.used, others.used), `${classes} classes`).toBeLessThan(1);
+          expect(Math.max(loss.relative, label.relative, others.relative)).toBeLessThan(1e-13);
+        }
+      }
+    }
   });
 });
 

@@ -92,3 +92,26 @@ export function draw({ spread, lead, offset = 0 }, dtype, classes, rows) {
   }
   return { dtype, rows, classes, logits, stored, labels };
 }
+
+/**
+ * Draws f64 rows whose label leads or trails by anything from a rounding to 700, among others as close as a rounding or far apart, at offsets up to 1e12.
+ * @param {number} classes @param {number} rows @param {number} seed @returns {Problem}
+ */
+export function drawAnyLead(classes, rows, seed) {
+  const next = generator(seed);
+  const unit = () => next() + next() / 2 ** 24;
+  /** @param {readonly number[]} list */
+  const pick = (list) => /** @type {number} */ (list[Math.floor(next() * list.length)]);
+  const [logits, labels] = [new Float64Array(rows * classes), new Int32Array(rows)];
+  for (let row = 0; row < rows; row += 1) {
+    const [spread, offset, first] = [pick([1e-15, 1e-6, 1, 4, 16, 100, 600]), pick([0, 0, 0, 1, -30, 1e3, 1e6, 1e12]), row * classes];
+    for (let k = 0; k < classes; k += 1) logits[first + k] = offset + (unit() - 0.5) * spread;
+    const label = Math.floor(next() * classes);
+    labels[row] = label;
+    const largest = logits.subarray(first, first + classes).reduce((most, x, k) => (k === label ? most : Math.max(most, x)), -Infinity);
+    const kind = next();
+    if (kind < 0.5) logits[first + label] = largest + (next() < 0.5 ? -1 : 1) * 2 ** (-56 + 65 * unit());
+    else if (kind < 0.9) logits[first + label] = largest + pick([0, 1e-16, 0.5, Math.LN2, 36, 36.7, 37.5, 38, 700, 708, 40 * unit()]);
+  }
+  return { dtype: "f64", rows, classes, logits, stored: logits, labels };
+}

@@ -145,5 +145,8 @@ test("the licences of what is compiled in are there", () => {
   const notices = readFileSync(`${root}dist/THIRD-PARTY.txt`, "utf8");
   const titles = [...notices.matchAll(/^(\S.*?)(?: [\d.]+)? \(.*(?:MIT|Apache)/gm)].map(([, title]) => title);
   expect(titles).toEqual(expect.arrayContaining(["Rust standard library", "dlmalloc", "hashbrown", "compiler_builtins", "rayon", "wasm-bindgen", "wasm-bindgen-rayon", "half", "libm", "commander"]));
+  // Under three licences at once; each is passed on.
+  const several = notices.split("-".repeat(80)).find((block) => block.includes("\ncompiler_builtins "));
+  for (const text of ["Permission is hereby granted", "Apache License\n", "LLVM Exceptions"]) expect(several).toContain(text);
   for (const name of ["LICENSE-MIT", "LICENSE-APACHE"]) expect(existsSync(`${root}${name}`)).toBe(true);
 });

@@ -14,16 +14,35 @@ const permission = readFileSync(`${root}/LICENSE-MIT`, "utf8").split("\n").slice
 /** The MIT licence, for those who offer it without a copy of its text. @param {string} owner */
 const mit = (owner) => `Copyright (c) ${owner}\n\n${permission}`;
 
+/** What an SPDX expression adds to the Apache licence by "WITH LLVM-exception". */
+const llvmException = `---- LLVM Exceptions to the Apache 2.0 License ----
+
+As an exception, if, as a result of your compiling your source code, portions of this Software are embedded into an Object form of such source code, you may
+redistribute such embedded portions in such Object form without complying with the conditions of Sections 4(a), 4(b) and 4(d) of the License.
+
+In addition, if you combine or link compiled forms of this Software with software that is licensed under the GPLv2 ("Combined Software") and if a court of
+competent jurisdiction determines that the patent provision (Section 3), the indemnity provision (Section 9) or other Section of the License conflicts with the
+conditions of the GPLv2, you may retroactively and prospectively choose to deem waived or otherwise exclude such Section(s) of the License, but only in their
+entirety and only with respect to the Combined Software.`;
+
 /**
- * The text of the licence that asks least, where a package offers several.
- * @param {string} name @param {string} licence @param {string} folder
+ * The text of the licence that asks least, where a package offers several; of each, where it is under several.
+ * @param {string} name @param {string} licence an SPDX expression @param {string} folder
  */
-function licenceOf(name, licence, folder) {
+export function licenceOf(name, licence, folder) {
   const names = readdirSync(folder).filter((entry) => /^(licen[cs]e|copying)/i.test(entry)).sort();
-  const file = names.find((candidate) => /mit/i.test(candidate)) ?? names[0];
-  if (file !== undefined) return readFileSync(`${folder}/${file}`, "utf8").trim();
-  if (!/\bMIT\b/.test(licence)) throw new StepFailed(`${name} (${licence}) has no licence file to pass on`);
-  return mit(`the authors of ${name}`);
+  const parts = licence.split(" AND ");
+  const texts = parts.map((part) => {
+    const word = ["MIT", "Apache", "Unicode"].find((candidate) => part.includes(candidate));
+    const named = names.find((candidate) => word !== undefined && candidate.toLowerCase().includes(word.toLowerCase()));
+    const file = named ?? (parts.length === 1 ? names[0] : undefined);
+    if (file !== undefined) return readFileSync(`${folder}/${file}`, "utf8").trim();
+    if (word === "MIT") return mit(`the authors of ${name}`);
+    if (word !== "Apache") throw new StepFailed(`${name} (${licence}) has no licence file to pass on`);
+    const apache = readFileSync(`${root}/LICENSE-APACHE`, "utf8").trim();
+    return part.includes("WITH LLVM-exception") ? `${apache}\n\n${llvmException}` : apache;
+  });
+  return [...new Set(texts)].join("\n\n");
 }
 
 // The standard library is compiled into the wasm too; its sources come without a file of their own for this.

@@ -2,7 +2,7 @@
 #![expect(unreachable_pub, reason = "a module of a program")]
 
 use crate::support::raw;
-use sparse_xent::Element;
+use sparse_xent::{Element, Kernel};
 
 /// The body of MurmurHash3 (x86, 32 bits).
 #[derive(Clone, Copy, Debug)]
@@ -22,4 +22,19 @@ impl Digest {
         let word = word.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
         self.0 = (self.0 ^ word).rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
     }
+}
+
+/// The native twins of the wasm files `simd` and `relaxed`.
+pub const TWINS: [Kernel; 2] = [Kernel::Lanes4, Kernel::Lanes4Fused];
+
+/// Each case's name, the digests of the twins that are recorded in a file, and those found. When bits are meant to change, the message has the
+/// new ones.
+pub fn assert_recorded<'a>(file: &str, cases: impl Iterator<Item = (&'a str, [&'a str; 2], [String; 2])>) {
+    let changed: String = cases
+        .filter(|(_, recorded, found)| recorded != found)
+        .map(|(name, _, [simd, relaxed])| {
+            format!("{name}: \"simd\": \"{simd}\", \"relaxed\": \"{relaxed}\"\n")
+        })
+        .collect();
+    assert!(changed.is_empty(), "digests differ from {file}; these are:\n{changed}");
 }

@@ -10,6 +10,7 @@
 #[expect(dead_code, reason = "other tests use the rest")]
 mod bound;
 #[path = "../digest.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod digest;
 #[path = "../support.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]

@@ -1,7 +1,8 @@
 // ONNX Runtime, natively or as wasm: the loss only, since it has no gradients. Logits stay in JavaScript's memory and are handed over in every call, as
 // its users do.
+import protobuf from "protobufjs";
 import { readArrays } from "./data.mjs";
-import { lossModel } from "./onnx-model.mjs";
+import { encodedLoss } from "./onnx-model.mjs";
 
 /** @param {"web" | "node"} kind @param {number} threads @returns {Promise<import("./main.mjs").Adapter>} */
 export async function open(kind, threads) {
@@ -17,11 +18,12 @@ export async function open(kind, threads) {
       const labelDims = inner === 1 ? [rows] : [rows / inner, inner];
       const { logits, labels } = readArrays(job);
       const feeds = {
-        logits: new ort.Tensor("float32", logits, dims),
+        scores: new ort.Tensor("float32", logits, dims),
         labels: new ort.Tensor("int64", BigInt64Array.from(labels, BigInt), labelDims),
         ...(classWeights && { weights: new ort.Tensor("float32", Float32Array.from(classWeights), [classes]) }),
       };
-      held = { feeds, session: await ort.InferenceSession.create(lossModel(dims, ignored, classWeights !== undefined), settings) };
+      const about = { dims, labels: "int64", reduction: "mean", ignoreIndex: ignored, weighted: classWeights !== undefined, logProb: false };
+      held = { feeds, session: await ort.InferenceSession.create(encodedLoss(protobuf, "SoftmaxCrossEntropyLoss", about), settings) };
     },
     async call() {
       const { loss } = await held.session.run(held.feeds);

@@ -9,6 +9,7 @@
 mod by_chunk;
 #[cfg(not(target_arch = "wasm32"))]
 mod by_kernel;
+mod by_strip;
 mod deliver;
 mod group;
 mod pairs;
@@ -32,7 +33,8 @@ use crate::parallel::{Executor, Stopped};
 use crate::simd::Best;
 use crate::simd::Isa;
 use crate::{Error, Shape};
-pub(crate) use by_chunk::{ByChunk, Fate};
+pub(crate) use by_chunk::{ByChunk, Fate, PerRow};
+pub(crate) use by_strip::Strips;
 use core::sync::atomic::AtomicI32;
 pub(crate) use deliver::rows;
 use plan::Plan;

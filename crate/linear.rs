@@ -138,7 +138,7 @@ pub struct LinearGrad<'a> {
 /// [`label_matrix`](CrossEntropy::label_matrix).
 ///
 /// * Memory beside inputs and gradients: the logits of one chunk, `chunk_rows * classes` numbers, the chunk's hidden states twice,
-///   and half a megabyte for each thread.
+///   and half a megabyte for each thread. Under [`recompute`](Self::recompute) at most 4,095 classes of the chunk's logits.
 /// * Rows that are ignored or weigh nothing are left out before the product: what their hidden states hold is not read, and is
 ///   nowhere in the gradient of the weights. A NaN in a row that counts makes its loss NaN, which is counted.
 /// * Products are summed in single precision, by pieces of 256 steps. The bits of a result depend on inputs, options, shape,
@@ -172,12 +172,19 @@ pub struct LinearCrossEntropy<'a> {
     pub(crate) bias: Option<Floats<'a>>,
     pub(crate) weight_layout: WeightLayout,
     pub(crate) chunk_rows: Option<usize>,
+    pub(crate) recompute: bool,
 }
 
 impl<'a> CrossEntropy<'a> {
     /// This loss of the logits that a linear layer makes, without ever storing them.
     pub fn linear(self) -> LinearCrossEntropy<'a> {
-        LinearCrossEntropy { loss: self, bias: None, weight_layout: WeightLayout::Vd, chunk_rows: None }
+        LinearCrossEntropy {
+            loss: self,
+            bias: None,
+            weight_layout: WeightLayout::Vd,
+            chunk_rows: None,
+            recompute: false,
+        }
     }
 }
 
@@ -195,9 +202,20 @@ impl<'a> LinearCrossEntropy<'a> {
     }
 
     /// Rows whose logits are there at the same time, at least 1: fewer take less memory, and more time since the weights are read
-    /// once for each chunk. Unless set, as many as give 32 MiB of logits, but 64 to 128.
+    /// once for each chunk. Unless set, as many as give 32 MiB of logits, but 64 to 128; under [`recompute`](Self::recompute) as many
+    /// as give 12 MiB of logits and hidden states, but 64 to 512.
     pub fn chunk_rows(mut self, rows: usize) -> Self {
         self.chunk_rows = Some(rows);
+        self
+    }
+
+    /// Makes the logits strip by strip of 2,048 classes (the last of up to 4,095), and again for the gradient: four products in place
+    /// of three, and never more than a strip of logits in memory. Unless set, a chunk's logits are all there.
+    ///
+    /// Losses and results have the same bits either way, and so has every gradient where the chunks have the same rows. Below 4,096
+    /// classes there is one strip, which is not made again. Excludes [`class_mask`](CrossEntropy::class_mask).
+    pub fn recompute(mut self, recompute: bool) -> Self {
+        self.recompute = recompute;
         self
     }
 

@@ -128,6 +128,56 @@ test("same_bits_any_threads, same_bits_sync_async", async () => {
   expect(digests.size).toBe(1);
 });
 
+describe("recompute", () => {
+  const given = useEngine({ threads: 2 });
+
+  test.for(["vd", "dv"] as const)("in strips of classes, and again for the gradient: the same bits, %s", async (weightLayout) => {
+    const { xent } = given;
+    const [rows, depth, classes] = [40, 24, 6200] as const;
+    const { hidden, weight, bias, labels } = layerOf(xent, [rows, depth, classes]);
+    labels.view[2] = -1;
+    const weights = { data: weight.view, shape: weightLayout === "vd" ? [classes, depth] : [depth, classes] };
+    const options = { bias, grad: true, ignoreIndex: -1, labelSmoothing: 0.1, zLoss: 1e-3, reduction: "none", outputs: ["logSumExp", "targetLogProb", "predictions"], chunkRows: 16, weightLayout } as const;
+    const bitsOf = ({ grad, ...result }: ReturnType<typeof whole>): unknown => {
+      const all = [grad.hidden, grad.weight, grad.bias, result.loss, result.logSumExp, result.targetLogProb, result.predictions];
+      return all.map((tensor) => {
+        const bits = digestOf(1, wordsOf((tensor as Tensor<"f32">).toArray()));
+        tensor?.dispose();
+        return bits;
+      });
+    };
+    const whole = () => xent.linearCrossEntropy(hidden, weights, labels, options);
+    const want = bitsOf(whole());
+    expect(bitsOf(xent.linearCrossEntropy(hidden, weights, labels, { ...options, recompute: true }))).toEqual(want);
+    expect(bitsOf(await xent.linearCrossEntropyAsync(hidden, weights, labels, { ...options, recompute: true }))).toEqual(want);
+    // In place of the hidden states, which the second product needs after the first rows were written.
+    const { grad } = xent.linearCrossEntropy(hidden, weights, labels, { ...options, recompute: true, grad: { hidden } });
+    expect(grad.hidden).toBe(hidden);
+    expect(digestOf(1, wordsOf(hidden.toArray()))).toBe((want as number[])[0]);
+  });
+
+  test("a class mask, and what is no boolean, are refused", () => {
+    const { xent } = given;
+    const { hidden, weight, labels } = layerOf(xent, [6, 4, 5]);
+    expect(errorOf(() => xent.linearCrossEntropy(hidden, weight, labels, { recompute: true, classMask: [1, 1, 1, 1, 0] }))).toMatchObject({
+      code: "OPTION_CONFLICT",
+      message: "recompute got a value, expected none with classMask",
+    });
+    expect(errorOf(() => xent.linearCrossEntropy(hidden, weight, labels, { recompute: 1 as never }))).toMatchObject({ code: "OPTION_RANGE", message: "recompute got 1, expected true or false" });
+  });
+
+  test("a call that is called off in its middle leaves an engine that works", async () => {
+    const { xent } = given;
+    const { hidden, weight, labels } = layerOf(xent, [600, 64, 20_000]);
+    const controller = new AbortController();
+    const pending = xent.linearCrossEntropyAsync(hidden, weight, labels, { grad: true, recompute: true, signal: controller.signal });
+    if (xent.info.isolated) await new Promise((resolve) => setTimeout(resolve, 30));
+    controller.abort();
+    expect((await rejectionOf(pending)).code).toBe("ABORTED");
+    expect(xent.linearCrossEntropy(hidden, weight, labels, { recompute: true }).validCount).toBe(600);
+  });
+});
+
 describe("with tensors", () => {
   const given = useEngine({ threads: 2 });
 
@@ -253,12 +303,13 @@ test("memory that is refused is refused before anything is written", async () =>
   expect(error.code).toBe("OUT_OF_MEMORY");
   expect(new Set(target.view)).toEqual(new Set([7]));
   expect(xent.info.usedBytes).toBe(used);
-  // With fewer rows at a time there is.
+  // A strip of the classes is a fraction of that, and with fewer rows at a time there is room as well.
+  expect(xent.linearCrossEntropy(hidden, weight, labels, { grad: { weight: target }, recompute: true }).validCount).toBe(64);
   expect(xent.linearCrossEntropy(hidden, weight, labels, { grad: { weight: target }, chunkRows: 8 }).validCount).toBe(64);
   await xent.dispose();
 });
 
 test("the options are those of crossEntropy, but for what logits alone have", () => {
   expect(linearOptionNames).not.toContain("axis");
-  expect(linearOptionNames).toEqual(expect.arrayContaining(["bias", "weightLayout", "chunkRows", "grad", "accumulate", "outputs", "zLoss"]));
+  expect(linearOptionNames).toEqual(expect.arrayContaining(["bias", "weightLayout", "chunkRows", "recompute", "grad", "accumulate", "outputs", "zLoss"]));
 });

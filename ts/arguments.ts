@@ -64,6 +64,7 @@ export interface Layer {
   readonly bias: Operand | undefined;
   readonly weightLayout: "vd" | "dv";
   readonly chunkRows: number | undefined;
+  readonly recompute: boolean;
   /** Not wanted, new, or what to write it to. */
   readonly grads: LayerGrads<boolean | Tensor>;
 }

@@ -17,7 +17,7 @@ export const callFields = [
   "emptyMean", "upstreamAddress", "upstreamDtype", "upstreamValue", "zLoss", "focalGamma", "poly1Epsilon", "gceQ", "logitScale",
   "input", "probsEpsilon", "probsNormalize", "classMaskAddress", "labelMatrixAddress", "labelMatrixDtype",
   "logSumExpAddress", "targetLogProbAddress", "predictionsAddress", "perClassAddress", "ignoreCount", "ignoreAddress", "wantsCounts",
-  "depth", "weightAddress", "weightDtype", "weightLayout", "biasAddress", "biasDtype", "chunkRows",
+  "depth", "weightAddress", "weightDtype", "weightLayout", "biasAddress", "biasDtype", "chunkRows", "recompute",
   "weightGradAddress", "biasGradAddress", "accumulates",
   "code", "errorIndex", "errorGot", "errorCount", "loss", "lossSum", "weightSum", "validCount", "invalidCount", "rowCount", "nonFiniteCount",
   "denominatorUsed", "correctCount", "cancel",
@@ -239,11 +239,12 @@ export class Call {
   }
 
   /** The layer's arrays and gradients; the hidden states last, since a block without them is only judged. */
-  #writeLayer({ depth, weight, bias, weightLayout, chunkRows, grads }: Layer): void {
+  #writeLayer({ depth, weight, bias, weightLayout, chunkRows, recompute, grads }: Layer): void {
     const { logits: hidden, layout, settings } = this.#arguments;
     this.#write(wordOf.depth, depth);
     this.#write(wordOf.weightLayout, weightLayouts.indexOf(weightLayout));
     this.#write(wordOf.chunkRows, chunkRows ?? 0);
+    this.#write(wordOf.recompute, recompute ? 1 : 0);
     this.#write(wordOf.accumulates, settings.accumulate ? 1 : 0);
     this.#writeOperand(wordOf.weightAddress, wordOf.weightDtype, weight);
     if (bias !== undefined) this.#writeOperand(wordOf.biasAddress, wordOf.biasDtype, bias);

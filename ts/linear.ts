@@ -55,9 +55,15 @@ export interface LinearCrossEntropyOptions
   readonly accumulate?: boolean | undefined;
   /**
    * Rows whose logits are there at the same time: fewer take less memory (4·V bytes each) and more time. `auto` (default) is as many as give
-   * 32 MiB, but 64 to 128. The last bits of the gradients of weights and bias depend on it.
+   * 32 MiB, but 64 to 128; with `recompute` 12 MiB of logits and hidden states, but 64 to 512. The last bits of the gradients of weights and
+   * bias depend on it.
    */
   readonly chunkRows?: "auto" | number | undefined;
+  /**
+   * Make the logits in strips of 2,048 classes (the last of up to 4,095), and again for the gradients: four products instead of three, and
+   * never more than a strip of logits in memory. Losses have the same bits either way. Not with `classMask`. Default false.
+   */
+  readonly recompute?: boolean | undefined;
 }
 
 /** The options of {@link Engine.linearCrossEntropyAsync}. */
@@ -69,7 +75,7 @@ export interface LinearCrossEntropyAsyncOptions extends LinearCrossEntropyOption
 const excluded: readonly string[] = ["axis", "input", "probsEpsilon", "probsNormalize", "labelMatrix"];
 
 /** Every key an options object may have. */
-export const linearOptionNames: readonly string[] = [...optionNames.filter((name) => !excluded.includes(name)), "bias", "weightLayout", "chunkRows"];
+export const linearOptionNames: readonly string[] = [...optionNames.filter((name) => !excluded.includes(name)), "bias", "weightLayout", "chunkRows", "recompute"];
 
 const readOptions = optionReader(linearOptionNames);
 
@@ -104,7 +110,7 @@ export function readLinearArguments(
   const factors = { weight: look("weight", weight), bias: lookIfAny("bias", options.bias) };
   const grad: unknown = options.grad;
   const targets = gradsOf(grad, factors.bias !== undefined);
-  const { weightLayout, chunkRows } = options;
+  const { weightLayout, chunkRows, recompute } = options;
 
   memory.assertOpen();
   for (const factor of [factors.weight, factors.bias]) if (factor !== undefined) assertUsable(memory, factor.name, factor.data);
@@ -125,10 +131,12 @@ export function readLinearArguments(
   if (weightLayout !== undefined && weightLayout !== "vd" && weightLayout !== "dv") throw mismatch("OPTION_RANGE", "weightLayout", weightLayout, "one of vd, dv");
   const rows = chunkRows === "auto" ? undefined : chunkRows;
   if (rows !== undefined && !(Number.isSafeInteger(rows) && rows > 0)) throw mismatch("OPTION_RANGE", "chunkRows", rows, '"auto" or an integer of at least 1');
+  if (recompute !== undefined && typeof recompute !== "boolean") throw mismatch("OPTION_RANGE", "recompute", recompute, "true or false");
   const grads = readGrads(grad, targets);
   const written = readTargets(given.targets);
   checkGradConflicts(read, false, { ...settings, accumulate: false }, "row");
   checkLossConflict(written.targets, settings);
+  if (recompute === true && given.classMask !== undefined) throw conflict("recompute", "none with classMask");
   const hasGiven = gradNames.some((name) => Tensor.is(grads[name]));
   const isInPlace = Tensor.is(grads.hidden) && grads.hidden === read.logits.source;
   if (settings.accumulate && (!hasGiven || isInPlace || gradNames.some((name) => grads[name] === true))) {
@@ -137,7 +145,7 @@ export function readLinearArguments(
   checkLayerBytes(memory, layout, layerRead, grads);
   checkAliases(given.targets, read);
   checkLayerAliases(read, [layerRead.weight, layerRead.bias], grads, given.targets);
-  const layer: Layer = { ...layerRead, weightLayout: weightLayout ?? "vd", chunkRows: rows, grads };
+  const layer: Layer = { ...layerRead, weightLayout: weightLayout ?? "vd", chunkRows: rows, recompute: recompute === true, grads };
   return { operation: "linear", layout, ...read, ...written, settings, signal, layer };
 }
 

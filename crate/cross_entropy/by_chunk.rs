@@ -25,9 +25,9 @@ pub(crate) enum Fate {
 
 /// A judged call.
 pub(crate) struct ByChunk<'a> {
-    plan: Plan<'a>,
-    scan: Scan,
-    cancel: Option<&'a AtomicI32>,
+    pub(super) plan: Plan<'a>,
+    pub(super) scan: Scan,
+    pub(super) cancel: Option<&'a AtomicI32>,
 }
 
 /// Scratch of [`ByChunk::run`]: what each row of a chunk is given and gives.
@@ -96,7 +96,7 @@ impl<'a> ByChunk<'a> {
         }
     }
 
-    fn upstream_of(&self, row: usize) -> f64 {
+    pub(super) fn upstream_of(&self, row: usize) -> f64 {
         self.scan.upstream(&self.plan).of(row)
     }
 
@@ -201,7 +201,7 @@ impl<'a> ByChunk<'a> {
         self.call().totals(results, room)
     }
 
-    fn call(&self) -> Call<'_> {
+    pub(super) fn call(&self) -> Call<'_> {
         Call { plan: &self.plan, scan: &self.scan, executor: self.plan.options.executor, cancel: self.cancel }
     }
 }

@@ -23,7 +23,7 @@ fields! {
     classMaskAddress, labelMatrixAddress, labelMatrixDtype,
     logSumExpAddress, targetLogProbAddress, predictionsAddress, perClassAddress,
     ignoreCount, ignoreAddress, wantsCounts,
-    depth, weightAddress, weightDtype, weightLayout, biasAddress, biasDtype, chunkRows,
+    depth, weightAddress, weightDtype, weightLayout, biasAddress, biasDtype, chunkRows, recompute,
     weightGradAddress, biasGradAddress, accumulates,
     code, errorIndex, errorGot, errorCount,
     loss, lossSum, weightSum, validCount, invalidCount, rowCount, nonFiniteCount, denominatorUsed, correctCount,

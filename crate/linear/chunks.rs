@@ -4,7 +4,7 @@ use super::pack::Source;
 use super::step::{Hidden, Layer};
 use super::{Floats, LinearCrossEntropy, WeightLayout};
 use crate::Error;
-use crate::cross_entropy::{ByChunk, Fate, Results, Summary, fits, zeros};
+use crate::cross_entropy::{ByChunk, Fate, PerRow, Results, Strips, Summary, fits, zeros};
 use crate::labels::Labels;
 use crate::options::Input;
 #[cfg(target_arch = "wasm32")]
@@ -12,11 +12,15 @@ use crate::simd::Best;
 use crate::simd::Isa;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::simd::Task;
+use core::ops::Range;
 use core::sync::atomic::AtomicI32;
 
 /// Bytes of the logits of a chunk, and rows that it has at least and at most, where nothing else is asked for.
 const CHUNK_BYTES: usize = 32 << 20;
 const CHUNK_ROWS: [usize; 2] = [64, 128];
+/// The same where logits are made strip by strip: bytes of a strip, and of the hidden states, packed twice, and their gradient.
+const STRIP_BYTES: usize = 12 << 20;
+const STRIP_ROWS: [usize; 2] = [64, 512];
 
 /// What a call reads beside the hidden states.
 pub(crate) struct Inputs<'a> {
@@ -58,9 +62,20 @@ impl States<'_> {
 
 impl LinearCrossEntropy<'_> {
     /// The rows of a chunk. They depend on the shape alone, since bits depend on them.
-    fn rows_per_chunk(&self, classes: usize) -> usize {
-        let [fewest, most] = CHUNK_ROWS;
-        self.chunk_rows.unwrap_or((CHUNK_BYTES / size_of::<f32>() / classes).clamp(fewest, most))
+    fn rows_per_chunk(&self, rows: usize, depth: usize, classes: usize) -> usize {
+        if let Some(rows) = self.chunk_rows {
+            return rows;
+        }
+        let within = |bytes: usize, per_row: usize, [fewest, most]: [usize; 2]| {
+            (bytes / size_of::<f32>() / per_row).clamp(fewest, most)
+        };
+        if !self.recompute {
+            return within(CHUNK_BYTES, classes, CHUNK_ROWS);
+        }
+        let strip = ByChunk::strip(classes, ByChunk::strips(classes) - 1).len();
+        let most = within(STRIP_BYTES, strip.saturating_add(depth.saturating_mul(3)), STRIP_ROWS);
+        // Chunks of one size: each reads all weights.
+        rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
     }
 
     /// Everything that can be wrong with a call's options, labels and weights, and what was learnt on the way.
@@ -80,6 +95,9 @@ impl LinearCrossEntropy<'_> {
         }
         if self.loss.label_matrix.is_some() {
             return conflict("labelMatrix");
+        }
+        if self.recompute && self.loss.class_mask.is_some() {
+            return Err(Error::OptionConflict { option: "recompute", with: "classMask" });
         }
         ByChunk::new(&self.loss, rows, classes, labels, cancel)
     }
@@ -118,7 +136,9 @@ impl LinearCrossEntropy<'_> {
             executor: self.loss.executor,
             cancel,
         };
-        let job = Job { layer, loss: &loss, per_chunk: self.rows_per_chunk(classes), rows };
+        let strips = if self.recompute { ByChunk::strips(classes) } else { 1 };
+        let job =
+            Job { layer, loss: &loss, strips, per_chunk: self.rows_per_chunk(rows, depth, classes), rows };
         let room = loss.room(&results)?;
         #[cfg(target_arch = "wasm32")]
         job.run::<Best>(&mut states, gradients, &mut results)?;
@@ -150,11 +170,24 @@ impl Task for ByKernel<'_, '_, '_, '_, '_> {
 struct Job<'a> {
     layer: Layer<'a>,
     loss: &'a ByChunk<'a>,
+    /// How many strips of classes the logits are made in; one: all at once.
+    strips: usize,
     per_chunk: usize,
     rows: usize,
 }
 
+/// How the logits of a chunk are there: all at once, or strip by strip.
+enum Form {
+    Whole(PerRow),
+    Strips(Strips),
+}
+
 impl Job<'_> {
+    /// The classes whose logits are there at the same time.
+    fn window(&self, strip: usize) -> Range<usize> {
+        if self.strips == 1 { 0..self.layer.classes } else { ByChunk::strip(self.layer.classes, strip) }
+    }
+
     fn run<I: Isa>(
         &self,
         states: &mut States<'_>,
@@ -170,14 +203,18 @@ impl Job<'_> {
         let most = self.per_chunk.min(count);
         // All memory, before anything is written.
         let mut kept: Vec<u32> = zeros(count)?;
-        let mut logits = zeros::<f32>(most.saturating_mul(layer.classes))?;
+        // The last window is the widest.
+        let mut logits = zeros::<f32>(most.saturating_mul(self.window(self.strips - 1).len()))?;
         let (left, right) = layer.hidden_lengths::<I>(most);
         let mut hidden = Hidden { left: zeros(left)?, right: zeros(if computes { right } else { 0 })? };
         let gradient_rows =
             if computes && states.gradient().is_some() { layer.gradient_rows::<I>(most) } else { 0 };
         let mut gradient = zeros::<f32>(gradient_rows.saturating_mul(depth))?;
         let mut scratch = zeros::<f32>(Layer::SCRATCH * layer.workers(most))?;
-        let mut per_row = loss.per_row(most, results)?;
+        let mut form = match self.strips {
+            1 => Form::Whole(loss.per_row(most, results)?),
+            _ => Form::Strips(loss.strip_rows(most)?),
+        };
 
         let rows = (0_u32..).take(self.rows).filter(|row| loss.fate(*row as usize, results) != Fate::Dropped);
         kept.iter_mut().zip(rows).for_each(|(slot, row)| *slot = row);
@@ -185,22 +222,46 @@ impl Job<'_> {
         let accumulates = loss.accumulates();
         for (index, chunk) in kept.chunks(self.per_chunk.max(1)).enumerate() {
             let count = chunk.len();
-            let logits = &mut logits[..count * layer.classes];
             let source = Source { data: states.read(), stride: depth, rows: Some(chunk) };
             let is_silent = |row: usize| loss.fate(chunk[row] as usize, results) == Fate::Silent;
             layer.pack::<I>(&source, count, is_silent, &mut hidden);
-            layer.logits::<I>(count, &hidden, logits, &mut scratch)?;
-            loss.run(chunk, logits, computes, results, &mut per_row)?;
+            match &mut form {
+                Form::Whole(per_row) => {
+                    let logits = &mut logits[..count * layer.classes];
+                    layer.logits::<I>(count, &self.window(0), &hidden, logits, &mut scratch)?;
+                    loss.run(chunk, logits, computes, results, per_row)?;
+                }
+                Form::Strips(strips) => {
+                    loss.plan_strips(chunk, strips);
+                    for strip in 0..self.strips {
+                        let window = self.window(strip);
+                        let logits = &mut logits[..count * window.len()];
+                        layer.logits::<I>(count, &window, &hidden, logits, &mut scratch)?;
+                        loss.strip_run::<I>(strip, logits, results, strips)?;
+                    }
+                    loss.conclude_strips(chunk, results, strips);
+                }
+            }
             if !computes {
                 continue;
             }
-            if weight.is_some() || bias.is_some() {
-                let into = (weight.as_deref_mut(), bias.as_deref_mut());
-                let adds = accumulates || index > 0;
-                layer.weight_gradient::<I>(count, &hidden, logits, into, adds, &mut scratch)?;
+            for strip in 0..self.strips {
+                let window = self.window(strip);
+                let logits = &mut logits[..count * window.len()];
+                if let Form::Strips(strips) = &mut form {
+                    layer.logits::<I>(count, &window, &hidden, logits, &mut scratch)?;
+                    loss.strip_run::<I>(strip, logits, results, strips)?;
+                }
+                if weight.is_some() || bias.is_some() {
+                    let into = (weight.as_deref_mut(), bias.as_deref_mut());
+                    let adds = accumulates || index > 0;
+                    layer.weight_gradient::<I>(count, &window, &hidden, logits, into, adds, &mut scratch)?;
+                }
+                if states.gradient().is_some() {
+                    layer.hidden_gradient::<I>(count, &window, logits, &mut gradient, &mut scratch)?;
+                }
             }
             if let Some(into) = states.gradient() {
-                layer.hidden_gradient::<I>(count, logits, &mut gradient, &mut scratch)?;
                 for (row, values) in chunk.iter().zip(gradient.chunks_exact(depth)) {
                     let into = &mut into[*row as usize * depth..][..depth];
                     if accumulates {

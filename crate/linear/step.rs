@@ -6,7 +6,8 @@
 //! d hidden[b][d]  = sum over v of d logits[b][v] * weight[v][d]
 //! ```
 //!
-//! The first two are cut by classes. The third runs over all classes, slab by slab, and is cut by rows and columns of its
+//! Each may be asked for some of the classes alone, whose logits then lie side by side: a window that begins at a multiple of
+//! [`CUT`]. The first two are cut by classes. The third runs over the classes, slab by slab, and is cut by rows and columns of its
 //! result. What the threads share of a factor is packed once; what a unit alone needs it packs itself.
 
 use super::pack::{Lines, Source};
@@ -79,15 +80,15 @@ impl Layer<'_> {
     /// How many numbers of scratch a worker needs.
     pub(super) const SCRATCH: usize = 2 * PACKED;
 
-    /// The executor for a product of a chunk of so many rows.
-    fn executor(&self, rows: usize) -> Executor {
-        let products = rows as f64 * self.depth as f64 * self.classes as f64;
+    /// The executor for a product of a chunk of so many rows over so many classes.
+    fn executor(&self, rows: usize, classes: usize) -> Executor {
+        let products = rows as f64 * self.depth as f64 * classes as f64;
         self.executor.for_work(products / PER_NANOSECOND)
     }
 
     /// The most workers that a product of a chunk of so many rows uses.
     pub(super) fn workers(&self, rows: usize) -> usize {
-        self.executor(rows).workers(usize::MAX)
+        self.executor(rows, self.classes).workers(usize::MAX)
     }
 
     /// Classes of a unit of the first two products.
@@ -124,38 +125,51 @@ impl Layer<'_> {
         }
     }
 
-    /// The logits of a chunk, `[rows][classes]`.
+    /// The logits of a chunk over a window of the classes, `[rows][window]`.
+    #[inline(never)]
     pub(super) fn logits<I: Isa>(
         &self,
         chunk: usize,
+        window: &Range<usize>,
         hidden: &Hidden,
         logits: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<(), Error> {
-        let (classes, left, width) = (self.classes, rows::<I>(), self.stripe(chunk));
+        let (classes, left, width) = (window.len(), rows::<I>(), self.stripe(chunk));
         let outputs = (Strided::new(logits, chunk, classes, width), PerWorker::new(scratch, Self::SCRATCH));
         let units = classes.div_ceil(width);
-        self.executor(chunk).run(units, self.cancel, outputs, |_, unit, (mut target, scratch)| {
-            let stripe = unit * width..classes.min((unit + 1) * width);
-            for cut in cuts(0..self.depth) {
-                let b = self.pack_weight::<I>(self.lines().0, stripe.clone(), cut.clone(), scratch);
-                let panels =
-                    &hidden.left[padded(chunk, left) * cut.start..][..padded(chunk, left) * cut.len()];
-                multiply::<I, _>(Packed { lines: chunk, panels }, b, cut.len(), cut.start > 0, &mut target);
-            }
-            if let Some(bias) = self.bias {
-                let mut buffer = [0.0; STRIPE];
-                let bias = bias.widened(stripe, &mut buffer);
-                I::enter(
-                    #[inline(always)]
-                    || {
-                        for row in 0..chunk {
-                            target.plane(row).iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
-                        }
-                    },
-                );
-            }
-        })?;
+        self.executor(chunk, classes).run(
+            units,
+            self.cancel,
+            outputs,
+            |_, unit, (mut target, scratch)| {
+                let stripe = window.start + unit * width..window.end.min(window.start + (unit + 1) * width);
+                for cut in cuts(0..self.depth) {
+                    let b = self.pack_weight::<I>(self.lines().0, stripe.clone(), cut.clone(), scratch);
+                    let panels =
+                        &hidden.left[padded(chunk, left) * cut.start..][..padded(chunk, left) * cut.len()];
+                    multiply::<I, _>(
+                        Packed { lines: chunk, panels },
+                        b,
+                        cut.len(),
+                        cut.start > 0,
+                        &mut target,
+                    );
+                }
+                if let Some(bias) = self.bias {
+                    let mut buffer = [0.0; STRIPE];
+                    let bias = bias.widened(stripe, &mut buffer);
+                    I::enter(
+                        #[inline(always)]
+                        || {
+                            for row in 0..chunk {
+                                target.plane(row).iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
+                            }
+                        },
+                    );
+                }
+            },
+        )?;
         Ok(())
     }
 
@@ -169,29 +183,35 @@ impl Layer<'_> {
         pack::<I>(&self.weight, way, columns::<I>(), lines, depth, scratch)
     }
 
-    /// Writes, or adds, what a chunk gives to the gradients of weights and bias.
+    /// Writes, or adds, what a chunk gives to the gradients of weights and bias in a window of the classes.
     pub(super) fn weight_gradient<I: Isa>(
         &self,
         chunk: usize,
+        window: &Range<usize>,
         hidden: &Hidden,
         gradient: &[f32],
         (weight, bias): (Option<&mut [f32]>, Option<&mut [f32]>),
         adds: bool,
         scratch: &mut [f32],
     ) -> Result<(), Error> {
-        let (classes, depth, right) = (self.classes, self.depth, self.second_width::<I>());
+        let (classes, depth, right) = (window.len(), self.depth, self.second_width::<I>());
         let width = self.stripe(chunk);
         let source = Source { data: Floats::F32(gradient), stride: classes, rows: None };
         let (by_rows, by_columns) = match (self.layout, weight) {
-            (WeightLayout::Vd, weight) => (weight.map(|weight| Rows::new(weight, depth, width)), None),
+            (WeightLayout::Vd, weight) => {
+                let lines = window.start * depth..window.end * depth;
+                (weight.map(|weight| Rows::new(&mut weight[lines], depth, width)), None)
+            }
             (WeightLayout::Dv, weight) => {
-                (None, weight.map(|weight| Strided::new(weight, depth, classes, width)))
+                let strided =
+                    |weight| Strided::new(weight, depth, self.classes, width).within(window.clone());
+                (None, weight.map(strided))
             }
         };
-        let bias = bias.map(|bias| Rows::new(bias, 1, width));
+        let bias = bias.map(|bias| Rows::new(&mut bias[window.clone()], 1, width));
         let outputs = (by_rows, by_columns, bias, PerWorker::new(scratch, Self::SCRATCH));
         let units = classes.div_ceil(width);
-        self.executor(chunk).run(
+        self.executor(chunk, classes).run(
             units,
             self.cancel,
             outputs,
@@ -250,35 +270,43 @@ impl Layer<'_> {
         padded(chunk, self.tile::<I>(chunk)[0])
     }
 
-    /// The gradient of a chunk's hidden states, `[rows][depth]`, in [`Layer::gradient_rows`] rows.
+    /// The gradient of a chunk's hidden states, `[rows][depth]`, in [`Layer::gradient_rows`] rows: what a window of the classes gives to
+    /// it, written where that is the first one, and otherwise added.
     pub(super) fn hidden_gradient<I: Isa>(
         &self,
         chunk: usize,
+        window: &Range<usize>,
         gradient: &[f32],
         into: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<(), Error> {
-        let (classes, depth) = (self.classes, self.depth);
+        let (classes, depth) = (window.len(), self.depth);
         let [tall, wide] = self.tile::<I>(chunk);
         let source = Source { data: Floats::F32(gradient), stride: classes, rows: None };
         let tiles = depth.div_ceil(wide);
         let slab = (MOST / (tall * wide)).next_multiple_of(CUT);
-        for start in (0..classes).step_by(slab) {
+        for start in window.clone().step_by(slab) {
             let into = &mut into[..padded(chunk, tall) * depth];
             let outputs = (Strided::new(into, tall, depth, wide), PerWorker::new(scratch, Self::SCRATCH));
             let units = chunk.div_ceil(tall) * tiles;
-            self.executor(chunk).run(units, self.cancel, outputs, |_, unit, (mut target, scratch)| {
-                let first = unit / tiles * tall;
-                let lines = first..chunk.min(first + tall);
-                let first = unit % tiles * wide;
-                let columns = first..depth.min(first + wide);
-                let (left, right) = scratch.split_at_mut(PACKED);
-                for cut in cuts(start..classes.min(start + slab)) {
-                    let a = pack::<I>(&source, Lines::AreRows, rows::<I>(), lines.clone(), cut.clone(), left);
-                    let b = self.pack_weight::<I>(self.lines().1, columns.clone(), cut.clone(), right);
-                    multiply::<I, _>(a, b, cut.len(), cut.start > 0, &mut target);
-                }
-            })?;
+            self.executor(chunk, classes).run(
+                units,
+                self.cancel,
+                outputs,
+                |_, unit, (mut target, scratch)| {
+                    let first = unit / tiles * tall;
+                    let lines = first..chunk.min(first + tall);
+                    let first = unit % tiles * wide;
+                    let columns = first..depth.min(first + wide);
+                    let (left, right) = scratch.split_at_mut(PACKED);
+                    for cut in cuts(start..window.end.min(start + slab)) {
+                        let there = cut.start - window.start..cut.end - window.start;
+                        let a = pack::<I>(&source, Lines::AreRows, rows::<I>(), lines.clone(), there, left);
+                        let b = self.pack_weight::<I>(self.lines().1, columns.clone(), cut.clone(), right);
+                        multiply::<I, _>(a, b, cut.len(), cut.start > 0, &mut target);
+                    }
+                },
+            )?;
         }
         Ok(())
     }

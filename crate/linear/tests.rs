@@ -122,12 +122,12 @@ impl Problem {
         let nan = |length| vec![f32::NAN; length];
         let mut answer =
             Answer { logits: nan(count * v), weight: nan(v * d), bias: nan(v), hidden: Vec::new() };
-        layer.logits::<I>(count, &packed, &mut answer.logits, &mut scratch).unwrap();
+        layer.logits::<I>(count, &(0..v), &packed, &mut answer.logits, &mut scratch).unwrap();
         let gradient = &self.gradient[first * v..];
         let into = (Some(&mut answer.weight[..]), Some(&mut answer.bias[..]));
-        layer.weight_gradient::<I>(count, &packed, gradient, into, false, &mut scratch).unwrap();
+        layer.weight_gradient::<I>(count, &(0..v), &packed, gradient, into, false, &mut scratch).unwrap();
         answer.hidden = nan(layer.gradient_rows::<I>(count) * d);
-        layer.hidden_gradient::<I>(count, gradient, &mut answer.hidden, &mut scratch).unwrap();
+        layer.hidden_gradient::<I>(count, &(0..v), gradient, &mut answer.hidden, &mut scratch).unwrap();
         answer.hidden.truncate(count * d);
         answer
     }

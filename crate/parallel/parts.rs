@@ -2,6 +2,7 @@
 //! worker index on one thread at a time" is what turns these raw pointers back into exclusive slices.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// Outputs of a run, cut by unit or by worker.
 ///
@@ -151,11 +152,13 @@ unsafe impl<T: Send + 'static> Parts for PerWorker<'_, T> {
 /// A buffer `[outer][classes][inner]`, cut into tiles of `width` positions along `inner`. Unit `i` is tile `i % tiles` of
 /// outer position `i / tiles`, with all of its classes; the last tile of an outer position is what is left.
 /// With `classes = 1` it cuts a per-row buffer `[outer][inner]` in the same way.
+/// Or the tiles of some of the positions alone, the same in each outer position.
 pub(crate) struct Strided<'b, T> {
     span: Span<'b, T>,
     classes: usize,
     inner: usize,
     width: usize,
+    tiled: Range<usize>,
 }
 
 impl<'b, T> Strided<'b, T> {
@@ -167,7 +170,13 @@ impl<'b, T> Strided<'b, T> {
             outer_length.is_some_and(|n| buffer.len().is_multiple_of(n)),
             "the buffer holds whole outer positions"
         );
-        Strided { span: Span::new(buffer), classes, inner, width }
+        Strided { span: Span::new(buffer), classes, inner, width, tiled: 0..inner }
+    }
+
+    /// The tiles of the positions `tiled` alone. Panics when there are none, or they do not lie inside.
+    pub(crate) fn within(self, tiled: Range<usize>) -> Self {
+        assert!(!tiled.is_empty() && tiled.end <= self.inner, "the tiles lie inside");
+        Strided { tiled, ..self }
     }
 
     /// Tiles of one outer position.
@@ -176,28 +185,28 @@ impl<'b, T> Strided<'b, T> {
     }
 }
 
-// SAFETY: a unit is one (outer, tile); its elements have that outer index and an inner index inside that tile, so no two
-// units share an element, and `Planes` reaches no others.
+// SAFETY: a unit is one (outer, tile); its elements have that outer index and an inner index inside that tile, which lies in
+// `tiled` and so in the outer position: no two units share an element, and `Planes` reaches no others.
 unsafe impl<T: Send + 'static> Parts for Strided<'_, T> {
     type Part<'a> = Planes<'a, T>;
 
     fn check(&self, units: usize, _workers: usize) {
         let outer = self.span.length / (self.classes * self.inner);
-        let held = outer.saturating_mul(Self::tiles(self.inner, self.width));
+        let held = outer.saturating_mul(Self::tiles(self.tiled.len(), self.width));
         assert!(units <= held, "every unit needs a tile to write");
     }
 
     unsafe fn part<'a>(&self, _worker: usize, unit: usize) -> Planes<'a, T> {
-        let tiles = Self::tiles(self.inner, self.width);
+        let tiles = Self::tiles(self.tiled.len(), self.width);
         let (outer, tile) = (unit / tiles, unit % tiles);
-        let start = tile * self.width;
+        let start = self.tiled.start + tile * self.width;
         let offset = outer * self.classes * self.inner + start;
         Planes {
             // SAFETY: `check` made sure that the first element of the tile lies inside the borrowed slice.
             first: unsafe { self.span.start.add(offset) },
             classes: self.classes,
             inner: self.inner,
-            width: self.width.min(self.inner - start),
+            width: self.width.min(self.tiled.end - start),
             borrow: PhantomData,
         }
     }

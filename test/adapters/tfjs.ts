@@ -153,7 +153,16 @@ export function batteryOf(backend: string, library: () => Any): void {
           expectNear(found.value, want.value);
           for (const [at, grad] of found.grads.entries()) expectNear(grad, want.grads[at], 3e-6);
         }
-        expect(errorOf(() => losses.linearSparseSoftmaxCrossEntropy(y, logitsOf([2, 3, 5]), inputs[1])).message).toBe("hidden shape got [2,3,5], expected [rows, features]");
+        const [h, k] = inputs as [Any, Any];
+        expect(errorOf(() => losses.linearSparseSoftmaxCrossEntropy(y, logitsOf([rows, 4]), k)).message).toBe(`weight shape got [5,${classes}], expected [4,V] for hidden [${rows},4]`);
+        expect(errorOf(() => losses.linearSparseSoftmaxCrossEntropy(y, h, tf.cast(k, "int32"))).message).toBe("kernel dtype got int32, expected float32");
+        // Rows in any shape, in smaller pieces, and without a gradient: the same loss.
+        const whole = tf.tidy(() => losses.linearSparseSoftmaxCrossEntropy(y, h, k).dataSync()[0]);
+        const [states, marks] = [tf.reshape(h, [1, rows, 5]), tf.reshape(y, [1, rows])];
+        for (const options of [{}, { chunkRows: 1 }, { recompute: true }]) {
+          expect(losses.linearSparseSoftmaxCrossEntropy(marks, states, k, null, options).dataSync()[0]).toBe(whole);
+          expect(tf.valueAndGrad((x: Any) => losses.linearSparseSoftmaxCrossEntropy(marks, x, k, null, options))(states).grad.shape).toEqual([1, rows, 5]);
+        }
       }));
 
     describe("compileSparse", () => {

@@ -10,6 +10,7 @@ mod digests;
 mod edges;
 mod golden;
 mod problem;
+mod recompute;
 
 use crate::draw::{Draw, option_list};
 use crate::support::{How, Upstream, bits, kernels};

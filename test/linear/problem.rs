@@ -18,6 +18,7 @@ pub(crate) struct Layer {
     pub(crate) hidden: Vec<f64>,
     pub(crate) weight: Vec<f64>,
     pub(crate) bias: Vec<f64>,
+    pub(crate) recompute: bool,
 }
 
 /// What the definition gives; `scale` holds the norms of the sums of absolute terms.
@@ -59,7 +60,7 @@ impl Layer {
     ) -> Self {
         let case =
             Case::new("layer", [rows, classes, 1], &vec![0.0; rows * classes], labels, Settings::none());
-        let mut layer = Layer { case, depth, hidden, weight, bias };
+        let mut layer = Layer { case, depth, hidden, weight, bias, recompute: false };
         layer.refresh();
         layer
     }
@@ -184,7 +185,7 @@ impl Layer {
             weight: painted(weight, weights.len()),
             bias: painted(bias, biases.len()),
         };
-        let mut op = op.linear().bias(&biases).weight_layout(layout);
+        let mut op = op.linear().bias(&biases).weight_layout(layout).recompute(self.recompute);
         if let Some(rows) = chunk_rows {
             op = op.chunk_rows(rows);
         }

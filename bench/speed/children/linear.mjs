@@ -1,10 +1,10 @@
-// The last layer with its loss, of one shape on one build: times of its ways in turns, and what a call adds to the memory. Run by parts/linear in a fresh
+// The last layer with its loss, of one shape on one build: times of its ways in turns, and what the first call adds to the memory. Run by parts/linear in a fresh
 // process, since memory is never given back.
 import process from "node:process";
 import { load } from "sparse-xent";
 
-/** @type {{ shape: [number, number, number], build: "relaxed" | "simd", threads: number, rounds: number }} */
-const { shape: [rows, depth, classes], build, threads, rounds } = JSON.parse(process.argv[2] ?? "{}");
+/** @type {{ shape: [number, number, number], build: "relaxed" | "simd", threads: number, rounds: number, recompute: boolean }} */
+const { shape: [rows, depth, classes], build, threads, rounds, recompute } = JSON.parse(process.argv[2] ?? "{}");
 const xent = await load({ build, threads });
 
 let state = 1;
@@ -34,7 +34,7 @@ function exact(row) {
 }
 
 const sample = [0, Math.floor(rows / 2), rows - 1];
-const { loss: losses } = xent.linearCrossEntropy(hidden, weight, labels, { reduction: "none" });
+const { loss: losses } = xent.linearCrossEntropy(hidden, weight, labels, { reduction: "none", recompute });
 const error = Math.max(...sample.map((row) => Math.abs((losses.view[row] ?? Number.NaN) / exact(row) - 1)));
 losses.dispose();
 
@@ -42,7 +42,7 @@ const grad = { hidden: xent.tensor("f32", [rows, depth]), weight: xent.tensor("f
 grad.hidden.view.fill(1);
 grad.weight.view.fill(1);
 const before = xent.info;
-xent.linearCrossEntropy(hidden, weight, labels, { grad });
+xent.linearCrossEntropy(hidden, weight, labels, { grad, recompute });
 // What was free before the call counts as its own.
 const scratch = xent.info.memoryBytes - before.usedBytes;
 
@@ -51,6 +51,7 @@ const logits = xent.tensor("f32", [chunk, classes]);
 const some = xent.tensor("u32", [chunk]);
 const ways = {
   step: () => xent.linearCrossEntropy(hidden, weight, labels, { grad }),
+  again: () => xent.linearCrossEntropy(hidden, weight, labels, { grad, recompute: true }),
   loss: () => xent.linearCrossEntropy(hidden, weight, labels),
   // What the operation does beyond its products: the loss of as many logits, its gradient in place.
   beyond: () => {

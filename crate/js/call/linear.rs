@@ -22,6 +22,7 @@ impl Block<'_> {
             bias: self.floats(Field::biasAddress, Field::biasDtype, shape.classes()),
             weight_layout: self.choose(Field::weightLayout, "weightLayout", &layouts)?,
             chunk_rows: (rows > 0).then_some(rows),
+            recompute: self.whole(Field::recompute) != 0,
         })
     }
 

@@ -1,5 +1,6 @@
 // What is used of TensorFlow.js, described by its form: nothing of it is imported. Imports errors.
 import { mismatch } from "../../errors.js";
+import type { LinearCrossEntropyOptions } from "../../linear.js";
 import type { CrossEntropyOptions } from "../../options.js";
 
 /** The releases whose insides `compileSparse` and `registerMissingKernels` know. */
@@ -9,13 +10,16 @@ const KNOWN = /^4\.22\./;
 export type TensorFlow = Readonly<Record<UsedFunction, (...args: any[]) => any>> & { readonly version_core: string };
 
 type UsedFunction =
-  | "tensor" | "scalar" | "customGrad" | "matMul" | "transpose" | "add" | "mul" | "sum" | "reshape"
+  | "tensor" | "scalar" | "customGrad" | "mul" | "reshape"
   | "getBackend" | "backend" | "engine" | "getKernel" | "registerKernel" | "unregisterKernel"; // prettier-ignore
 
 /** The tensors of a copy of TensorFlow.js. */
 export type TensorOf<TF extends TensorFlow> = ReturnType<TF["tensor"]>;
 /** Options of the loss: those of `crossEntropy` but for what the operations themselves decide. Weights may be arrays; classes are on the last axis. */
 export type LossOptions = Omit<CrossEntropyOptions, "axis" | "shape" | "dtype" | "reduction" | "upstream" | "loss" | "grad" | "accumulate" | "outputs">;
+
+/** Options of a last layer with its loss: those of the loss, and what trades time for memory. */
+export type LinearLossOptions = Omit<LossOptions, "input" | "probsEpsilon" | "probsNormalize" | "labelMatrix"> & Pick<LinearCrossEntropyOptions, "chunkRows" | "recompute">;
 
 /** A model of TensorFlow.js' layers. */
 export interface Model {
@@ -44,11 +48,7 @@ export interface Host {
   tensor(values: Float32Array, shape: readonly number[], dtype: "float32"): HostTensor;
   scalar(value: number, dtype: "float32"): HostTensor;
   customGrad(operation: Differentiable): (...inputs: HostTensor[]) => HostTensor;
-  matMul(a: HostTensor, b: HostTensor): HostTensor;
-  transpose(a: HostTensor): HostTensor;
-  add(a: HostTensor, b: HostTensor): HostTensor;
   mul(a: HostTensor, b: HostTensor): HostTensor;
-  sum(a: HostTensor, axis: number): HostTensor;
   reshape(a: HostTensor, shape: readonly number[]): HostTensor;
   getBackend(): string;
   backend(): { typedArrayFromHeap?(tensor: { readonly shape: readonly number[]; readonly dtype: string; readonly dataId: object }): Float32Array };
@@ -77,9 +77,9 @@ export function assertKnown(host: Host, who: string): void {
 export const isAtHand = (host: Host): boolean => ["cpu", "wasm"].includes(host.getBackend());
 
 /** The elements of a tensor of float32: where they lie if the backend lets that be seen, otherwise as it reads them. For use at once. */
-export function elementsOf(host: Host, tensor: HostTensor): Float32Array {
+export function elementsOf(host: Host, tensor: HostTensor, name = "logits"): Float32Array {
   const { dataId, shape, dtype } = tensor;
-  if (dtype !== "float32") throw mismatch("DTYPE", "logits dtype", dtype, "float32", { shown: dtype });
+  if (dtype !== "float32") throw mismatch("DTYPE", `${name} dtype`, dtype, "float32", { shown: dtype });
   const backend = host.backend();
   if (host.getBackend() === "wasm" && typeof backend.typedArrayFromHeap === "function") return backend.typedArrayFromHeap({ dataId, shape, dtype });
   return tensor.dataSync() as Float32Array;

@@ -9,4 +9,4 @@ export { sparseLosses } from "./losses.js";
 export type { SparseLosses } from "./losses.js";
 export type { CompileArguments } from "./compile.js";
 export { registerMissingKernels } from "./kernels.js";
-export type { LossOptions, Model, TensorFlow, TensorOf } from "./host.js";
+export type { LinearLossOptions, LossOptions, Model, TensorFlow, TensorOf } from "./host.js";

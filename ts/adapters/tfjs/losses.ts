@@ -2,9 +2,8 @@
 // Guarantees: whatever a call takes of the engine's memory it gives back before it returns; of TensorFlow.js' it keeps what the gradient needs and nothing else, and that
 // only where a gradient is being recorded.
 import type { Engine } from "../../engine.js";
-import { mismatch } from "../../errors.js";
 import { compileSparse, type CompileArguments } from "./compile.js";
-import { elementsOf, isAtHand, tensorOf, type Host, type HostTensor, type LossOptions, type Model, type Save, type TensorFlow, type TensorOf } from "./host.js";
+import { elementsOf, isAtHand, tensorOf, type Host, type HostTensor, type LinearLossOptions, type LossOptions, type Model, type Save, type TensorFlow, type TensorOf } from "./host.js";
 
 /** The operations for one copy of TensorFlow.js and one engine. */
 export interface SparseLosses<TF extends TensorFlow> {
@@ -19,17 +18,18 @@ export interface SparseLosses<TF extends TensorFlow> {
   /** The mean of the loss over valid rows, a scalar; see `denominator` among the options. The gradient comes out of the same pass as the loss. */
   sparseSoftmaxCrossEntropy(labels: TensorOf<TF>, logits: TensorOf<TF>, options?: LossOptions): ReturnType<TF["scalar"]>;
   /**
-   * The mean loss of a last layer, of logits = hidden · kernel + bias, differentiable in all three. The logits are made and given back inside, only their gradient is
-   * kept for the way back.
+   * The mean loss of a last layer, of logits = hidden · kernel + bias, differentiable in all three, by `linearCrossEntropy`: the logits are never stored, and what is
+   * kept for the way back are the gradients of hidden states, kernel and bias.
    *
-   * @param hidden `[rows, features]` @param kernel `[features, classes]` @param bias `[classes]`
+   * @param hidden `[...rows, features]` @param kernel `[features, classes]` @param bias `[classes]`
+   * @param options those of the loss, and `chunkRows` and `recompute`, which trade time for memory
    */
   linearSparseSoftmaxCrossEntropy(
     labels: TensorOf<TF>,
     hidden: TensorOf<TF>,
     kernel: TensorOf<TF>,
     bias?: TensorOf<TF> | null,
-    options?: LossOptions,
+    options?: LinearLossOptions,
   ): ReturnType<TF["scalar"]>;
   /**
    * Compiles a model of one output so that `fit` and `evaluate` take integer labels `[N]` or `[N, 1]`, with `classWeight` too. In place of
@@ -53,7 +53,7 @@ export interface SparseLosses<TF extends TensorFlow> {
  * optimizer.minimize(() => sparseSoftmaxCrossEntropy(labels, model.apply(inputs)));
  * ```
  */
-export function sparseLosses<TF extends TensorFlow>(tf: TF, xent: Pick<Engine, "tensor" | "crossEntropy">): SparseLosses<TF> {
+export function sparseLosses<TF extends TensorFlow>(tf: TF, xent: Pick<Engine, "tensor" | "crossEntropy" | "linearCrossEntropy">): SparseLosses<TF> {
   const host = tf as unknown as Host;
 
   /** Loss and, in place of the copy of the logits, their gradient, which `use` sees before the memory is given back. */
@@ -97,35 +97,22 @@ export function sparseLosses<TF extends TensorFlow>(tf: TF, xent: Pick<Engine, "
     return operation(logits);
   };
 
-  const linear = (labelsTensor: HostTensor, hidden: HostTensor, kernel: HostTensor, bias?: HostTensor | null, options: LossOptions = {}): HostTensor => {
-    if (hidden.shape.length !== 2) throw mismatch("SHAPE", "hidden shape", hidden.shape, "[rows, features]");
+  const linear = (labelsTensor: HostTensor, hidden: HostTensor, kernel: HostTensor, bias?: HostTensor | null, options: LinearLossOptions = {}): HostTensor => {
     const labels = labelsOf(labelsTensor);
     const isRecording = host.engine().isTapeOn();
     const hasBias = bias !== undefined && bias !== null;
     const operation = host.customGrad((h: HostTensor, k: HostTensor, ...more: [Save] | [HostTensor, Save]) => {
       const b = more.length === 2 ? more[0] : undefined;
       const save = more[more.length - 1] as Save;
-      const product = host.matMul(h, k);
-      const logits = b === undefined ? product : host.add(product, b);
-      if (b !== undefined) product.dispose();
-      if (!isRecording) {
-        const value = host.scalar(meanOf(labels, logits, options), "float32");
-        logits.dispose();
-        return { value, gradFunc: unrecorded };
-      }
-      const { loss, grad } = withGradient(labels, logits, options, { reduction: "mean" });
-      logits.dispose();
-      save([h, k, grad]);
-      return {
-        value: host.scalar(loss, "float32"),
-        gradFunc: (dy, [savedHidden, savedKernel, savedGrad]) => {
-          const g = savedGrad as HostTensor;
-          // Transposed first: multiplying by a transposed matrix takes the wasm backend several times as long.
-          const backToHidden = scaled(host, host.matMul(g, host.transpose(savedKernel as HostTensor)), dy);
-          const backToKernel = scaled(host, host.matMul(host.transpose(savedHidden as HostTensor), g), dy);
-          return b === undefined ? [backToHidden, backToKernel] : [backToHidden, backToKernel, scaled(host, host.sum(g, 0), dy)];
-        },
-      };
+      const [states, weights] = [given(host, h, "hidden"), given(host, k, "kernel")];
+      const layer = { ...options, reduction: "mean", weightLayout: "dv", bias: b && given(host, b, "bias") } as const;
+      if (!isRecording) return { value: host.scalar(xent.linearCrossEntropy(states, weights, labels, layer).loss, "float32"), gradFunc: unrecorded };
+      const { loss, grad } = xent.linearCrossEntropy(states, weights, labels, { ...layer, grad: true });
+      const made = [grad.hidden, grad.weight, ...(grad.bias === undefined ? [] : [grad.bias])];
+      // All that the way back needs is known now; neither the logits nor their gradient were ever there.
+      save(made.map((each) => tensorOf(host, each.view, each.shape)));
+      for (const each of made) each.dispose();
+      return { value: host.scalar(loss, "float32"), gradFunc: (dy, saved) => saved.map((each) => scaled(host, each, dy)) };
     });
     return hasBias ? operation(hidden, kernel, bias) : operation(hidden, kernel);
   };
@@ -146,8 +133,8 @@ function labelsOf(tensor: HostTensor): Labels {
   return { data: tensor.dataSync().slice(), shape: tensor.shape };
 }
 
-/** Logits for a call that only reads them. */
-const given = (host: Host, logits: HostTensor) => ({ data: elementsOf(host, logits), shape: logits.shape });
+/** A tensor for a call that only reads it. */
+const given = (host: Host, tensor: HostTensor, name = "logits") => ({ data: elementsOf(host, tensor, name), shape: tensor.shape });
 
 /** A gradient times the scalar that arrives from behind, which mostly is 1: then another tensor over the same elements, which a clone is not on every backend. */
 function scaled(host: Host, grad: HostTensor, dy: HostTensor): HostTensor {

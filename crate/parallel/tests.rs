@@ -96,6 +96,23 @@ fn strided_tiles_cover_the_planes() {
 }
 
 #[test]
+fn tiles_within_some_positions_leave_the_others_alone() {
+    let (classes, inner, width) = (3, 10, 4);
+    for executor in executors() {
+        let mut buffer = vec![0; classes * inner];
+        let outputs = Strided::new(&mut buffer, classes, inner, width).within(3..9);
+        let result = executor.run(2, None, outputs, |_, unit, mut part| {
+            assert_eq!(part.plane(0).len(), [4, 2][unit]);
+            (0..classes).for_each(|class| part.plane(class).fill(unit + 1));
+        });
+        assert_eq!(result, Ok(()));
+        for line in buffer.chunks(inner) {
+            assert_eq!(line, [0, 0, 0, 1, 1, 1, 1, 2, 2, 0], "{executor:?}");
+        }
+    }
+}
+
+#[test]
 fn a_group_of_planes_is_those_planes_and_ends_with_the_last() {
     let (outer, classes, inner, width) = (2, 5, 10, 4);
     let mut buffer = vec![0; outer * classes * inner];

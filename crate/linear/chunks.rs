@@ -1,7 +1,7 @@
 //! The way through a call: everything is judged and all memory is there, then chunk by chunk of rows.
 
 use super::pack::Source;
-use super::step::{Hidden, Layer};
+use super::step::{Hidden, Layer, Part};
 use super::{Floats, LinearCrossEntropy, WeightLayout};
 use crate::Error;
 use crate::cross_entropy::{ByChunk, Fate, PerRow, Results, Strips, Summary, fits, zeros};
@@ -12,7 +12,6 @@ use crate::simd::Best;
 use crate::simd::Isa;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::simd::Task;
-use core::ops::Range;
 use core::sync::atomic::AtomicI32;
 
 /// Bytes of the logits of a chunk, and rows that it has at least and at most, where nothing else is asked for.
@@ -183,9 +182,11 @@ enum Form {
 }
 
 impl Job<'_> {
-    /// The classes whose logits are there at the same time.
-    fn window(&self, strip: usize) -> Range<usize> {
-        if self.strips == 1 { 0..self.layer.classes } else { ByChunk::strip(self.layer.classes, strip) }
+    /// Some rows over the classes of a strip.
+    fn part(&self, rows: usize, strip: usize) -> Part {
+        let all = 0..self.layer.classes;
+        let classes = if self.strips == 1 { all } else { ByChunk::strip(self.layer.classes, strip) };
+        Part { rows, classes }
     }
 
     fn run<I: Isa>(
@@ -204,7 +205,7 @@ impl Job<'_> {
         // All memory, before anything is written.
         let mut kept: Vec<u32> = zeros(count)?;
         // The last window is the widest.
-        let mut logits = zeros::<f32>(most.saturating_mul(self.window(self.strips - 1).len()))?;
+        let mut logits = zeros::<f32>(most.saturating_mul(self.part(most, self.strips - 1).classes.len()))?;
         let (left, right) = layer.hidden_lengths::<I>(most);
         let mut hidden = Hidden { left: zeros(left)?, right: zeros(if computes { right } else { 0 })? };
         let gradient_rows =
@@ -228,15 +229,15 @@ impl Job<'_> {
             match &mut form {
                 Form::Whole(per_row) => {
                     let logits = &mut logits[..count * layer.classes];
-                    layer.logits::<I>(count, &self.window(0), &hidden, logits, &mut scratch)?;
+                    layer.logits::<I>(&self.part(count, 0), &hidden, logits, &mut scratch)?;
                     loss.run(chunk, logits, computes, results, per_row)?;
                 }
                 Form::Strips(strips) => {
                     loss.plan_strips(chunk, strips);
                     for strip in 0..self.strips {
-                        let window = self.window(strip);
-                        let logits = &mut logits[..count * window.len()];
-                        layer.logits::<I>(count, &window, &hidden, logits, &mut scratch)?;
+                        let part = self.part(count, strip);
+                        let logits = &mut logits[..count * part.classes.len()];
+                        layer.logits::<I>(&part, &hidden, logits, &mut scratch)?;
                         loss.strip_run::<I>(strip, logits, results, strips)?;
                     }
                     loss.conclude_strips(chunk, results, strips);
@@ -246,19 +247,19 @@ impl Job<'_> {
                 continue;
             }
             for strip in 0..self.strips {
-                let window = self.window(strip);
-                let logits = &mut logits[..count * window.len()];
+                let part = self.part(count, strip);
+                let logits = &mut logits[..count * part.classes.len()];
                 if let Form::Strips(strips) = &mut form {
-                    layer.logits::<I>(count, &window, &hidden, logits, &mut scratch)?;
+                    layer.logits::<I>(&part, &hidden, logits, &mut scratch)?;
                     loss.strip_run::<I>(strip, logits, results, strips)?;
                 }
                 if weight.is_some() || bias.is_some() {
                     let into = (weight.as_deref_mut(), bias.as_deref_mut());
                     let adds = accumulates || index > 0;
-                    layer.weight_gradient::<I>(count, &window, &hidden, logits, into, adds, &mut scratch)?;
+                    layer.weight_gradient::<I>(&part, &hidden, logits, into, adds, &mut scratch)?;
                 }
                 if states.gradient().is_some() {
-                    layer.hidden_gradient::<I>(count, &window, logits, &mut gradient, &mut scratch)?;
+                    layer.hidden_gradient::<I>(&part, logits, &mut gradient, &mut scratch)?;
                 }
             }
             if let Some(into) = states.gradient() {

@@ -51,6 +51,12 @@ pub(super) struct Hidden {
     pub(super) right: Vec<f32>,
 }
 
+/// Logits that are there at the same time: so many rows of a chunk, over a window of the classes.
+pub(super) struct Part {
+    pub(super) rows: usize,
+    pub(super) classes: Range<usize>,
+}
+
 fn padded(count: usize, width: usize) -> usize {
     count.next_multiple_of(width)
 }
@@ -129,8 +135,7 @@ impl Layer<'_> {
     #[inline(never)]
     pub(super) fn logits<I: Isa>(
         &self,
-        chunk: usize,
-        window: &Range<usize>,
+        &Part { rows: chunk, classes: ref window }: &Part,
         hidden: &Hidden,
         logits: &mut [f32],
         scratch: &mut [f32],
@@ -186,8 +191,7 @@ impl Layer<'_> {
     /// Writes, or adds, what a chunk gives to the gradients of weights and bias in a window of the classes.
     pub(super) fn weight_gradient<I: Isa>(
         &self,
-        chunk: usize,
-        window: &Range<usize>,
+        &Part { rows: chunk, classes: ref window }: &Part,
         hidden: &Hidden,
         gradient: &[f32],
         (weight, bias): (Option<&mut [f32]>, Option<&mut [f32]>),
@@ -274,8 +278,7 @@ impl Layer<'_> {
     /// it, written where that is the first one, and otherwise added.
     pub(super) fn hidden_gradient<I: Isa>(
         &self,
-        chunk: usize,
-        window: &Range<usize>,
+        &Part { rows: chunk, classes: ref window }: &Part,
         gradient: &[f32],
         into: &mut [f32],
         scratch: &mut [f32],

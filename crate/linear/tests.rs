@@ -1,7 +1,7 @@
 //! The three products of a step against plain sums in f64, and bit by bit against themselves cut in other ways.
 
 use super::pack::Source;
-use super::step::{Hidden, Layer};
+use super::step::{Hidden, Layer, Part};
 use super::{Floats, WeightLayout};
 use crate::parallel::Executor;
 use crate::simd::{Isa, Kernel, Task};
@@ -119,15 +119,16 @@ impl Problem {
         let mut scratch = vec![f32::NAN; Layer::SCRATCH * layer.workers(count)];
         let source = Source { data: hidden, stride: d, rows: Some(&rows) };
         layer.pack::<I>(&source, count, |_| false, &mut packed);
+        let part = Part { rows: count, classes: 0..v };
         let nan = |length| vec![f32::NAN; length];
         let mut answer =
             Answer { logits: nan(count * v), weight: nan(v * d), bias: nan(v), hidden: Vec::new() };
-        layer.logits::<I>(count, &(0..v), &packed, &mut answer.logits, &mut scratch).unwrap();
+        layer.logits::<I>(&part, &packed, &mut answer.logits, &mut scratch).unwrap();
         let gradient = &self.gradient[first * v..];
         let into = (Some(&mut answer.weight[..]), Some(&mut answer.bias[..]));
-        layer.weight_gradient::<I>(count, &(0..v), &packed, gradient, into, false, &mut scratch).unwrap();
+        layer.weight_gradient::<I>(&part, &packed, gradient, into, false, &mut scratch).unwrap();
         answer.hidden = nan(layer.gradient_rows::<I>(count) * d);
-        layer.hidden_gradient::<I>(count, &(0..v), gradient, &mut answer.hidden, &mut scratch).unwrap();
+        layer.hidden_gradient::<I>(&part, gradient, &mut answer.hidden, &mut scratch).unwrap();
         answer.hidden.truncate(count * d);
         answer
     }

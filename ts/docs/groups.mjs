@@ -9,7 +9,7 @@ const groups = {
   "The mean": ["reduction", "denominator", "emptyMean"],
   "The loss": ["labelSmoothing", "smoothingWeights", "zLoss", "focalGamma", "poly1Epsilon", "gceQ", "logitScale", "input", "probsEpsilon", "probsNormalize"],
   "What is given back": ["grad", "accumulate", "upstream", "loss", "outputs"],
-  "How it runs": ["signal", "weightLayout", "chunkRows", "bias"],
+  "How it runs": ["signal", "weightLayout", "chunkRows", "recompute", "bias"],
 };
 
 /** @param {Application} app */

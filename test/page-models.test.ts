@@ -1,12 +1,14 @@
 // What the live page computes beside the package: the classifier's way back against finite differences, the counts and logits of the token model against
 // their definitions, and the brush.
 import { load, type Engine } from "sparse-xent";
+import { sparseLosses } from "sparse-xent/tfjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { generator } from "../bench/speed/cases.mjs";
 import { Network } from "../ts/page/learn/network.ts";
 import { classes, colours, drawStreet, heat, height, ignored, names, paint, predict, width } from "../ts/page/segmentation/scene.ts";
 import { Counts } from "../ts/page/surprise/counts.ts";
 import { Model, type Weights } from "../ts/page/surprise/model.ts";
+import { host, moduleOfHosts } from "./hosts.ts";
 
 let xent: Engine;
 beforeAll(async () => void (xent = await load({ threads: 1 })));
@@ -18,56 +20,75 @@ function integers(length: number, below: number, seed: number): number[] {
   return Array.from({ length }, () => Math.floor(next() * below));
 }
 
-describe("the classifier", () => {
+const tfjs = host("@tensorflow/tfjs");
+
+describe.skipIf(!tfjs.isHere)(`the classifier, in ${tfjs.title}`, () => {
   const [inputs, hidden, outputs, rows] = [5, 7, 4, 6];
-  const x = Float32Array.from(integers(rows * inputs, 100, 1), (value) => value / 50 - 1);
-  const labels = integers(rows, outputs, 2);
-  const loss = (network: Network): number => {
-    const logits = new Float32Array(rows * outputs);
-    network.forward(x, rows, logits);
-    return xent.crossEntropy(logits, labels, { shape: [rows, outputs] }).loss;
-  };
+  const data = Float32Array.from(integers(rows * inputs, 100, 1), (value) => value / 50 - 1);
+  const marks = Int32Array.from(integers(rows, outputs, 2));
+  let tf: any;
+  beforeAll(async () => {
+    ({ tf } = await moduleOfHosts("tfjs"));
+    await tf.setBackend("wasm");
+  });
+  const make = (rate: number): Network => new Network(tf, sparseLosses(tf, xent).linearSparseSoftmaxCrossEntropy, [inputs, hidden, outputs], generator(3), rate);
+  const given = () => ({ x: tf.tensor2d(data, [rows, inputs]), y: tf.tensor1d(marks, "int32") });
+  const lossOf = (network: Network, x: unknown): number => xent.crossEntropy(network.logits(x), marks, { shape: [rows, outputs] }).loss;
 
   test("a step follows the gradient by every weight and bias, as finite differences have it", () => {
-    const network = new Network(inputs, hidden, outputs, generator(3));
-    const before = network.parameters.map((values) => values.slice());
-    const slopes = network.parameters.map((values) =>
-      Float64Array.from(values, (value, i) => {
-        const at = (moved: number): number => {
-          values[i] = moved;
-          return loss(network);
-        };
+    const tensors = tf.memory().numTensors;
+    const network = make(1);
+    const { x, y } = given();
+    const before = network.parameters.map((values) => values.dataSync().slice());
+    const slopes = network.parameters.map((variable, place) =>
+      Float64Array.from(before[place] ?? [], (value, i) => {
+        const at = (moved: number): number =>
+          tf.tidy((): number => {
+            const values = before[place]?.slice() ?? new Float32Array();
+            values[i] = moved;
+            variable.assign(tf.tensor(values, variable.shape));
+            return lossOf(network, x);
+          });
         const slope = (at(value + 0.005) - at(value - 0.005)) / 0.01;
-        values[i] = value;
+        at(value);
         return slope;
       }),
     );
-    const logits = xent.tensor("f32", [rows, outputs]);
-    network.forward(x, rows, logits.view);
-    xent.crossEntropy(logits, labels, { grad: logits });
-    network.learn(x, rows, logits.view, 1);
-    logits.dispose();
+    expect(network.learn(x, y, {})).toBeCloseTo(lossBefore(network, x, before), 6);
     let largest = 0;
-    for (const [layer, values] of network.parameters.entries()) {
-      for (const [i, value] of values.entries()) {
-        const step = (before[layer]?.[i] ?? 0) - value;
-        expect(step).toBeCloseTo(slopes[layer]?.[i] ?? Number.NaN, 3);
+    for (const [place, variable] of network.parameters.entries()) {
+      for (const [i, value] of variable.dataSync().entries()) {
+        const step = (before[place]?.[i] ?? 0) - value;
+        expect(step).toBeCloseTo(slopes[place]?.[i] ?? Number.NaN, 3);
         largest = Math.max(largest, Math.abs(step));
       }
     }
     expect(largest).toBeGreaterThan(0.05);
+    network.dispose();
+    tf.dispose([x, y]);
+    // TensorFlow.js' own momentum optimizer keeps the scalar of its rate when it is disposed of.
+    expect(tf.memory().numTensors).toBe(tensors + 1);
   });
 
+  /** The loss of a network that has moved on, as it was with these parameters. */
+  function lossBefore(network: Network, x: unknown, before: readonly Float32Array[]): number {
+    const moved = network.parameters.map((variable) => variable.dataSync().slice());
+    const set = (values: readonly Float32Array[]): void => {
+      for (const [place, variable] of network.parameters.entries()) tf.tidy(() => variable.assign(tf.tensor(values[place] ?? [], variable.shape)));
+    };
+    set(before);
+    const loss = lossOf(network, x);
+    set(moved);
+    return loss;
+  }
+
   test("learns what it is shown", () => {
-    const network = new Network(inputs, hidden, outputs, generator(3));
-    const logits = xent.tensor("f32", [rows, outputs]);
-    for (let step = 0; step < 300; step += 1) {
-      network.forward(x, rows, logits.view);
-      xent.crossEntropy(logits, labels, { grad: logits });
-      network.learn(x, rows, logits.view, 0.1);
-    }
-    logits.dispose();
-    expect(loss(network)).toBeLessThan(0.05);
+    const network = make(0.1);
+    const { x, y } = given();
+    for (let step = 0; step < 300; step += 1) network.learn(x, y, {});
+    expect(lossOf(network, x)).toBeLessThan(0.05);
+    network.dispose();
+    tf.dispose([x, y]);
   });
 });
 

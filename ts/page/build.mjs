@@ -44,8 +44,8 @@ async function bundle() {
     charset: "utf8",
     legalComments: "linked",
     logLevel: "warning",
-    // The built file itself, as an application would import it; its two wasm files lie beside the bundle.
-    alias: { "sparse-xent": `${paths.dist}/index.js` },
+    // The built files themselves, as an application would import them; the two wasm files lie beside the bundle.
+    alias: { "sparse-xent": `${paths.dist}/index.js`, "sparse-xent/tfjs": `${paths.dist}/tfjs.js` },
   });
   for (const file of [`${source}/index.html`, `${root}/README.md`, ...data, ...library, ...tfjs]) cpSync(file, `${out}/${nameOf(file)}`);
   writeFileSync(`${out}/_headers`, headersFile);
@@ -57,7 +57,7 @@ export const installPage = () => installApart("page packages", source);
 /** Builds the page into target/page, from what is in dist/ and the page's packages. */
 export async function buildPage() {
   const benches = ["bench/speed", "bench/accuracy"];
-  const key = keyOf(["ts/page", "README.md", ...benches, "dist/index.js", ...library.map((path) => path.slice(root.length + 1))]);
+  const key = keyOf(["ts/page", "README.md", ...benches, "dist/index.js", "dist/tfjs.js", ...library.map((path) => path.slice(root.length + 1))]);
   if (isFresh("page", key, [`${out}/index.html`, `${out}/main.js`, `${out}/README.md`])) return;
   forget("page");
   rmSync(out, { recursive: true, force: true });

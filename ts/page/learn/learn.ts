@@ -1,10 +1,13 @@
-// "Watch it learn": the card, and training on the page's own thread. A step is under a millisecond of JavaScript; loss and gradient are asynchronous calls
-// whose results are read where they lie. May import network, chart, data and elements.
+// "Watch it learn": the card, and training on the page's own thread, in TensorFlow.js with the loss of sparse-xent/tfjs. What it has learnt is scored by asynchronous
+// calls of the engine itself. May import network, tensorflow, chart, data and elements.
+import type { Tensor2D } from "@tensorflow/tfjs-core";
 import type { Engine } from "sparse-xent";
+import { sparseLosses } from "sparse-xent/tfjs";
 import { generator } from "../../../bench/speed/cases.mjs";
 import { chart } from "../chart.ts";
 import { digits, pixels, type Digits } from "../data.ts";
 import { colour, count, element, fail, made, onScheme, percent, slider } from "../elements.ts";
+import { openTensorFlow } from "../tensorflow.ts";
 import { Network } from "./network.ts";
 
 const classes = 10;
@@ -31,7 +34,8 @@ interface Look {
 }
 
 export async function learn(xent: Engine): Promise<{ pause(): void }> {
-  const all = await digits(generator(7));
+  const [all, { tf }] = await Promise.all([digits(generator(7)), openTensorFlow()]);
+  const { linearSparseSoftmaxCrossEntropy } = sparseLosses(tf, xent);
   const rows = all.labels.length;
   const part = (from: number, to: number): Digits => ({ images: all.images.slice(from * pixels, to * pixels), labels: all.labels.slice(from, to) });
   const train = part(heldOut, rows);
@@ -48,11 +52,9 @@ export async function learn(xent: Engine): Promise<{ pause(): void }> {
   const smoothing = slider("learn-smoothing", (value) => value.toFixed(2));
   const weights = weightSliders();
 
-  // In the engine's memory: the logits of a batch, which their gradient replaces, and those of each set.
-  const logits = xent.tensor("f32", [batch, classes]);
-  const labels = xent.tensor("u8", [batch]);
   const inputs = new Float32Array(batch * pixels);
-  const place = (set: Digits) => ({ set, logits: xent.tensor("f32", [set.labels.length, classes]), labels: xent.tensor("u8", [set.labels.length]) });
+  const batchLabels = new Int32Array(batch);
+  const place = (set: Digits) => ({ rows: set.labels.length, images: tf.tensor2d(set.images, [set.labels.length, pixels]) });
   const sets = { train: place(train), test: place(test) };
 
   // Which training digits get a wrong label at which position of the slider is drawn once: the slider moves, the digits stay.
@@ -75,10 +77,9 @@ export async function learn(xent: Engine): Promise<{ pause(): void }> {
   let work = Promise.resolve();
   const then = (next: () => Promise<void>): void => void (work = work.then(next).catch((error: unknown) => fail("Watch it learn", error)));
 
-  async function look({ set, logits: all, labels: truth }: (typeof sets)[keyof typeof sets], given: Uint8Array): Promise<Look> {
-    network.forward(set.images, set.labels.length, all.view);
-    truth.view.set(given);
-    const found = await xent.crossEntropyAsync(all, truth, { reduction: "none", outputs: ["predictions", "perClass"] });
+  async function look({ rows, images }: { readonly rows: number; readonly images: Tensor2D }, given: Uint8Array): Promise<Look> {
+    const logits = { data: network.logits(images), shape: [rows, classes] };
+    const found = await xent.crossEntropyAsync(logits, given, { reduction: "none", outputs: ["predictions", "perClass"] });
     const { loss, predictions, lossSum, validCount, correctCount, perClass } = found;
     const seen: Look = {
       loss: lossSum / validCount,
@@ -109,16 +110,15 @@ export async function learn(xent: Engine): Promise<{ pause(): void }> {
     result.textContent = `Step ${count(step)}. Held out: ${figures(onTest)}. Training: ${figures(onTrain)}.`;
   }
 
-  async function oneStep(): Promise<void> {
+  function oneStep(): void {
     if (order.length < batch) order = shuffled(train.labels.length, random);
-    const batchLabels = labels.view;
     for (const [row, from] of order.splice(0, batch).entries()) {
       inputs.set(train.images.subarray(from * pixels, (from + 1) * pixels), row * pixels);
       batchLabels[row] = trainLabels[from] ?? 0;
     }
-    network.forward(inputs, batch, logits.view);
-    await xent.crossEntropyAsync(logits, labels, { grad: logits, classWeight: weights.values(), labelSmoothing: smoothing.value });
-    network.learn(inputs, batch, logits.view, rate);
+    const [x, y] = [tf.tensor2d(inputs, [batch, pixels]), tf.tensor1d(batchLabels, "int32")];
+    network.learn(x, y, { classWeight: weights.values(), labelSmoothing: smoothing.value });
+    tf.dispose([x, y]);
     step += 1;
   }
 
@@ -126,7 +126,7 @@ export async function learn(xent: Engine): Promise<{ pause(): void }> {
     const last = step + mostSteps;
     while (running) {
       for (let i = 0; i < stepsAFrame && running; i += 1) {
-        await oneStep();
+        oneStep();
         if (step % pauseBetweenLooks(step) === 0) await takeLook();
       }
       if (step >= last) setRunning(false);
@@ -149,7 +149,8 @@ export async function learn(xent: Engine): Promise<{ pause(): void }> {
     setRunning(false);
     then(async () => {
       random = generator(3);
-      network = new Network(pixels, hiddenUnits, classes, random);
+      network?.dispose();
+      network = new Network(tf, linearSparseSoftmaxCrossEntropy, [pixels, hiddenUnits, classes], random, rate);
       order = [];
       step = 0;
       columns = [];

@@ -1,101 +1,80 @@
-// A classifier with one hidden layer: the linear algebra of "Watch it learn", and nothing of its loss. Imports nothing.
+// The classifier of "Watch it learn": one hidden layer in TensorFlow.js, whose last layer and loss are one operation of sparse-xent/tfjs. Imports nothing; the libraries
+// are handed in.
 
-type Numbers = Float32Array<ArrayBufferLike>;
+/** As much of TensorFlow.js as is used: its own signatures are overloaded and generic, so they are left open here. */
+export type TensorFlow = Readonly<Record<"tidy" | "dispose" | "variable" | "tensor2d" | "zeros" | "matMul" | "add" | "relu", (...args: any[]) => any>> & {
+  readonly train: { momentum(rate: number, momentum: number): Optimizer };
+};
+interface Optimizer {
+  minimize(lossOf: () => any, wantsLoss: boolean): unknown;
+  dispose(): void;
+}
+/** `linearSparseSoftmaxCrossEntropy` of sparse-xent/tfjs. */
+export type LinearLoss = (labels: any, hidden: any, kernel: any, bias: any, options: any) => unknown;
 
+interface Values {
+  dataSync(): Float32Array;
+}
+export interface Variable extends Values {
+  readonly shape: number[];
+  assign(values: unknown): void;
+}
 interface Layer {
-  readonly inputs: number;
-  readonly outputs: number;
-  /** One row of `inputs` weights per output. */
-  readonly weights: Float32Array;
-  readonly biases: Float32Array;
-  /** The running sum of gradients that a step follows. */
-  readonly weightsVelocity: Float32Array;
-  readonly biasesVelocity: Float32Array;
+  /** `[inputs, outputs]`. */
+  readonly weights: Variable;
+  readonly biases: Variable;
 }
 
 const momentum = 0.9;
 
 /** `inputs` to `hidden` rectified units to `outputs` logits, learning by stochastic gradient descent with momentum. */
 export class Network {
+  readonly #tf: TensorFlow;
+  readonly #loss: LinearLoss;
   readonly #first: Layer;
   readonly #second: Layer;
-  /** Activations of the latest `forward`, and their gradient. */
-  #hidden = new Float32Array(0);
-  #hiddenGrad = new Float32Array(0);
+  readonly #optimizer: Optimizer;
 
-  constructor(inputs: number, hidden: number, outputs: number, random: () => number) {
-    this.#first = layer(inputs, hidden, random);
-    this.#second = layer(hidden, outputs, random);
+  constructor(tf: TensorFlow, loss: LinearLoss, [inputs, hidden, outputs]: readonly [number, number, number], random: () => number, rate: number) {
+    this.#tf = tf;
+    this.#loss = loss;
+    this.#first = layer(tf, inputs, hidden, random);
+    this.#second = layer(tf, hidden, outputs, random);
+    this.#optimizer = tf.train.momentum(rate, momentum);
   }
 
-  /** What it learns: weights and biases of both layers, where they lie. */
-  get parameters(): readonly Float32Array[] {
+  /** What it learns: weights and biases of both layers. */
+  get parameters(): readonly Variable[] {
     return [this.#first, this.#second].flatMap(({ weights, biases }) => [weights, biases]);
   }
 
-  /** Writes the logits of `rows` inputs. */
-  forward(inputs: Numbers, rows: number, logits: Numbers): void {
-    const units = this.#first.outputs;
-    if (this.#hidden.length < rows * units) {
-      this.#hidden = new Float32Array(rows * units);
-      this.#hiddenGrad = new Float32Array(rows * units);
-    }
-    multiply(this.#first, inputs, rows, this.#hidden);
-    for (let i = 0; i < rows * units; i += 1) this.#hidden[i] = Math.max(0, this.#hidden[i] ?? 0);
-    multiply(this.#second, this.#hidden, rows, logits);
+  /** The logits of inputs `[rows, inputs]`, row by row. */
+  logits(inputs: unknown): Float32Array {
+    const { weights, biases } = this.#second;
+    return this.#tf.tidy(() => (this.#tf.add(this.#tf.matMul(this.#hidden(inputs), weights), biases) as Values).dataSync()) as Float32Array;
   }
 
-  /** One step along the gradient of the loss by the logits that `forward` wrote for these inputs. */
-  learn(inputs: Numbers, rows: number, logitsGrad: Numbers, rate: number): void {
-    const [hidden, hiddenGrad] = [this.#hidden, this.#hiddenGrad];
-    back(this.#second, rows, logitsGrad, hiddenGrad);
-    for (let i = 0; i < rows * this.#first.outputs; i += 1) if (hidden[i] === 0) hiddenGrad[i] = 0;
-    descend(this.#second, hidden, rows, logitsGrad, rate);
-    descend(this.#first, inputs, rows, hiddenGrad, rate);
+  /** One step along the gradient of the loss of these inputs and their labels; the loss before it. */
+  learn(inputs: unknown, labels: unknown, options: object): number {
+    const { weights, biases } = this.#second;
+    const lossOf = (): unknown => this.#loss(labels, this.#hidden(inputs), weights, biases, options);
+    return this.#tf.tidy(() => (this.#optimizer.minimize(lossOf, true) as Values).dataSync()[0]) as number;
+  }
+
+  dispose(): void {
+    this.#tf.dispose([...this.parameters]);
+    this.#optimizer.dispose();
+  }
+
+  #hidden(inputs: unknown): unknown {
+    return this.#tf.relu(this.#tf.add(this.#tf.matMul(inputs, this.#first.weights), this.#first.biases));
   }
 }
 
 /** Weights uniform with a variance of 2 / inputs (He et al., 2015), so that rectified units keep the size of what passes through. */
-function layer(inputs: number, outputs: number, random: () => number): Layer {
+function layer(tf: TensorFlow, inputs: number, outputs: number, random: () => number): Layer {
   const limit = Math.sqrt(6 / inputs);
-  const weights = Float32Array.from({ length: inputs * outputs }, () => (2 * random() - 1) * limit);
-  const zeros = (length: number): Float32Array => new Float32Array(length);
-  return { inputs, outputs, weights, biases: zeros(outputs), weightsVelocity: zeros(weights.length), biasesVelocity: zeros(outputs) };
-}
-
-function multiply({ inputs, outputs, weights, biases }: Layer, x: Numbers, rows: number, y: Numbers): void {
-  for (let row = 0; row < rows; row += 1) {
-    for (let output = 0; output < outputs; output += 1) {
-      let sum = biases[output] as number;
-      for (let i = 0; i < inputs; i += 1) sum += (weights[output * inputs + i] as number) * (x[row * inputs + i] as number);
-      y[row * outputs + output] = sum;
-    }
-  }
-}
-
-/** The gradient by the layer's inputs. */
-function back({ inputs, outputs, weights }: Layer, rows: number, grad: Numbers, inputsGrad: Numbers): void {
-  inputsGrad.fill(0, 0, rows * inputs);
-  for (let row = 0; row < rows; row += 1) {
-    for (let output = 0; output < outputs; output += 1) {
-      const g = grad[row * outputs + output] as number;
-      for (let i = 0; i < inputs; i += 1) inputsGrad[row * inputs + i] = (inputsGrad[row * inputs + i] as number) + g * (weights[output * inputs + i] as number);
-    }
-  }
-}
-
-function descend({ inputs, outputs, weights, biases, weightsVelocity, biasesVelocity }: Layer, x: Numbers, rows: number, grad: Numbers, rate: number): void {
-  for (let output = 0; output < outputs; output += 1) {
-    for (let i = 0; i < inputs; i += 1) {
-      let sum = 0;
-      for (let row = 0; row < rows; row += 1) sum += (grad[row * outputs + output] as number) * (x[row * inputs + i] as number);
-      const at = output * inputs + i;
-      weightsVelocity[at] = momentum * (weightsVelocity[at] as number) + sum;
-      weights[at] = (weights[at] as number) - rate * (weightsVelocity[at] as number);
-    }
-    let sum = 0;
-    for (let row = 0; row < rows; row += 1) sum += grad[row * outputs + output] as number;
-    biasesVelocity[output] = momentum * (biasesVelocity[output] as number) + sum;
-    biases[output] = (biases[output] as number) - rate * (biasesVelocity[output] as number);
-  }
+  const drawn = Float32Array.from({ length: inputs * outputs }, () => (2 * random() - 1) * limit);
+  // A variable shares what it begins with; the tidy takes back the tensor that it came in.
+  return tf.tidy(() => ({ weights: tf.variable(tf.tensor2d(drawn, [inputs, outputs])), biases: tf.variable(tf.zeros([outputs])) })) as Layer;
 }

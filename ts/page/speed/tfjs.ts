@@ -2,6 +2,7 @@
 import type { Scalar, Tensor } from "@tensorflow/tfjs-core";
 import type { Data, Shape } from "../../../bench/speed/cases.mjs";
 import type { Candidate } from "../../../bench/speed/judge.mjs";
+import { openTensorFlow } from "../tensorflow.ts";
 
 export interface Tfjs {
   readonly version: string;
@@ -12,15 +13,10 @@ export interface Tfjs {
 }
 
 export async function openTfjs(): Promise<Tfjs> {
-  // Gradients register themselves when their module is loaded, which a bundler leaves out unless it is asked for by name.
-  const gradients = import("@tensorflow/tfjs-core/dist/register_all_gradients");
-  const [tf, { setWasmPaths, getThreadsCount }] = await Promise.all([import("@tensorflow/tfjs-core"), import("@tensorflow/tfjs-backend-wasm"), gradients]);
-  setWasmPaths(new URL("./", import.meta.url).href);
-  if (!(await tf.setBackend("wasm"))) throw new Error("TensorFlow.js has no wasm backend here");
-  await tf.ready();
+  const { tf, threads } = await openTensorFlow();
   return {
     version: tf.version_core,
-    threads: getThreadsCount(),
+    threads,
     prepare({ rows, classes }, { logits, labels }) {
       const held = { logits: tf.tensor2d(logits, [rows, classes]), labels: tf.tensor1d(labels, "int32") };
       const lossAndGrad = tf.valueAndGrad((x) => tf.losses.softmaxCrossEntropy<Tensor, Scalar>(tf.oneHot(held.labels, classes), x));

@@ -9,10 +9,12 @@
 
 use super::by_chunk::ByChunk;
 use super::plan::{Fate, RowPlan};
+use super::route::Route;
 use super::rules::{BLOCK_LOGITS, BlockRow, Columns, RowValues, Rules};
 use super::single::{Concluded, Hints};
 use super::{Access, Results, empty, zeros};
 use crate::Error;
+use crate::element::Target;
 use crate::kernels::rows::{block, blocks};
 use crate::options::Wanted;
 use crate::parallel::{Executor, PerWorker, Rows};
@@ -85,8 +87,8 @@ impl ByChunk<'_> {
         })
     }
 
-    fn rules(&self, results: &Results<'_, f32>) -> Rules<'_> {
-        Rules::new(&self.call(), results)
+    fn rules(&self, results: &Results<'_>) -> Rules<'_> {
+        Rules::new(&self.call(), Route::Blocks, results)
     }
 
     /// Begins a chunk of these rows, none of which is dropped.
@@ -112,7 +114,7 @@ impl ByChunk<'_> {
         &self,
         index: usize,
         logits: &mut [f32],
-        results: &Results<'_, f32>,
+        results: &Results<'_>,
         strips: &mut Strips,
     ) -> Result<(), Error> {
         let mut rules = self.rules(results);
@@ -160,22 +162,17 @@ impl ByChunk<'_> {
                 copy[..width].copy_from_slice(x);
                 let block =
                     rules.sweep::<I>(plan, &range, (&copy[..width], Some(&mut *x)), &mut hints[offset]);
-                let access = Access::<f32, f32>::InPlace(x);
-                rules.write_block::<I, f32, f32>(plan, concluded, &block, &range, access, &mut []);
+                let access = Access::InPlace(Target::F32(x));
+                rules.write_block::<I>(plan, concluded, &block, &range, access, &mut []);
             }
         })?;
         Ok(())
     }
 
     /// What the rows come to, once all of their strips were swept.
-    pub(crate) fn conclude_strips(&self, rows: &[u32], results: &mut Results<'_, f32>, strips: &mut Strips) {
+    pub(crate) fn conclude_strips(&self, rows: &[u32], results: &mut Results<'_>, strips: &mut Strips) {
         let rules = self.rules(results);
-        let mut columns = Columns {
-            losses: results.losses,
-            log_sum_exp: results.log_sum_exp.as_deref_mut(),
-            log_probs: results.target_log_prob.as_deref_mut(),
-            predictions: results.predictions.as_deref_mut(),
-        };
+        let mut columns = Columns::all(results);
         for (index, (row, planned)) in rows.iter().zip(&strips.rows).enumerate() {
             let concluded = match planned {
                 Planned::Nan => None,

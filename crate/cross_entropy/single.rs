@@ -269,6 +269,7 @@ impl Rules<'_> {
         };
         let label = range.contains(&row.label).then(|| (row.label - range.start, concluded.target));
         // The factor of a block without an exponential may be infinite.
+        let factor = if block.stats.is_empty() { 0.0 } else { factor };
         let scale = concluded.gradient.scale;
         let scale = if scale == 0.0 { scale } else { scale * factor };
         let keeps = exponentials.is_empty();

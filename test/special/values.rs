@@ -66,6 +66,25 @@ fn minus_inf_at_the_label_is_an_infinite_loss_and_a_finite_gradient() {
     edge(&[-INF, 7.0], 0).predicts(1).gives(INF, &[-1.0, 1.0]).holds_in_every_dtype();
 }
 
+/// Rows are computed in blocks of 2,048 classes: one of them may hold nothing, or nothing but the label.
+#[test]
+fn minus_inf_in_a_whole_block_of_a_row_is_probability_0() {
+    for classes in [4096_usize, 4100, 6200] {
+        let last = i64::try_from(classes).expect("few") - 1;
+        for level in [-200.0, 0.0, 300.0] {
+            let logits: Vec<f64> = (0..classes).map(|class| if class < 4 { level } else { -INF }).collect();
+            let mut grad: Vec<f64> = (0..classes).map(|class| if class < 4 { 0.25 } else { 0.0 }).collect();
+            grad[1] = -0.75;
+            edge(&logits, 1).predicts(0).gives(2.0 * LN_2, &grad).holds_in_every_dtype();
+            // The label's own logit is -inf, in a block of its kind.
+            grad[1] = 0.25;
+            grad[classes - 1] = -1.0;
+            edge(&logits, last).predicts(0).gives(INF, &grad).holds_in_every_dtype();
+        }
+        edge(&vec![-INF; classes], last).predicts(0).gives_nan().holds_in_every_dtype();
+    }
+}
+
 #[test]
 fn minus_inf_at_the_label_costs_one_over_q_under_the_generalised_loss() {
     let set = Settings { gce_q: 0.5, ..Settings::none() };

@@ -15,6 +15,11 @@ pub(crate) struct BlockStats {
 }
 
 impl BlockStats {
+    /// Whether nothing but the label, if that, is above -inf.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest == 0.0
+    }
+
     /// What this block's exponentials are multiplied by to be those of the row, which has this shift.
     pub(crate) fn factor(&self, shift: f64, scale: f64) -> f64 {
         power(scale * (f64::from(self.shift) - shift))

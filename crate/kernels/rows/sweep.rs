@@ -63,6 +63,11 @@ fn all_allowed<I: Isa>(small: &Small, labels: &Line, steps: &Line, rows: usize) 
 /// Sweeps one row that is looked at first. `step` is what its gradient will be multiplied by.
 pub(crate) fn row<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &Asked<'_>) -> Row {
     let mut found = exponentials::<I>(cells, label, step, asked);
+    let is_class = usize::try_from(label).is_ok_and(|label| label < asked.classes);
+    if is_class && found.rest == 0.0 && found.label == f32::NEG_INFINITY {
+        // Nothing is above -inf; of a block that is no fault.
+        found = Row { label: 0.0, is_sound: false, ..found };
+    }
     if !found.is_sound || !asked.wants_moment() {
         return found;
     }
@@ -88,7 +93,7 @@ fn exponentials<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &As
     let is_sound = !own.is_nan() && own < f32::INFINITY && seen.most < f32::INFINITY && !seen.has_nan();
     let is_alone = seen.most == f32::NEG_INFINITY;
     let mut found = Row { shift: 0.0, label: own, rest: 0.0, moment: 0.0, is_small: false, is_sound };
-    if !is_sound || (is_alone && own == f32::NEG_INFINITY && class.is_some()) {
+    if !is_sound {
         return Row { label: 0.0, is_sound: false, ..found };
     }
     found.is_small = asked.small.is_some_and(|small| {
@@ -96,7 +101,7 @@ fn exponentials<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &As
     });
     if !found.is_small {
         found.shift = match is_alone {
-            true if class.is_some() => own,
+            true if own > f32::NEG_INFINITY => own,
             true => 0.0,
             false => seen.most,
         };

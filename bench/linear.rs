@@ -1,4 +1,4 @@
-//! The last layer with its loss, natively: time of the operation, and of the loss of the same logits alone, which is what it takes
+//! The last layer with its loss, natively: time of the operation in both forms, and of the loss of the same logits alone, which is what it takes
 //! beyond its products. Prints a line of JSON for each shape and form.
 //!
 //! `cargo bench --bench linear -- N,D,V [N,D,V ...] [--kernel lanes8] [--threads 2] [--rounds 5]`
@@ -55,11 +55,15 @@ fn main() {
         let rows = rows.clamp(64, 128).min(n);
         let mut logits = drawn(rows * v, 1.0, 3);
         let states = Matrix::new(&hidden, [n, d]).expect("hidden states");
-        let mut all = [f64::INFINITY; 4];
+        let mut all = [f64::INFINITY; 5];
         for _ in 0..rounds {
-            for (form, layout, dims) in [(0, WeightLayout::Vd, [v, d]), (1, WeightLayout::Dv, [d, v])] {
+            for (form, layout, dims, recompute) in [
+                (0, WeightLayout::Vd, [v, d], false),
+                (1, WeightLayout::Dv, [d, v], false),
+                (4, WeightLayout::Vd, [v, d], true),
+            ] {
                 let weights = Matrix::new(&weight, dims).expect("weights");
-                let op = loss.clone().linear().weight_layout(layout);
+                let op = loss.clone().linear().weight_layout(layout).recompute(recompute);
                 let time = milliseconds(|| {
                     let grad =
                         LinearGrad { hidden: Some(&mut d_hidden), weight: Some(&mut d_weight), bias: None };
@@ -82,12 +86,13 @@ fn main() {
             });
             all[3] = all[3].min(time);
         }
-        let [vd, dv, forward, alone] = all;
+        let [vd, dv, forward, alone, again] = all;
         let gigaflops = 6e-6 * (n * d * v) as f64 / (vd - alone);
         println!(
-            "{{\"shape\":[{n},{d},{v}],\"threads\":{threads},\"vd\":{vd:.1},\"dv\":{dv:.1},\"forward\":{forward:.1},\"loss\":{alone:.1},\
-             \"productGflops\":{gigaflops:.1},\"overProducts\":{:.3}}}",
-            vd / (vd - alone)
+            "{{\"shape\":[{n},{d},{v}],\"threads\":{threads},\"vd\":{vd:.1},\"dv\":{dv:.1},\"recompute\":{again:.1},\"forward\":{forward:.1},\"loss\":{alone:.1},\
+             \"productGflops\":{gigaflops:.1},\"overProducts\":{:.3},\"recomputeOverProducts\":{:.3}}}",
+            vd / (vd - alone),
+            again / (vd - alone)
         );
     }
 }

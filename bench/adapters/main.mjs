@@ -9,13 +9,12 @@ import { countOf, isPartial, listOf } from "../speed/arguments.mjs";
 import { writePlace } from "../../ts/docs/places.mjs";
 import { busyNotice, isBusy, machine } from "../speed/machine.mjs";
 import { readRecords, writeRecord } from "../speed/record.mjs";
-import { linear } from "./linear.mjs";
 import { lm } from "./lm.mjs";
 import { onnx } from "./onnx.mjs";
 import { adapterTables } from "./table.mjs";
 import { tfjs } from "./tfjs.mjs";
 
-const parts = { lm, tfjs, onnx, linear };
+const parts = { lm, tfjs, onnx };
 const names = /** @type {(keyof typeof parts)[]} */ (Object.keys(parts));
 const hosts = new URL("../../test/hosts/", import.meta.url);
 const program = new Command("npm run bench:peers -- adapters")
@@ -48,7 +47,7 @@ let entry = "";
 const context = { xent, host: (name) => import(new URL(name, hosts).href), rounds: wishes.rounds ?? 7, divisor: wishes.divide ?? 1, print: (text) => console.log(text), keep: (group) => void groups.push({ entry, ...group }) };
 for (const name of wishes.only ?? names) {
   entry = name;
-  console.log(`\n${name === "linear" ? "linearCrossEntropy" : `sparse-xent/${name}`}`);
+  console.log(`\nsparse-xent/${name}`);
   await parts[name](context);
 }
 if (wishes.record) {

@@ -48,12 +48,17 @@ export async function bench(args) {
   return measure("bench/main.mjs", args);
 }
 
-/** With `adapters` in front: the entries for other libraries beside those libraries. @param {readonly string[]} args */
+/** With `adapters` in front: the entries for other libraries beside those libraries; with `linear`, the last layer with its loss. @param {readonly string[]} args */
 export async function peers(args) {
   if (args[0] === "adapters") {
     await installPackages();
     await installHosts(paths.testHosts);
     return measure("bench/adapters/main.mjs", args.slice(1));
+  }
+  if (args[0] === "linear") {
+    await installPackages();
+    await installHosts(paths.testHosts);
+    return measure("bench/last-layer/main.mjs", args.slice(1));
   }
   const measures = !args.some((argument) => ["-h", "--help", "--readme"].includes(argument));
   if (measures) await installPeers();

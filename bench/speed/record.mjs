@@ -1,9 +1,9 @@
-// Records of whole runs, one of each processor family (bench/record/speed.<family>.json, peers.<family>.json, adapters.<family>.json), which README,
+// Records of whole runs, one of each processor family (bench/record/speed.<family>.json, peers.<family>.json, adapters.<family>.json, linear.<family>.json), which README,
 // documentation and comments quote.
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-/** @typedef {"speed" | "peers" | "adapters"} Name */
+/** @typedef {"speed" | "peers" | "adapters" | "linear"} Name */
 
 const folder = new URL("../record/", import.meta.url);
 

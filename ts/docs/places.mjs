@@ -12,6 +12,7 @@ const pages = /** @type {const} */ ({
   speed: "ts/docs/speed.md",
   peers: "ts/docs/peers.md",
   adapters: "ts/docs/adapters.md",
+  linear: "ts/docs/linear.md",
 });
 
 /** @typedef {keyof typeof pages} Place */

@@ -22,7 +22,7 @@ use crate::simd::Kernel;
 /// # What is computed
 ///
 /// Per row, with label `y`, class weight `v`, sample weight `omega`, row weight `w = v[y] * omega`, smoothing `e`, z-loss
-/// `l`, focal `g`, poly-1 `p` and generalised cross-entropy `q`, over the `K` classes that `class_mask` keeps and `z = logit_scale * x`:
+/// `l`, focal `g`, poly-1 `p` and generalised cross-entropy `q`, over the `K` classes that `class_mask` keeps and `z = logit_scale * x`, or `logit_scale * cap(x)` under `softcap`:
 ///
 /// ```text
 /// nll  = -ln softmax(z)[y]       r = 1 - softmax(z)[y]       lse = ln sum exp z
@@ -102,6 +102,7 @@ pub struct CrossEntropy<'a> {
     pub(crate) empty_mean: EmptyMean,
     pub(crate) upstream: RowValues<'a>,
     pub(crate) accumulate: bool,
+    pub(crate) softcap: f64,
     pub(crate) logit_scale: f64,
     pub(crate) input: Input,
     pub(crate) probs_epsilon: f64,
@@ -166,6 +167,7 @@ impl Default for CrossEntropy<'_> {
             empty_mean: EmptyMean::Zero,
             upstream: RowValues::Scalar(1.0),
             accumulate: false,
+            softcap: 0.0,
             logit_scale: 1.0,
             input: Input::Logits,
             probs_epsilon: 1e-7,

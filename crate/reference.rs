@@ -135,6 +135,7 @@ pub struct Options<'a> {
     pub focal_gamma: f64,
     pub poly1_epsilon: f64,
     pub gce_q: f64,
+    pub softcap: f64,
     pub logit_scale: f64,
     pub input: Input,
     pub class_mask: Option<&'a [u8]>,
@@ -158,6 +159,7 @@ impl Default for Options<'_> {
             focal_gamma: 0.0,
             poly1_epsilon: 0.0,
             gce_q: 0.0,
+            softcap: 0.0,
             logit_scale: 1.0,
             input: Input::Logits,
             class_mask: None,
@@ -167,6 +169,18 @@ impl Default for Options<'_> {
 }
 
 impl Options<'_> {
+    /// The logits of a row as the softmax sees them, before they are scaled.
+    pub fn capped(&self, x: &[f64]) -> Vec<f64> {
+        let capped =
+            |x: &f64| if self.softcap == 0.0 { *x } else { self.softcap * (x / self.softcap).tanh() };
+        x.iter().map(capped).collect()
+    }
+
+    /// The derivative of what a logit becomes in [`Options::capped`].
+    pub fn slope_of_cap(&self, x: f64) -> f64 {
+        if self.softcap == 0.0 { 1.0 } else { (x / self.softcap).cosh().powi(-2) }
+    }
+
     fn keeps(&self, class: usize) -> bool {
         self.class_mask.is_none_or(|mask| mask[class] != 0)
     }
@@ -327,7 +341,8 @@ pub fn cross_entropy(problem: &Problem<'_>, options: &Options<'_>) -> Result<Ans
             (_, _, Kind::Active) if factor != 0.0 => factor * grad,
             _ => 0.0,
         };
-        let x = problem.row(row);
+        let given = problem.row(row);
+        let x = options.capped(&given);
         let (loss, grad) = match kinds[row] {
             Kind::Active => active_row(&x, label_of(row), options.sample_weight.at(row), options),
             Kind::Inactive => (0.0, vec![0.0; problem.classes]),
@@ -335,6 +350,7 @@ pub fn cross_entropy(problem: &Problem<'_>, options: &Options<'_>) -> Result<Ans
         };
         answer.losses[row] = loss;
         for (class, grad) in grad.into_iter().enumerate() {
+            let grad = if grad == 0.0 { grad } else { grad * options.slope_of_cap(given[class]) };
             answer.grad[problem.place(row, class)] = if options.keeps(class) { element(grad) } else { 0.0 };
         }
         if kinds[row] != Kind::Invalid {

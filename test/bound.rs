@@ -104,6 +104,10 @@ struct Terms {
     depth: Vec<f64>,
     /// |s max| + ln S.
     lse: f64,
+    /// What rounding takes from softly capped logits, in units: 12 of the label's magnitude and the largest.
+    capped: f64,
+    /// By how much a logit is above the cap, and the slope there.
+    cap: Vec<(f64, f64)>,
     p: Vec<f64>,
     loss: f64,
     rest: f64,
@@ -113,6 +117,14 @@ fn finite_or_0(x: f64) -> f64 {
     if x.is_finite() { x } else { 0.0 }
 }
 
+/// How many times the cap a logit is, and the slope of the cap there.
+fn above_cap(x: f64, options: &Options<'_>) -> (f64, f64) {
+    if options.softcap == 0.0 {
+        return (0.0, 1.0);
+    }
+    ((x / options.softcap).abs().min(50.0), options.slope_of_cap(x))
+}
+
 fn terms(x: &[f64], label: usize, options: &Options<'_>) -> Option<Terms> {
     if options.input == Input::LogProbs {
         return Some(Terms {
@@ -120,12 +132,16 @@ fn terms(x: &[f64], label: usize, options: &Options<'_>) -> Option<Terms> {
             surprise: x.iter().map(|x| finite_or_0(x.abs())).collect(),
             depth: vec![0.0; x.len()],
             lse: 0.0,
+            capped: 0.0,
+            cap: vec![(0.0, 1.0); x.len()],
             p: x.iter().map(|x| x.exp()).collect(),
             loss: finite_or_0(x[label].abs()),
             rest: -x[label].exp_m1(),
         });
     }
     let scale = options.logit_scale;
+    let cap: Vec<(f64, f64)> = x.iter().map(|x| above_cap(*x, options)).collect();
+    let x = &options.capped(x)[..];
     let keeps = |class: usize| options.class_mask.is_none_or(|mask| mask[class] != 0);
     let stats = RowStats::of(x, label, scale, keeps)?;
     let depth: Vec<f64> = x.iter().map(|x| finite_or_0(scale * (stats.max - x))).collect();
@@ -134,6 +150,14 @@ fn terms(x: &[f64], label: usize, options: &Options<'_>) -> Option<Terms> {
         surprise: depth.iter().map(|depth| stats.ln_sum + depth).collect(),
         depth,
         lse: (scale * stats.max).abs() + stats.ln_sum,
+        capped: if options.softcap == 0.0 {
+            0.0
+        } else {
+            12.0 * scale
+                * (finite_or_0(x[label].abs())
+                    + x.iter().fold(0.0, |most: f64, x| most.max(finite_or_0(x.abs()))))
+        },
+        cap,
         loss: finite_or_0(stats.surprise[label]),
         rest: stats.rest,
         p: stats.p,
@@ -195,7 +219,8 @@ fn row_bounds(
     let tilt = 2.0 * pull * t.lse;
     let all_spread: f64 = spread.iter().sum();
     // What the sum of all exponentials may be off by, relative to it.
-    let off = 32.0 * precision.unit;
+    let base = 32.0 + t.capped;
+    let off = base * precision.unit;
 
     let unit = precision.unit * if is_plain { 1.0 } else { 2.0 + gamma };
     let tiny = precision.tiny(classes);
@@ -217,14 +242,16 @@ fn row_bounds(
     let unscaled = moment.max(t.loss) / options.logit_scale.min(1.0);
     let may_overflow = options.label_matrix.is_none() && unscaled > 0.5 * precision.largest;
     let overflow = if may_overflow { f64::INFINITY } else { 0.0 };
-    let loss =
-        unit * ((32.0 + t.margin) * loss_terms + 4.0 * alone) + off * 2.0 * pull * t.lse + tiny + overflow;
+    let loss = unit * ((base + t.margin) * loss_terms + (4.0 + t.capped) * alone)
+        + off * 2.0 * pull * t.lse
+        + tiny
+        + overflow;
 
     let a = if options.input == Input::Logits { target * slope + all_spread + tilt } else { 0.0 };
     let mut grad: Vec<f64> = (0..classes)
         .map(|k| {
             if keeps(k) {
-                let bound = unit * (32.0 + 2.0 * t.margin + t.depth[k]) * (a * t.p[k] + spread[k]);
+                let bound = unit * (base + 2.0 * t.margin + t.depth[k]) * (a * t.p[k] + spread[k]);
                 bound + off * 2.0 * pull * t.p[k] + tiny
             } else {
                 0.0
@@ -234,15 +261,20 @@ fn row_bounds(
     grad[label] = tiny
         + off * 2.0 * pull
         + if t.rest < 0.5 || is_plain {
-            unit * (32.0 + t.margin) * (all_spread - spread[label] + tilt + a * t.rest)
+            unit * (base + t.margin) * (all_spread - spread[label] + tilt + a * t.rest)
         } else {
             let depth = t.depth[label];
-            unit * (32.0 + 2.0 * t.margin + depth) * (a * q + spread[label] + target * slope)
+            unit * (base + 2.0 * t.margin + depth) * (a * q + spread[label] + target * slope)
         };
     if a == 0.0 {
-        grad[label] += unit * (32.0 + t.margin) * (target * slope + spread[label]);
+        grad[label] += unit * (base + t.margin) * (target * slope + spread[label]);
     }
-    let grad = grad.into_iter().map(|bound| bound * options.logit_scale).collect();
+    // The slope of a cap has an error of its own, which grows as the logit is above it.
+    let grad = grad.into_iter().zip(&t.cap).map(|(bound, (above, slope))| {
+        let chained = if options.softcap == 0.0 { bound } else { bound * (1.5 + above / 2.0) * slope + tiny };
+        chained * options.logit_scale
+    });
+    let grad = grad.collect();
     let in_single = options.input == Input::Logits && options.label_matrix.is_none();
     Some((loss, grad, if in_single { a.abs() * options.logit_scale } else { 0.0 }))
 }
@@ -507,6 +539,7 @@ fn output_bounds(
     }
     let Some(terms) = terms(&x, label, options) else { return (0.0, 0.0) };
     let is_scaled = options.logit_scale != 1.0;
-    let unit = precision.unit * if is_scaled { 2.0 } else { 1.0 } * (32.0 + terms.margin);
-    (precision.unit * 32.0 + unit * terms.lse + tiny, unit * log_prob + tiny)
+    let base = 32.0 + terms.capped;
+    let unit = precision.unit * if is_scaled { 2.0 } else { 1.0 } * (base + terms.margin);
+    (precision.unit * base + unit * terms.lse + tiny, unit * log_prob + tiny)
 }

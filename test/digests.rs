@@ -49,6 +49,10 @@ struct Chosen {
     focal_gamma: f64,
     #[serde(default)]
     poly1_epsilon: f64,
+    #[serde(default)]
+    gce_q: f64,
+    #[serde(default)]
+    softcap: f64,
     #[serde(default = "one")]
     logit_scale: f64,
     #[serde(default = "one")]
@@ -83,6 +87,8 @@ impl Chosen {
             z_loss: self.z_loss,
             focal_gamma: self.focal_gamma,
             poly1_epsilon: self.poly1_epsilon,
+            gce_q: self.gce_q,
+            softcap: self.softcap,
             logit_scale: self.logit_scale,
             upstream: Upstream::One(self.upstream),
             ..Settings::default()
@@ -143,7 +149,7 @@ fn half_bits(drawn: u32, end: u32) -> u16 {
 #[test]
 fn twins_give_the_recorded_digests() {
     let battery: Battery = serde_json::from_str(include_str!("digests.json")).expect("the battery");
-    assert_eq!(battery.cases.len(), 46, "number of cases");
+    assert_eq!(battery.cases.len(), 51, "number of cases");
     let each = battery
         .cases
         .iter()

@@ -174,6 +174,13 @@ pub fn option_list() -> Vec<(&'static str, Setter)> {
             smooth(case);
             (case.set.gce_q, case.set.z_loss, case.set.logit_scale) = (0.3, 0.01, 0.5);
         }),
+        ("capped at 3", |case| case.set.softcap = 3.0),
+        ("capped at 1.5 and scaled, with smoothing, class weights, z-loss and a mask", |case| {
+            mask(case);
+            smooth(case);
+            class_weights(case);
+            (case.set.softcap, case.set.z_loss, case.set.logit_scale) = (1.5, 0.01, 2.0);
+        }),
         ("logit scale 0.25", |case| case.set.logit_scale = 0.25),
         ("logit scale 3", |case| case.set.logit_scale = 3.0),
         ("class mask", mask),
@@ -228,6 +235,7 @@ pub struct Choices {
     pub poly1_epsilon: f64,
     /// Where it is not 0, focal and poly-1 are left out.
     pub gce_q: f64,
+    pub softcap: f64,
     pub logit_scale: f64,
     pub ignores: bool,
     /// What some labels that name no class mean; under `Throw` there are none.
@@ -261,6 +269,7 @@ pub fn choices() -> impl Strategy<Value = Choices> {
         sometimes(5, 0.0, &[-1.0, -0.5, 1.0, 2.0]),
         sometimes(5, 1.0, &[0.5, 0.25, 2.0]),
         sometimes(6, 0.0, &[0.7, 1.0, 0.3, 1e-3, 1e-30]),
+        sometimes(6, 0.0, &[30.0, 50.0, 1.0]),
     );
     let classes = (one_in(3), sometimes(8, InvalidLabel::Throw, &INVALID), one_in(5), one_in(12));
     let input = (sometimes(8, Input::Logits, &INPUTS), select(&NORMALIZE[..]));
@@ -279,6 +288,7 @@ pub fn choices() -> impl Strategy<Value = Choices> {
             poly1_epsilon: terms.2,
             logit_scale: terms.3,
             gce_q: terms.4,
+            softcap: terms.5,
             ignores: classes.0,
             invalid_label: classes.1,
             masks: classes.2,
@@ -346,6 +356,7 @@ impl Choices {
         }
         if self.input == Input::Logits {
             (set.z_loss, set.logit_scale) = (self.z_loss, self.logit_scale);
+            set.softcap = self.softcap;
         }
         if self.ignores {
             set.ignore = vec![-100, 2];

@@ -92,6 +92,7 @@ fn options_out_of_range() {
         (op().poly1_epsilon(f64::INFINITY), "poly1Epsilon got inf, expected a finite number"),
         (op().gce_q(1.5), "gceQ got 1.5, expected 0..1"),
         (op().gce_q(f64::NAN), "gceQ got NaN, expected 0..1"),
+        (op().softcap(-1.0), "softcap got -1, expected a finite number of at least 0"),
         (op().logit_scale(0.0), "logitScale got 0, expected a finite number above 0"),
         (op().probs_epsilon(0.5), "probsEpsilon got 0.5, expected a number above 0 and below 0.5"),
         (op().denominator(Denominator::Count(0.0)), "denominator got 0, expected a finite number above 0"),

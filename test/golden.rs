@@ -10,7 +10,7 @@ use sparse_xent::{
 /// Files and the number of cases in each, so that none can go missing unseen.
 const FILES: [(&str, &str, usize); 7] = [
     ("torch.json", include_str!("golden/torch.json"), 286),
-    ("torch_terms.json", include_str!("golden/torch_terms.json"), 17),
+    ("torch_terms.json", include_str!("golden/torch_terms.json"), 39),
     ("tensorflow.json", include_str!("golden/tensorflow.json"), 63),
     ("keras.json", include_str!("golden/keras.json"), 101),
     ("onnx.json", include_str!("golden/onnx.json"), 52),
@@ -231,6 +231,7 @@ fn operation<'a>(options: &Map<String, Value>, arrays: &'a Arrays, kernel: Kerne
             "zLoss" => op.z_loss(number(value)),
             "focalGamma" => op.focal_gamma(number(value)),
             "poly1Epsilon" => op.poly1_epsilon(number(value)),
+            "softcap" => op.softcap(number(value)),
             "gceQ" => op.gce_q(number(value)),
             "logitScale" => op.logit_scale(number(value)),
             "input" => op.input(match text(value, name) {

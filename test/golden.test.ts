@@ -28,7 +28,7 @@ interface Case {
 /** Cases that each file must hold, so that none can go missing unseen. */
 const counts: Readonly<Record<string, number>> = {
   "torch.json": 286,
-  "torch_terms.json": 17,
+  "torch_terms.json": 39,
   "tensorflow.json": 63,
   "keras.json": 101,
   "onnx.json": 52,

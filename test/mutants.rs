@@ -126,6 +126,34 @@ fn a_generalised_loss_by_another_formula_is_caught() {
 }
 
 #[test]
+fn a_cap_without_its_chain_rule_is_caught() {
+    let mut capped = case();
+    capped.set.softcap = 3.0;
+    let answer = right(&capped);
+    verdict(&capped, &answer).expect("nothing is wrong with it");
+    let without = |change: fn(&mut Case)| {
+        let mut other = capped.clone();
+        change(&mut other);
+        right(&other)
+    };
+    caught("logits that are not capped", &capped, &without(|case| case.set.softcap = 0.0));
+    let mut unchained = without(|case| {
+        case.logits.iter_mut().for_each(|x| *x = 3.0 * (*x / 3.0).tanh());
+        case.set.softcap = 0.0;
+    });
+    caught("the gradient of the capped logits", &capped, &unchained);
+    unchained.grad = answer.grad;
+    verdict(&capped, &unchained).expect("the losses are those of the capped logits");
+    let scaled_first = |case: &mut Case| (case.set.logit_scale, case.set.softcap) = (1.0, 1.5);
+    let mut scaled = capped.clone();
+    scaled.set.logit_scale = 0.5;
+    let mut other = scaled.clone();
+    scaled_first(&mut other);
+    other.logits.iter_mut().for_each(|x| *x *= 0.5);
+    caught("another order of cap and scale", &scaled, &right(&other));
+}
+
+#[test]
 fn an_error_of_a_few_bounds_is_caught() {
     for factor in [1.0 + 1e-4, 1.0 - 1e-4] {
         let mut off = right(&case());

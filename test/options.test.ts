@@ -60,6 +60,7 @@ const rows: Partial<Record<keyof CrossEntropyOptions, Row>> = {
   focalGamma: { same: [undefined, 0], other: [0.5, 2, 5], refused: [-1, Infinity, ...numberLike] },
   poly1Epsilon: { same: [undefined, 0], other: [-2, 0.1, 5], refused: [Infinity, -Infinity, ...numberLike] },
   gceQ: { same: [undefined, 0], other: [1e-3, 0.7, 1], refused: [-0.001, 1.001, ...numberLike] },
+  softcap: { same: [undefined, 0], other: [0.5, 30], refused: [-1, Infinity, ...numberLike] },
   logitScale: { same: [undefined, 1], other: [0.01, 20], refused: [0, -1, Infinity, ...numberLike] },
   input: { same: [undefined, "logits"], refused: ["logit", "log_probs", null] },
   probsEpsilon: { with: { input: "probs" }, logits: softmax, same: [undefined, 1e-7, 1e-12], other: [0.2, 0.49], refused: [0, 0.5, -1, Infinity, ...numberLike] },
@@ -111,6 +112,7 @@ describe("defaults written out give the same call", () => {
       focalGamma: 0,
       poly1Epsilon: 0,
       gceQ: 0,
+      softcap: 0,
       logitScale: 1,
       input: "logits",
       outputs: [],
@@ -174,9 +176,11 @@ describe("labels that are no class", () => {
 describe("options that exclude each other", () => {
   const conflicts: readonly (readonly [string, object])[] = [
     ["zLoss", { input: "logProbs", zLoss: 0.1 }],
+    ["softcap", { input: "logProbs", softcap: 30 }],
     ["logitScale", { input: "logProbs", logitScale: 2 }],
     ["outputs logSumExp", { input: "logProbs", outputs: ["logSumExp"] }],
     ["zLoss", { input: "probs", zLoss: 0.1 }],
+    ["softcap", { input: "probs", softcap: 30 }],
     ["logitScale", { input: "probs", logitScale: 2 }],
     ["outputs logSumExp", { input: "probs", outputs: ["logSumExp"] }],
     ["focalGamma", { input: "probs", focalGamma: 1 }],

@@ -306,7 +306,7 @@ fn one_peculiar_row_leaves_the_others_their_bits() {
 #[test]
 fn peculiar_rows_have_the_same_bits_on_every_way_and_agree_with_the_definition() {
     // No option; some; one that single precision cannot hold, so that each row is computed in double; a gradient that it hardly holds.
-    let options: [Setter; 5] = [
+    let options: [Setter; 6] = [
         |_| (),
         |case| {
             (case.set.focal_gamma, case.set.poly1_epsilon, case.set.z_loss) = (1.5, 2.0, 0.0078125);
@@ -314,6 +314,7 @@ fn peculiar_rows_have_the_same_bits_on_every_way_and_agree_with_the_definition()
         |case| case.set.poly1_epsilon = 1e-40,
         |case| (case.set.focal_gamma, case.set.poly1_epsilon, case.set.z_loss) = (4.0, 0.0, 0.0),
         |case| (case.set.focal_gamma, case.set.gce_q) = (0.0, 0.7),
+        |case| (case.set.gce_q, case.set.softcap) = (0.0, 30.0),
     ];
     for (outer, classes, inner) in [(5, 3, 1), (2, 33, 1), (1, 10, 4), (1, 256, 2), (1, 257, 2)] {
         for mut case in peculiar(&planes(outer, classes, inner, 8.0, 73), 1) {

@@ -35,6 +35,7 @@ pub struct Settings {
     pub focal_gamma: f64,
     pub poly1_epsilon: f64,
     pub gce_q: f64,
+    pub softcap: f64,
     pub logit_scale: f64,
     pub input: Input,
     pub probs_epsilon: f64,
@@ -60,6 +61,7 @@ impl Default for Settings {
             focal_gamma: 0.0,
             poly1_epsilon: 0.0,
             gce_q: 0.0,
+            softcap: 0.0,
             logit_scale: 1.0,
             input: Input::Logits,
             probs_epsilon: 1e-7,
@@ -116,6 +118,7 @@ impl Settings {
             focal_gamma: self.focal_gamma,
             poly1_epsilon: self.poly1_epsilon,
             gce_q: self.gce_q,
+            softcap: self.softcap,
             logit_scale: self.logit_scale,
             input: match (self.input, self.probs_normalize) {
                 (Input::Logits, _) => reference::Input::Logits,
@@ -149,6 +152,7 @@ impl Settings {
             .focal_gamma(self.focal_gamma)
             .poly1_epsilon(self.poly1_epsilon)
             .gce_q(self.gce_q)
+            .softcap(self.softcap)
             .logit_scale(self.logit_scale)
             .input(self.input)
             .probs_epsilon(self.probs_epsilon)

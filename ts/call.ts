@@ -14,7 +14,7 @@ export const callFields = [
   "operation", "threads", "outer", "classes", "inner", "logitsAddress", "logitsDtype", "labelsAddress", "labelsDtype",
   "gradMode", "gradAddress", "gradDtype", "lossAddress", "reduction", "denominator", "denominatorValue", "invalidLabel",
   "classWeightAddress", "classWeightDtype", "sampleWeightAddress", "sampleWeightDtype", "sampleWeightValue", "labelSmoothing", "smoothingWeights",
-  "emptyMean", "upstreamAddress", "upstreamDtype", "upstreamValue", "zLoss", "focalGamma", "poly1Epsilon", "gceQ", "logitScale",
+  "emptyMean", "upstreamAddress", "upstreamDtype", "upstreamValue", "zLoss", "focalGamma", "poly1Epsilon", "gceQ", "softcap", "logitScale",
   "input", "probsEpsilon", "probsNormalize", "classMaskAddress", "labelMatrixAddress", "labelMatrixDtype",
   "logSumExpAddress", "targetLogProbAddress", "predictionsAddress", "perClassAddress", "ignoreCount", "ignoreAddress", "wantsCounts",
   "depth", "weightAddress", "weightDtype", "weightLayout", "biasAddress", "biasDtype", "chunkRows", "recompute",
@@ -285,6 +285,7 @@ export class Call {
     this.#write(wordOf.focalGamma, settings.focalGamma);
     this.#write(wordOf.poly1Epsilon, settings.poly1Epsilon);
     this.#write(wordOf.gceQ, settings.gceQ);
+    this.#write(wordOf.softcap, settings.softcap);
     this.#write(wordOf.logitScale, settings.logitScale);
     this.#write(wordOf.input, optionTable.input.words.indexOf(settings.input));
     this.#write(wordOf.probsEpsilon, settings.probsEpsilon);

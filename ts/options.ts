@@ -136,6 +136,11 @@ export interface CrossEntropyOptions {
    * it is -ln p[y], which 0 stands for; 1 is the mean absolute error. In place of focal and poly-1. Default 0.
    */
   readonly gceQ?: number | undefined;
+  /**
+   * c > 0 caps the logits softly: c·tanh(x / c) takes the place of x (Gemma 2's head, c = 30), before it is multiplied by `logitScale`. Every result is
+   * that of the capped logits; the gradient is with respect to x. An infinite logit becomes c or -c: `classMask` takes classes out. Default 0: none.
+   */
+  readonly softcap?: number | undefined;
   /** s > 0, the inverse temperature: z = s·x. The gradient is with respect to x. Default 1. */
   readonly logitScale?: number | undefined;
   /** What the logits array holds; never guessed. `logProbs` are not checked to be normalised. Default `logits`. */

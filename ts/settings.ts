@@ -65,6 +65,7 @@ export const optionTable = {
   focalGamma: number(0, "a finite number of at least 0", isAtLeast0),
   poly1Epsilon: number(0, "a finite number", Number.isFinite),
   gceQ: number(0, "0..1", isShare),
+  softcap: number(0, "a finite number of at least 0", isAtLeast0),
   logitScale: number(1, "a finite number above 0", (value) => value > 0 && Number.isFinite(value)),
   input: word(["logits", "logProbs", "probs"], "logits"),
   probsEpsilon: number(1e-7, "a number above 0 and below 0.5", (value) => value > 0 && value < 0.5),
@@ -213,6 +214,7 @@ export function checkConflicts({ settings, given }: OptionsRead, arrays: Partial
   if (settings.input === "logits" && settings.gceQ === 0 && arrays.labelMatrix === undefined && !given.includes("probsEpsilon") && !given.includes("probsNormalize")) return;
   const active = {
     zLoss: settings.zLoss !== 0,
+    softcap: settings.softcap !== 0,
     logitScale: settings.logitScale !== 1,
     "outputs logSumExp": settings.outputs.has("logSumExp"),
     focalGamma: settings.focalGamma !== 0,
@@ -229,9 +231,9 @@ export function checkConflicts({ settings, given }: OptionsRead, arrays: Partial
     const name = names.find((candidate) => active[candidate]);
     if (name !== undefined) throw conflict(name, `none with ${reason}`);
   };
-  if (settings.input === "logProbs") exclude('input: "logProbs"', ["zLoss", "logitScale", "outputs logSumExp"]);
+  if (settings.input === "logProbs") exclude('input: "logProbs"', ["zLoss", "softcap", "logitScale", "outputs logSumExp"]);
   if (settings.input === "probs") {
-    exclude('input: "probs"', ["zLoss", "logitScale", "outputs logSumExp", "focalGamma", "poly1Epsilon", "gceQ", "labelSmoothing", "classMask", "labelMatrix"]);
+    exclude('input: "probs"', ["zLoss", "softcap", "logitScale", "outputs logSumExp", "focalGamma", "poly1Epsilon", "gceQ", "labelSmoothing", "classMask", "labelMatrix"]);
   } else {
     exclude(`input: "${settings.input}"`, ["probsEpsilon", "probsNormalize"]);
   }

@@ -81,7 +81,7 @@ impl Rules<'_> {
 
     /// Whether the kernel takes the rows of these numbers as they lie.
     fn lie<I: Isa>(&self, numbers: Source<'_>) -> bool {
-        numbers.single().is_some() && self.plan.kept.is_none() && self.plan.classes() >= I::LANES
+        numbers.single().is_some() && self.plan.takes_as_given() && self.plan.classes() >= I::LANES
     }
 
     /// Whether exponentials go where the gradient will be.
@@ -121,6 +121,9 @@ impl Rules<'_> {
         let (copied, kept) = scratch.split_at_mut(if lies { 0 } else { length });
         if !lies {
             self.fill::<I>(access.logits(), copied);
+            if let Some(softcap) = &self.plan.softcap {
+                softcap.cap::<I>(copied);
+            }
         }
         let cells = match &mut access {
             Access::Loss(x) => Cells::Loss(x.single().filter(|_| lies).unwrap_or(copied)),
@@ -139,6 +142,10 @@ impl Rules<'_> {
         self.come_to::<I>(first_row, labels, &stats, (all_count, wants_gradient), columns, &mut group.rows);
         if let Some(slots) = columns.predictions.as_deref_mut() {
             slots.copy_from_slice(&group.predictions[..slots.len()]);
+        }
+        if self.plan.softcap.is_some() && wants_gradient {
+            // Once more, as they were before the cap.
+            self.fill::<I>(access.logits(), copied);
         }
         if let Some(grad) = access.gradient() {
             self.write::<I>(grad, labels, group, (copied, kept), is_there);
@@ -220,6 +227,9 @@ impl Rules<'_> {
         }
         let e = &mut e[..length];
         self.write_group::<I>(To::Over(e), classes, group);
+        if let Some(softcap) = &self.plan.softcap {
+            softcap.chain::<I>(&copied[..length], e);
+        }
         self.hand_back::<I>(grad, group, copied, e);
     }
 

@@ -20,7 +20,7 @@ impl Rules<'_> {
     /// are wanted, or more than that is.
     pub(super) fn pairs(&self) -> Option<PairTiles> {
         let plan = self.plan;
-        let plain = plan.shape.classes() == 2 && plan.kept.is_none() && plan.objective.is_plain();
+        let plain = plan.shape.classes() == 2 && plan.takes_as_given() && plan.objective.is_plain();
         if !plain || self.looks_at_inactive() {
             return None;
         }

@@ -3,6 +3,7 @@
 use super::{fits, zeros};
 use crate::element::Element;
 use crate::kernels::double::Probs;
+use crate::kernels::softcap::Softcap;
 use crate::kernels::{Bias, MomentOf};
 use crate::labels::{LabelRule, Labels};
 use crate::objective::{Coefficients, Objective, RowWeights};
@@ -17,6 +18,7 @@ pub(crate) struct Plan<'a> {
     pub(super) shape: Shape,
     pub(super) objective: Objective,
     pub(super) probs: Option<Probs>,
+    pub(super) softcap: Option<Softcap>,
     /// The kept classes, where a class mask removes some and keeps some.
     pub(super) kept: Option<Kept>,
     /// Whether the mask keeps none: then every row is ignored or invalid, and no gradient is anything but 0.
@@ -112,6 +114,7 @@ impl<'a> Plan<'a> {
             },
             probs: (options.input == Input::Probs)
                 .then_some(Probs { bound: options.probs_epsilon, normalize: options.probs_normalize }),
+            softcap: Softcap::new(options.softcap),
             kept,
             keeps_none,
             smoothing_vector,
@@ -154,6 +157,11 @@ impl<'a> Plan<'a> {
     /// Whether the input is scores, not probabilities or their logarithms.
     pub(super) fn reads_logits(&self) -> bool {
         self.options.input == Input::Logits
+    }
+
+    /// Whether kernels may read the logits where they are: all classes, and as they were given.
+    pub(super) fn takes_as_given(&self) -> bool {
+        self.kept.is_none() && self.softcap.is_none()
     }
 
     /// The class at a position among the kept ones.

@@ -9,7 +9,7 @@
 //! │   │   └─ no   Blocks     row by row, each in blocks (rows.rs, single.rs); a few rows are shared by
 //! │   │                      threads, block by block (split.rs)
 //! │   └─ no       Doubles    f64, probabilities and their logarithms, matrices: row by row in f64 (rows.rs, kernels/double.rs)
-//! └─ no, a plane for each class: scores in f32, f16 or bf16, and no label matrix?
+//! └─ no, a plane for each class: scores in f32, f16 or bf16, and neither label matrix nor softcap?
 //!     ├─ yes      Tiles      tiles of rows, or strips of tiles (strided.rs, tile.rs, strip.rs, kernels/planes.rs)
 //!     └─ no       Columns    row by row, on a copy of the row (strided.rs), as Doubles
 //! ```
@@ -41,7 +41,7 @@ impl Route {
             0 | 1 if !is_single => Self::Doubles,
             0 | 1 if blocks(plan.classes()) == 1 => Self::Groups,
             0 | 1 => Self::Blocks,
-            _ if is_single => Self::Tiles,
+            _ if is_single && plan.softcap.is_none() => Self::Tiles,
             _ => Self::Columns,
         }
     }

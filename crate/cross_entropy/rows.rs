@@ -100,6 +100,9 @@ impl Rules<'_> {
         gather_double(access.logits(), plan.kept.as_ref(), x);
         let largest = (self.wants.predictions || objective.matrix).then(|| double::argmax(x)).flatten();
         let prediction = largest.filter(|_| self.wants.predictions).map(|largest| plan.class_at(largest));
+        if let Some(softcap) = &plan.softcap {
+            softcap.cap_double(x);
+        }
         if let Some(probs) = plan.probs {
             let (loss, log_prob) = probs.row(x, row.label, row.weights.row, upstream);
             access.put(Values::Double(x), plan.kept.as_ref(), self.accumulate);
@@ -130,6 +133,11 @@ impl Rules<'_> {
             x.fill(f64::NAN);
         } else {
             double::write_grad(x, &result.gradient, apart, plan.shares(row.class));
+        }
+        if let Some(softcap) = &plan.softcap {
+            let logits = access.logits();
+            let class = |position| usize::try_from(plan.class_at(position)).unwrap_or_default();
+            softcap.chain_double(x, |position| logits.get(class(position)));
         }
         access.put(Values::Double(x), plan.kept.as_ref(), self.accumulate);
         RowValues::new(&result, prediction)

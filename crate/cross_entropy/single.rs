@@ -56,7 +56,7 @@ fn go_on(index: usize) {
 impl Rules<'_> {
     /// Whether the kernel takes logits of this type as they lie.
     fn takes(&self, numbers: Source<'_>) -> bool {
-        self.plan.kept.is_none() && self.plan.classes() >= PADDING && numbers.single().is_some()
+        self.plan.takes_as_given() && self.plan.classes() >= PADDING && numbers.single().is_some()
     }
 
     /// Whether it keeps its exponentials where the gradient goes, and needs no scratch for them.
@@ -88,7 +88,7 @@ impl Rules<'_> {
         scratch: &mut Scratch<'_>,
     ) -> RowValues {
         let classes = self.plan.classes();
-        let label = self.label_logit(row, access.logits());
+        let label = self.label_logit::<I>(row, access.logits());
         let (logits, exponentials) = scratch.single.split_at_mut(self.logits_length(&access));
         let blocks = &mut scratch.blocks[..rows::blocks(classes)];
         let mut hints = Hints::NONE;
@@ -105,7 +105,14 @@ impl Rules<'_> {
                 go_on(index);
                 let range = rows::block(classes, index);
                 let cells = self.cells_of(&range);
-                self.write_block::<I>(row, &concluded, block, &range, access.part(cells), exponentials);
+                self.write_block::<I>(
+                    row,
+                    &concluded,
+                    block,
+                    &range,
+                    access.part(cells),
+                    (logits, exponentials),
+                );
             }
             if self.plan.kept.is_some() {
                 access.put(
@@ -119,9 +126,10 @@ impl Rules<'_> {
     }
 
     /// The label's logit, which a sweep in place overwrites.
-    pub(super) fn label_logit(&self, row: &RowPlan, logits: Source<'_>) -> f32 {
+    pub(super) fn label_logit<I: Isa>(&self, row: &RowPlan, logits: Source<'_>) -> f32 {
         let class = self.plan.kept.as_ref().map_or(row.label, |kept| kept.classes[row.label] as usize);
-        f32::from_f64(logits.get(class))
+        let logit = f32::from_f64(logits.get(class));
+        self.plan.softcap.map_or(logit, |softcap| softcap.cap_one::<I>(logit))
     }
 
     /// Where a block of the kept classes lies among all of the row: anywhere, under a class mask.
@@ -154,6 +162,9 @@ impl Rules<'_> {
             Some(floats) if self.takes(x) => floats,
             _ => {
                 self.copy(x, range, logits);
+                if let Some(softcap) = &self.plan.softcap {
+                    softcap.cap::<I>(&mut logits[..range.len()]);
+                }
                 &logits[..range.len().max(I::LANES)]
             }
         };
@@ -260,7 +271,7 @@ impl Rules<'_> {
         block: &BlockRow,
         range: &Range<usize>,
         mut access: Access<'_>,
-        exponentials: &mut [f32],
+        (logits, exponentials): (&mut [f32], &mut [f32]),
     ) {
         let factor = concluded.shift.map_or(1.0, |shift| block.stats.factor(shift, f64::from(self.scale)));
         let bias = match self.plan.bias(&concluded.gradient) {
@@ -273,9 +284,15 @@ impl Rules<'_> {
         let scale = concluded.gradient.scale;
         let scale = if scale == 0.0 { scale } else { scale * factor };
         let keeps = exponentials.is_empty();
+        if self.plan.softcap.is_some() {
+            self.copy(access.logits(), range, logits);
+        }
         let there = if keeps { access.gradient().and_then(Target::single) } else { None };
         let e = there.unwrap_or_else(|| whole::<I>(exponentials, range));
         rows::write_grad::<I>(e, range.len(), scale, bias, label);
+        if let Some(softcap) = &self.plan.softcap {
+            softcap.chain::<I>(&logits[..range.len()], &mut e[..range.len()]);
+        }
         if !keeps && self.plan.kept.is_none() {
             access.put(Values::Single(&exponentials[range.clone()]), None, self.accumulate);
         }

@@ -41,7 +41,7 @@ impl Call<'_> {
         if workers == 1 || pieces == 1 || rows >= ROWS_PER_WORKER * workers || !rules.shares(access) {
             return Ok(false);
         }
-        let Some(planned) = self.planned(rules, access)? else { return Ok(false) };
+        let Some(planned) = self.planned::<I>(rules, access)? else { return Ok(false) };
         let mut found = zeros::<BlockRow>(units * SHARE)?;
         let mut concluded = empty::<Concluded>(rows)?;
         let logits_length = rules.logits_length(access);
@@ -65,7 +65,7 @@ impl Call<'_> {
                             *found = rules.sweep::<I>(plan, &range, floats, &mut hints);
                         }
                         Some(row) => {
-                            rules.write_block::<I>(plan, row, found, &range, access, &mut []);
+                            rules.write_block::<I>(plan, row, found, &range, access, (scratch, &mut []));
                         }
                     }
                 }
@@ -87,7 +87,7 @@ impl Call<'_> {
     }
 
     /// The rows' plans; `None` where a row is ignored, invalid or without a gradient.
-    fn planned(&self, rules: &Rules<'_>, access: &Access<'_>) -> Result<Option<Vec<Planned>>, Error> {
+    fn planned<I: Isa>(&self, rules: &Rules<'_>, access: &Access<'_>) -> Result<Option<Vec<Planned>>, Error> {
         let mut planned = empty(self.scan.classes.len())?;
         for (row, class) in self.scan.classes.iter().enumerate() {
             let sample = self.plan.options.sample_weight.get(row);
@@ -97,7 +97,8 @@ impl Call<'_> {
                 return Ok(None);
             }
             let classes = self.plan.shape.classes();
-            let label = rules.label_logit(&plan, access.logits().part(row * classes..(row + 1) * classes));
+            let label =
+                rules.label_logit::<I>(&plan, access.logits().part(row * classes..(row + 1) * classes));
             planned.push((plan, upstream, label));
         }
         Ok(Some(planned))

@@ -327,6 +327,7 @@ impl Block<'_> {
             empty_mean: self.choose(Field::emptyMean, "emptyMean", &[EmptyMean::Zero, EmptyMean::Nan])?,
             upstream: row_values(upstream, Field::upstreamDtype, Field::upstreamValue),
             accumulate: self.whole(Field::gradMode) == 3,
+            softcap: self.get(Field::softcap),
             logit_scale: self.get(Field::logitScale),
             input: self.choose(Field::input, "input", &[Input::Logits, Input::LogProbs, Input::Probs])?,
             probs_epsilon: self.get(Field::probsEpsilon),

@@ -19,7 +19,7 @@ fields! {
     reduction, denominator, denominatorValue, invalidLabel,
     classWeightAddress, classWeightDtype, sampleWeightAddress, sampleWeightDtype, sampleWeightValue,
     labelSmoothing, smoothingWeights, emptyMean, upstreamAddress, upstreamDtype, upstreamValue,
-    zLoss, focalGamma, poly1Epsilon, gceQ, logitScale, input, probsEpsilon, probsNormalize,
+    zLoss, focalGamma, poly1Epsilon, gceQ, softcap, logitScale, input, probsEpsilon, probsNormalize,
     classMaskAddress, labelMatrixAddress, labelMatrixDtype,
     logSumExpAddress, targetLogProbAddress, predictionsAddress, perClassAddress,
     ignoreCount, ignoreAddress, wantsCounts,

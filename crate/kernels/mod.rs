@@ -11,6 +11,7 @@ mod odds;
 pub(crate) mod pairs;
 pub(crate) mod planes;
 pub(crate) mod rows;
+pub(crate) mod softcap;
 
 use crate::math::FLOOR;
 

@@ -169,6 +169,25 @@ impl<'a> CrossEntropy<'a> {
         /// ```
         gce_q in terms: f64;
 
+        /// The bound `c` of softly capped logits `c tanh(x / c)`, which take the logits' place; finite and at least 0, 0 (none) unless set.
+        /// The gradient is that with respect to the logits as they are given. They are capped before they are multiplied by
+        /// [`logit_scale`](Self::logit_scale): the head of Gemma 2 caps its logits (at 30), and a temperature divides what is capped. All
+        /// results are those of the capped logits: the log-sum-exp, the log-probabilities, and predictions, for which logits that are
+        /// capped to the same number are equal. An infinite logit becomes `c` or `-c`, so a class that shall not count is to be
+        /// taken out by [`class_mask`](Self::class_mask). Rows are copied for it; one row is not shared between threads.
+        ///
+        /// ```
+        /// # use sparse_xent::{CrossEntropy, Logits, Shape};
+        /// let x = [100.0_f64, 0.0, -20.0];
+        /// let capped = x.map(|x| 30.0 * (x / 30.0).tanh());
+        /// let shape = Shape::new(&[1, 3], -1)?;
+        /// let out = CrossEntropy::new().softcap(30.0).forward(&Logits::new(&x, shape)?, &[1])?;
+        /// let same = CrossEntropy::new().forward(&Logits::new(&capped, shape)?, &[1])?;
+        /// assert!((out.loss - same.loss).abs() < 1e-13);
+        /// # Ok::<(), sparse_xent::Error>(())
+        /// ```
+        softcap: f64;
+
         /// What logits are multiplied by before the softmax, the inverse of a temperature; finite and above 0, 1 unless
         /// set. The gradient is that with respect to the logits as they are given.
         logit_scale: f64;

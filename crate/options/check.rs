@@ -22,6 +22,7 @@ impl CrossEntropy<'_> {
         not_negative(terms.focal_gamma, "focalGamma")?;
         range(terms.poly1_epsilon.is_finite(), "poly1Epsilon", terms.poly1_epsilon, "a finite number")?;
         range((0.0..=1.0).contains(&terms.gce_q), "gceQ", terms.gce_q, "0..1")?;
+        not_negative(self.softcap, "softcap")?;
         positive(self.logit_scale, "logitScale")?;
         let clip = self.probs_epsilon;
         range(clip > 0.0 && clip < 0.5, "probsEpsilon", clip, "a number above 0 and below 0.5")?;
@@ -39,6 +40,7 @@ impl CrossEntropy<'_> {
     fn conflict(&self) -> Option<(&'static str, &'static str)> {
         let set = [
             ("zLoss", self.terms.z_loss != 0.0),
+            ("softcap", self.softcap != 0.0),
             ("logitScale", self.logit_scale != 1.0),
             ("outputs logSumExp", self.outputs.log_sum_exp),
             ("focalGamma", self.terms.focal_gamma != 0.0),
@@ -53,7 +55,9 @@ impl CrossEntropy<'_> {
         };
         let excluded = match self.input {
             Input::Logits => None,
-            Input::LogProbs => Some(("input logProbs", first(&["zLoss", "logitScale", "outputs logSumExp"]))),
+            Input::LogProbs => {
+                Some(("input logProbs", first(&["zLoss", "softcap", "logitScale", "outputs logSumExp"])))
+            }
             Input::Probs => Some(("input probs", first(&set.map(|(name, _)| name)))),
         };
         if let Some((with, Some(option))) = excluded {

@@ -201,6 +201,9 @@ fn settings(rng: &mut Rng, density: f64, classes: usize, rows: usize) -> Setting
             set.z_loss = pick(rng, &[1e-4, 0.01, 0.0078125, 1.0]);
         }
         if on(rng) {
+            set.softcap = pick(rng, &[30.0, 50.0, 1.0, 0.25, 1e20]);
+        }
+        if on(rng) {
             set.logit_scale = pick(rng, &[0.5, 0.25, 2.0, 3.0, 0.01, 10.0]);
         }
     }

@@ -131,7 +131,7 @@ fn options(call: &Call) -> Value {
         "emptyMean": if set.empty_mean == EmptyMean::Zero { "zero" } else { "nan" },
         "zLoss": set.z_loss, "focalGamma": set.focal_gamma, "poly1Epsilon": set.poly1_epsilon,
         "gceQ": set.gce_q,
-        "logitScale": set.logit_scale, "outputs": outputs,
+        "softcap": set.softcap, "logitScale": set.logit_scale, "outputs": outputs,
     });
     let (input, normalize) = match (set.input, set.probs_normalize) {
         (Input::Logits, _) => return options,

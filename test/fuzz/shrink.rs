@@ -102,7 +102,7 @@ fn fewer_classes(call: &Call, turn: usize) -> Option<Call> {
 
 fn fewer_options(call: &Call, turn: usize) -> Option<Call> {
     let plain = Settings::none();
-    let without: [fn(&mut Call, Settings); 16] = [
+    let without: [fn(&mut Call, Settings); 17] = [
         |call, plain| call.case.set = Settings { input: call.case.set.input, ..plain },
         |call, _| call.case.set.class_weight = None,
         |call, _| call.case.set.sample_weight = None,
@@ -111,6 +111,7 @@ fn fewer_options(call: &Call, turn: usize) -> Option<Call> {
         |call, plain| call.case.set.focal_gamma = plain.focal_gamma,
         |call, plain| call.case.set.poly1_epsilon = plain.poly1_epsilon,
         |call, plain| call.case.set.gce_q = plain.gce_q,
+        |call, plain| call.case.set.softcap = plain.softcap,
         |call, plain| call.case.set.logit_scale = plain.logit_scale,
         |call, _| call.case.set.class_mask = None,
         |call, _| call.case.set.label_matrix = None,

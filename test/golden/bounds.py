@@ -4,6 +4,7 @@
     loss, 1 - p_y:  U (32 + m) |value| + T            p_i:  U (32 + 2m + s (M - x_i)) p_i + T
     with options on: the same on the sum of the absolute terms, times 2 + γ, and T^γ for 0 < γ < 1
 
+under `softcap` m is larger by 4 s (|c_y| + max |c|), what rounding takes from capped logits c in units, and the slope has half a bound of its own;
 plus one rounding to a 16-bit gradient, plus the tolerance of the peer, relative to the same absolute terms. Where every term is 0 the bound is 0.
 """
 import math
@@ -39,7 +40,7 @@ def loss_bounds(result, dtype, tolerance):
     for row in result["rows"]:
         size = row.parts.get("loss", 0.0) if row.kind == "active" else 0.0
         exact = size == 0 or not math.isfinite(row.loss)
-        bounds.append(0.0 if exact else relative(dtype, row.parts.get("margin", 0.0), o, tolerance) * size + tiny * max(1.0, abs(row.weight)))
+        bounds.append(0.0 if exact else relative(dtype, row.parts.get("margin", 0.0) + row.parts.get("capped", 0.0), o, tolerance) * size + tiny * max(1.0, abs(row.weight)))
     return np.array(bounds)
 
 
@@ -60,17 +61,19 @@ def grad_bounds(result, logits, dtype, tolerance):
 def row_bounds(row, x, g, o, dtype, tolerance):
     parts, u, tiny = row.parts, unit(dtype), smallest(dtype, len(x), o["focalGamma"])
     margin, top, p = parts.get("margin", 0.0), parts.get("top", 0.0), parts.get("p", np.zeros(len(x)))
+    x, capped, slope = parts.get("x", x), parts.get("capped", 0.0), parts.get("slope", 1.0)
     with np.errstate(invalid="ignore"):
         depth = np.where(p > 0, o["logitScale"] * (top - x), 0.0)
     b = np.asarray(parts["b"])
     terms = parts["a"] * p
-    allowed = (u * (32 + 2 * margin + depth) * factor(o) + tolerance) * (terms + b)
-    y, near = row.label, relative(dtype, margin, o, tolerance)
+    allowed = (u * (32 + capped + 2 * margin + depth) * factor(o) + tolerance) * (terms + b)
+    y, near = row.label, relative(dtype, margin + capped, o, tolerance)
     is_close = parts["r"] < 0.5 and o["input"] == "logits"     # the target's element is then e - a r
     target = parts["e"] + parts["a"] * parts["r"] if is_close else terms[y] + b[y] + parts["c"]
     allowed[y] = near * target
     nothing = (terms + b) == 0
     nothing[y] = target == 0
+    allowed = allowed * slope * (1.5 if o["softcap"] else 1.0)
     return np.where(nothing, 0.0, g * (allowed + tiny * max(1.0, parts["a"] + parts["c"])))
 
 
@@ -95,7 +98,7 @@ def log_bounds(result, dtype, tolerance):
     lse, target = [], []
     for row in result["rows"]:
         known = bool(row.parts) and math.isfinite(row.target_log_prob)
-        near = unit(dtype) * (32 + row.parts.get("margin", 0.0)) * 2 + tolerance
+        near = unit(dtype) * (32 + row.parts.get("margin", 0.0) + row.parts.get("capped", 0.0)) * 2 + tolerance
         lse.append(near * row.parts["lse_size"] + tiny if row.parts and math.isfinite(row.lse) else 0.0)
         target.append(near * abs(row.target_log_prob) + tiny if known else 0.0)
     return np.array(lse), np.array(target)

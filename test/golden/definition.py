@@ -11,7 +11,7 @@ import numpy as np
 DEFAULTS = {
     "axis": -1, "reduction": "mean", "denominator": "weights", "ignoreIndex": None, "invalidLabel": "throw",
     "classWeight": None, "sampleWeight": 1.0, "labelSmoothing": 0.0, "smoothingWeights": "class", "emptyMean": "zero",
-    "upstream": 1.0, "zLoss": 0.0, "focalGamma": 0.0, "poly1Epsilon": 0.0, "gceQ": 0.0, "logitScale": 1.0, "input": "logits",
+    "upstream": 1.0, "zLoss": 0.0, "focalGamma": 0.0, "poly1Epsilon": 0.0, "gceQ": 0.0, "softcap": 0.0, "logitScale": 1.0, "input": "logits",
     "probsEpsilon": 1e-7, "probsNormalize": "before", "classMask": None, "labelMatrix": None, "outputs": [],
 }
 PER_CLASS = ("loss", "weight", "count", "correct")
@@ -290,12 +290,19 @@ def decide(x, y, omega, v, kept, ignore, matrix, o):
     w = float(v[y]) * omega
     smooth_class = o["labelSmoothing"] > 0 and o["smoothingWeights"] == "class"
     inactive = omega == 0 or (w == 0 and not smooth_class)
+    cap, slope = o["softcap"], 1.0
+    if cap:                                         # the capped logits are the logits, and the chain rule follows
+        with np.errstate(over="ignore"):
+            x, slope = cap * np.tanh(x / cap), np.cosh(x / cap) ** -2.0
     if o["input"] == "probs":
         loss, grad, sizes, stats = probs_row(x, y, w, o)
     elif matrix is not None:
         loss, grad, sizes, stats = matrix_row(x, y, omega, matrix, kept, o)
     else:
         loss, grad, sizes, stats = logits_row(x, y, omega, v, kept, o)
+    if cap:
+        grad = grad * slope
+        sizes |= {"x": x, "slope": slope, "capped": 4 * o["logitScale"] * (abs(float(x[y])) + float(np.max(np.abs(x))))}
     row = Row("inactive" if inactive else "active", label=y, weight=w, parts=sizes)
     if stats is not None:
         row.lse, row.target_log_prob = stats["lse"], -stats["l"]

@@ -70,6 +70,7 @@ def assembled(z, y, ignore, o):
     omega = torch.tensor(per_row(o["sampleWeight"], tuple(y.shape)).reshape(y.shape))
     valid = y != ignore
     w = torch.where(valid, v[torch.where(valid, y, 0)] * omega, 0.0)
+    z = o["softcap"] * torch.tanh(z / o["softcap"]) if o["softcap"] else z
     eps, scaled = o["labelSmoothing"], o["logitScale"] * z
     if o["input"] == "logProbs":
         ce = F.nll_loss(z, y, ignore_index=ignore, reduction="none")
@@ -99,6 +100,7 @@ def assembled(z, y, ignore, o):
 
 
 def torch_outputs(z, y, ignore, o):
+    z = o["softcap"] * torch.tanh(z / o["softcap"]) if o["softcap"] else z
     scaled, known = o["logitScale"] * z, y != ignore
     if not o["outputs"]:
         return {}

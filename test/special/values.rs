@@ -1,7 +1,7 @@
 //! NaN and infinities among the logits.
 
 use super::edge::{INF, LN_2, NAN, edge};
-use crate::support::{How, Settings, Upstream, bits, kernels, raw};
+use crate::support::{Case, How, Settings, Upstream, bits, kernels, raw, run};
 use sparse_xent::{Element, Logits, LogitsMut, Shape, SmoothingWeights, bf16, f16};
 
 #[test]
@@ -89,6 +89,24 @@ fn minus_inf_in_a_whole_block_of_a_row_is_probability_0() {
 fn minus_inf_at_the_label_costs_one_over_q_under_the_generalised_loss() {
     let set = Settings { gce_q: 0.5, ..Settings::none() };
     edge(&[-INF, 0.0, 0.0], 0).under(set).predicts(1).gives(2.0, &[0.0; 3]).holds_in_every_dtype();
+}
+
+#[test]
+fn infinite_logits_are_the_cap_with_a_gradient_of_0() {
+    let with = |logits: &[f64], softcap: f64| {
+        let set = Settings { softcap, label_smoothing: 0.1, ..Settings::none() };
+        Case::new("capped", [1, 4, 1], logits, &[3], set)
+    };
+    let (capped, plain) = (with(&[INF, -INF, 0.0, 0.0], 2.0), with(&[2.0, -2.0, 0.0, 0.0], 0.0));
+    for kernel in kernels() {
+        let how = How::with(kernel).with_outputs();
+        let (got, want) = (run::<f32, f32>(&capped, how), run::<f32, f32>(&plain, how));
+        let (got, want) = (got.expect("an answer"), want.expect("an answer"));
+        assert_eq!(got.out.losses, want.out.losses, "{kernel:?}");
+        assert_eq!(got.out.log_sum_exp, want.out.log_sum_exp, "{kernel:?}");
+        assert_eq!((got.out.predictions[0], got.grad[0], got.grad[1]), (0, 0.0, 0.0), "{kernel:?}");
+        assert_eq!(got.grad[2..], want.grad[2..], "a slope of 1 at 0, {kernel:?}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ const groups = {
   "Which rows count": ["ignoreIndex", "invalidLabel", "classMask"],
   Weights: ["classWeight", "sampleWeight", "posWeight", "labelMatrix"],
   "The mean": ["reduction", "denominator", "emptyMean"],
-  "The loss": ["labelSmoothing", "smoothingWeights", "zLoss", "focalGamma", "poly1Epsilon", "gceQ", "logitScale", "input", "probsEpsilon", "probsNormalize"],
+  "The loss": ["labelSmoothing", "smoothingWeights", "zLoss", "focalGamma", "poly1Epsilon", "gceQ", "softcap", "logitScale", "input", "probsEpsilon", "probsNormalize"],
   "What is given back": ["grad", "accumulate", "upstream", "loss", "outputs"],
   "How it runs": ["signal", "weightLayout", "chunkRows", "recompute", "bias"],
 };

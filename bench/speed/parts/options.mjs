@@ -24,6 +24,8 @@ const optionsAt = ({ rows, classes }) => {
     zLoss: { zLoss: 1e-4 },
     focalGamma: { focalGamma: 2 },
     poly1Epsilon: { poly1Epsilon: 1 },
+    gceQ: { gceQ: 0.7 },
+    softcap: { softcap: 30 },
     logitScale: { logitScale: 0.5 },
     "outputs: predictions": { outputs: ["predictions"] },
   };

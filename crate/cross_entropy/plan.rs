@@ -8,10 +8,8 @@ use crate::kernels::{Bias, MomentOf};
 use crate::labels::{LabelRule, Labels};
 use crate::objective::{Coefficients, Objective, RowWeights};
 use crate::options::{CrossEntropy, Input, RowValues, SmoothingWeights, Weights};
+use crate::simd::MOST_LANES;
 use crate::{Error, Shape};
-
-/// Padding of class vectors: the widest vector that the kernels may load at once.
-pub(super) const PADDING: usize = 16;
 
 pub(crate) struct Plan<'a> {
     pub(super) options: &'a CrossEntropy<'a>,
@@ -243,7 +241,7 @@ impl<'a> Plan<'a> {
 }
 
 fn padded(count: usize, entry: impl Fn(usize) -> f64) -> Result<Vec<f32>, Error> {
-    let mut vector = zeros(count.max(PADDING))?;
+    let mut vector = zeros(count.max(MOST_LANES))?;
     for (position, slot) in vector[..count].iter_mut().enumerate() {
         *slot = f32::from_f64(entry(position));
     }

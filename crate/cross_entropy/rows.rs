@@ -1,7 +1,7 @@
 //! Rows whose classes lie side by side, unit by unit; and one row of any kind, which the strided layout borrows.
 
 use super::deliver::{Values, gather_double};
-use super::plan::{Fate, PADDING, RowPlan};
+use super::plan::{Fate, RowPlan};
 use super::route::Route;
 use super::rules::{BLOCK_LOGITS, Columns, RowValues, Rules, Scratch};
 use super::totals::UNIT;
@@ -10,7 +10,7 @@ use crate::Error;
 use crate::kernels::{double, rows};
 use crate::objective::RowResult;
 use crate::parallel::PerWorker;
-use crate::simd::Isa;
+use crate::simd::{Isa, MOST_LANES};
 
 /// Logits of a unit of work: tens of microseconds, and far below the ten milliseconds that the executor allows.
 const UNIT_ELEMENTS: usize = 1 << 16;
@@ -18,7 +18,7 @@ const UNIT_ELEMENTS: usize = 1 << 16;
 impl Rules<'_> {
     /// How long each scratch of a thread is.
     pub(super) fn scratch_lengths(&self, access: &Access<'_>) -> (usize, usize, usize) {
-        let padded = self.plan.classes().next_multiple_of(PADDING);
+        let padded = self.plan.classes().next_multiple_of(MOST_LANES);
         if !self.in_single {
             return (0, padded, 0);
         }

@@ -2,14 +2,14 @@
 
 use super::Access;
 use super::deliver::{Values, gather, pick};
-use super::plan::{PADDING, RowPlan};
+use super::plan::RowPlan;
 use super::rules::{BLOCK_LOGITS, BlockRow, RowValues, Rules, Scratch};
 use crate::element::{Element, Source, Target};
 use crate::kernels::rows::{Asked, BLOCK, Cells, Small};
 use crate::kernels::{Bias, MomentOf, rows};
 use crate::objective::{Coefficients, RowResult};
 use crate::parallel::{STEP, progress};
-use crate::simd::Isa;
+use crate::simd::{Isa, MOST_LANES};
 use core::ops::Range;
 
 /// What one block may tell the next; no result depends on it.
@@ -56,7 +56,7 @@ fn go_on(index: usize) {
 impl Rules<'_> {
     /// Whether the kernel takes logits of this type as they lie.
     fn takes(&self, numbers: Source<'_>) -> bool {
-        self.plan.takes_as_given() && self.plan.classes() >= PADDING && numbers.single().is_some()
+        self.plan.takes_as_given() && self.plan.classes() >= MOST_LANES && numbers.single().is_some()
     }
 
     /// Whether it keeps its exponentials where the gradient goes, and needs no scratch for them.

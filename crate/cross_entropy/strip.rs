@@ -146,8 +146,8 @@ impl Rules<'_> {
         let labels = classes.as_chunks::<WIDTH>().0;
         let count = labels.len();
         let is_large = self.plan.shape.rows() * self.plan.classes() > CACHED;
-        // Wider vectors ask for memory ahead, tile by tile.
-        let pays = is_large && count > 1 && (I::LANES <= 4 || site.grad.is_some() && !self.accumulate);
+        // Where memory can be asked for ahead, tile by tile is as fast.
+        let pays = is_large && count > 1 && (!I::PREFETCHES || site.grad.is_some() && !self.accumulate);
         let may_be = Small::may_be(&self.plan.objective) && self.plan.kept.is_none();
         if !pays || !may_be || columns.predictions.is_some() || !state.guesses_strip() {
             return done;

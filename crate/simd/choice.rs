@@ -69,11 +69,11 @@ impl Kernel {
     pub(crate) fn choose(self) -> Result<Chosen, Error> {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Best | Self::Lanes16 if Lanes16::is_supported() => Ok(Chosen::Lanes16),
+            Self::Best | Self::Lanes16 if Lanes16::is_supported() => Ok(Chosen(Own::Lanes16)),
             #[cfg(target_arch = "x86_64")]
-            Self::Best | Self::Lanes8 if Lanes8::is_supported() => Ok(Chosen::Lanes8),
-            Self::Best | Self::Lanes4 => Ok(Chosen::Lanes4),
-            Self::Lanes4Fused => Ok(Chosen::Lanes4Fused),
+            Self::Best | Self::Lanes8 if Lanes8::is_supported() => Ok(Chosen(Own::Lanes8)),
+            Self::Best | Self::Lanes4 => Ok(Chosen(Own::Lanes4)),
+            Self::Lanes4Fused => Ok(Chosen(Own::Lanes4Fused)),
             Self::Lanes8 => Err(Error::OptionConflict {
                 option: "kernel Lanes8",
                 with: "a processor without AVX2 and FMA",
@@ -86,10 +86,14 @@ impl Kernel {
     }
 }
 
-/// A kernel that the processor has.
+/// A kernel that the processor has: [`Kernel::choose`] alone makes one, and asks the processor before.
 #[cfg(not(target_arch = "wasm32"))]
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Chosen {
+pub(crate) struct Chosen(Own);
+
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Debug, Clone, Copy)]
+enum Own {
     Lanes4,
     Lanes4Fused,
     #[cfg(target_arch = "x86_64")]
@@ -102,13 +106,13 @@ pub(crate) enum Chosen {
 impl Chosen {
     /// Runs a task with the instructions of this kernel.
     pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
-        match self {
-            Self::Lanes4 => task.run::<Lanes4>(),
-            Self::Lanes4Fused => task.run::<Lanes4Fused>(),
+        match self.0 {
+            Own::Lanes4 => task.run::<Lanes4>(),
+            Own::Lanes4Fused => task.run::<Lanes4Fused>(),
             #[cfg(target_arch = "x86_64")]
-            Self::Lanes8 => task.run::<Lanes8>(),
+            Own::Lanes8 => task.run::<Lanes8>(),
             #[cfg(target_arch = "x86_64")]
-            Self::Lanes16 => task.run::<Lanes16>(),
+            Own::Lanes16 => task.run::<Lanes16>(),
         }
     }
 }

@@ -102,6 +102,8 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     const LANES: usize;
     /// Whether `mul_add` rounds once.
     const FUSED: bool;
+    /// Whether memory can be asked for ahead of its use; see [`Ahead`].
+    const PREFETCHES: bool;
     /// A vector.
     type V: Copy;
     /// `LANES` floats in memory.

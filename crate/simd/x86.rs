@@ -4,9 +4,10 @@
 //! instructions of them where both end up inside the function that [`Isa::enter`] calls, and nowhere else
 //! (test: `inlining`).
 //!
-//! What makes this sound: [`Lanes8`] and [`Lanes16`] are private to `simd`, and the only place that names them,
-//! [`Kernel::run`](super::Kernel), looks at the processor first. So whoever calls one of these functions, by the name of a
-//! type parameter, runs where its instructions exist.
+//! What makes this sound: [`Lanes8`] and [`Lanes16`] are private to `simd`, and `choice.rs` alone names them. It does so in two places.
+//! A [`Chosen`](super::choice::Chosen) runs a task by them, and the processor was asked before it was made; its constructor is private to
+//! that file. And `by_best` asks the processor itself. So whoever calls one of these functions, by the name of a type parameter, runs
+//! where its instructions exist.
 #![expect(unsafe_code, reason = "calls of functions that need more than the instructions of every x86-64")]
 
 use super::Isa;
@@ -143,6 +144,7 @@ fn max8_bits(v: __m256i) -> u32 {
 impl Isa for Lanes8 {
     const LANES: usize = 8;
     const FUSED: bool = true;
+    const PREFETCHES: bool = true;
     type V = __m256;
     chunks_of!(8);
 
@@ -255,6 +257,7 @@ fn gather(mask: __m512) -> __mmask16 {
 impl Isa for Lanes16 {
     const LANES: usize = 16;
     const FUSED: bool = true;
+    const PREFETCHES: bool = true;
     type V = __m512;
     chunks_of!(16);
 

@@ -116,13 +116,11 @@ impl Element for f64 {
     }
 }
 
-/// The conversions of slices are branch-free functions of this file and not `half`'s, so that the compiler makes vectors of
-/// the loops. Their constants are read through a pointer that it cannot see through: a vector that it knows, a wasm compiler makes
-/// anew in each turn. (512x32000, `relaxed`, Node 24, AMD EPYC: widening f16 takes 0.09 ns a logit, with fewer operations than
-/// `half` has; before both, 0.53. The gradient in place of f16 logits went from 1.80 ns to 1.00, of bf16 from 1.03 to 0.77.)
+/// The conversions of slices are branch-free functions of this file and not `half`'s, so that the compiler makes vectors of the loops.
+/// Their constants are read through a pointer that the compiler cannot follow: a wasm compiler makes a constant vector that it knows
+/// anew in each turn. What 16-bit logits cost beside f32 is in `bench/record` (part `dtypes`).
 ///
-/// Natively they run by [`by_best`]: what every x86-64 has is four lanes, and AVX2 has eight. (256x32000 in place, ns a logit: f16 1.01
-/// to 0.53, bf16 0.54 to 0.38 by the kernel of AVX2.)
+/// Natively they run by [`by_best`]: every x86-64 has four lanes, and AVX2 has eight.
 macro_rules! half_element {
     ($type:ident, $name:literal, $widened:ident, $narrowed:ident) => {
         impl Element for $type {

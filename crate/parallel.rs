@@ -115,17 +115,14 @@ pub(crate) enum Stopped {
 
 /// Nanoseconds of work on one thread for each thread of a run: less is not shared, and each further thread needs as much again.
 ///
-/// Waking a helper takes the caller about 10 µs, and the helper's first unit begins some 30 µs after the run; in calls back to back
-/// helpers are awake still. On two cores of an AMD EPYC (virtual) with Node 24, medians of loss and gradient, two threads are back to
-/// back 1.8 to 1.95 times as fast as one where one takes 200 to 400 µs for rows of 1,000 classes and more, and 1.45 to 1.6 times for rows
-/// of up to 33, whose labels and losses move from one core to the other; 1.5 to 1.6 times after a millisecond of other work. Calls of
-/// 100 to 200 µs would be 1.35 to 1.9 times as fast back to back, and 1.2 to 1.4 times after other work. But where the caller itself
-/// slept, or another program has the other core, about 65 µs are lost at 100 µs as at 400.
+/// Waking a helper takes the caller some 10 µs, and the helper's first unit begins some 30 µs after the run. In calls that follow one
+/// another, helpers are awake still. Sharing shorter calls would pay there, but not where the caller itself slept, or another program has
+/// the other core: some 65 µs are then lost, however short the call is. The part `threads` of the benches has the figures.
 #[cfg(feature = "threads")]
 const SHARE: f64 = 100_000.0;
 
-/// Units of each thread of a run, where they are not too small for it. With units of 20 to 45 µs whatever the run took, two threads
-/// were 1.1 to 1.6 times as fast as one at 200 to 400 µs.
+/// Units of each thread of a run, where they are not too small for it. With larger ones a short run has too few: a thread that is done
+/// early finds none to take over.
 #[cfg(feature = "threads")]
 const UNITS: usize = 16;
 

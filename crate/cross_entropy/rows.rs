@@ -134,7 +134,7 @@ impl Rules<'_> {
         } else {
             double::write_grad(x, &result.gradient, apart, plan.shares(row.class));
         }
-        if let Some(softcap) = &plan.softcap {
+        if let Some(softcap) = plan.softcap.filter(|_| access.wants_gradient()) {
             let logits = access.logits();
             let class = |position| usize::try_from(plan.class_at(position)).unwrap_or_default();
             softcap.chain_double(x, |position| logits.get(class(position)));

@@ -9,7 +9,7 @@ use crate::parallel::Rows;
 pub(super) const BLOCK: usize = 256;
 /// Rows of a unit of work of the passes over rows: whole blocks.
 pub(super) const UNIT: usize = 16 * BLOCK;
-/// Nanoseconds that a row takes one thread in a pass over rows. Measured natively, AMD EPYC Genoa.
+/// Nanoseconds that a row takes one thread in a pass over rows: whether the pass is worth a second thread. Bits do not depend on it.
 pub(super) const ROW: f64 = 0.2;
 
 #[derive(Clone, Copy, Default)]

@@ -1,8 +1,9 @@
 //! The sweeps over logits: [`rows`] where the classes of a row lie side by side, [`planes`] where they are strided, and
 //! [`pairs`] where there are two of them, in single precision over an [`Isa`](crate::simd::Isa); [`double`] in f64, for f64
 //! logits and for inputs that are probabilities already. They gather [`RowStats`](crate::objective::RowStats) and write an
-//! affine map of the softmax (of two classes, the losses and gradient themselves). But for [`objective`], that of a vector of rows, they
-//! know no option by name, and they use no `unsafe`.
+//! affine map of the softmax (of two classes, the losses and gradient themselves). What options do to a row is in
+//! [`crate::objective`], which [`objective`] calls for a vector of rows. Two options are about the numbers before that: [`softcap`], and how
+//! [`double`] clips probabilities. Kernels use no `unsafe`.
 #![forbid(unsafe_code)]
 
 pub(crate) mod double;

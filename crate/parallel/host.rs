@@ -57,13 +57,12 @@ mod imp {
         }
     }
 
-    /// Loads of [`ASKED`] before a helper without work goes to sleep: some 60 µs on an AMD EPYC, so that calls one after the other find
-    /// it awake, and a host that has other things to do loses little.
+    /// Loads of [`ASKED`] before a helper without work goes to sleep: some tens of microseconds. Calls that follow one another find it
+    /// awake, and a host that has other things to do loses little.
     const LINGER: u32 = 200_000;
 
-    /// Loads of `done` before the caller goes to sleep: about as long as a unit of a helper takes, since waking the caller takes as
-    /// long again. In wasm a load is all that a turn does. One row of 700,000 classes on two threads is 1.43 times as fast as on one
-    /// with 2,000 loads, and 1.58 times with these (loss, `relaxed`, Node 24, two cores of an AMD EPYC Genoa).
+    /// Loads of `done` before the caller goes to sleep. They take about as long as a unit of a helper does, since waking the caller takes
+    /// as long again. In wasm a load is all that a turn does. The part `threads` of the benches shows what they bring.
     pub(crate) const SPINS: u32 = 40_000;
 
     /// Waits awhile for the next job.

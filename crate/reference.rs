@@ -354,7 +354,7 @@ pub fn cross_entropy(problem: &Problem<'_>, options: &Options<'_>) -> Result<Ans
             answer.grad[problem.place(row, class)] = if options.keeps(class) { element(grad) } else { 0.0 };
         }
         if kinds[row] != Kind::Invalid {
-            outputs(&mut answer, row, &x, label_of(row), weight_of(row), options);
+            outputs(&mut answer, row, (&given, &x), label_of(row), weight_of(row), options);
         }
     }
     answer.loss_sum = answer.losses.iter().sum();
@@ -383,10 +383,18 @@ fn active_row(x: &[f64], label: usize, sample: f64, options: &Options<'_>) -> (f
     row.map_or_else(|| (f64::NAN, vec![f64::NAN; x.len()]), |row| (row.loss, row.grad))
 }
 
-/// What is reported of a valid row beside its loss; weights play no part but in `per_class`.
-fn outputs(answer: &mut Answer, row: usize, x: &[f64], label: usize, weight: f64, options: &Options<'_>) {
+/// What is reported of a valid row beside its loss; weights play no part but in `per_class`. A cap changes no order, so the
+/// prediction is that of the logits as they were given.
+fn outputs(
+    answer: &mut Answer,
+    row: usize,
+    (given, x): (&[f64], &[f64]),
+    label: usize,
+    weight: f64,
+    options: &Options<'_>,
+) {
     let kept = || (0..x.len()).filter(|class| options.keeps(*class));
-    let top = kept().reduce(|best, class| if x[class] > x[best] { class } else { best });
+    let top = kept().reduce(|best, class| if given[class] > given[best] { class } else { best });
     let has_nan = kept().any(|class| x[class].is_nan());
     let prediction = top.filter(|_| !has_nan);
     let is_correct = prediction == Some(label);

@@ -122,6 +122,10 @@ impl Rules<'_> {
         if !lies {
             self.fill::<I>(access.logits(), copied);
             if let Some(softcap) = &self.plan.softcap {
+                // A cap keeps the order, but rounds to ties.
+                if self.predicts() {
+                    self.predict::<I>(&group.rows.label[..labels.len()], copied, &mut group.predictions);
+                }
                 softcap.cap::<I>(copied);
             }
         }
@@ -176,7 +180,7 @@ impl Rules<'_> {
         let labels = &group.rows.label[..classes.len()];
         let asked = self.asked();
         let stride = self.stride::<I>();
-        if self.wants.predictions || self.wants.per_class {
+        if self.predicts() && self.plan.softcap.is_none() {
             self.predict::<I>(labels, cells.logits(), &mut group.predictions);
         }
         let steps = &group.rows.rows.step;
@@ -192,6 +196,10 @@ impl Rules<'_> {
             group.found.put(row, &found);
         }
         group.wary = !all_small;
+    }
+
+    fn predicts(&self) -> bool {
+        self.wants.predictions || self.wants.per_class
     }
 
     /// The classes of the largest logits; -1 for a row with NaN.

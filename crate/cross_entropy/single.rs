@@ -91,13 +91,18 @@ impl Rules<'_> {
         let label = self.label_logit::<I>(row, access.logits());
         let (logits, exponentials) = scratch.single.split_at_mut(self.logits_length(&access));
         let blocks = &mut scratch.blocks[..rows::blocks(classes)];
-        let mut hints = Hints::NONE;
+        let (mut hints, mut given) = (Hints::NONE, Hints::NONE);
         for (index, block) in blocks.iter_mut().enumerate() {
             go_on(index);
             let range = rows::block(classes, index);
             let cells = self.cells_of(&range);
-            let floats = self.floats::<I>(access.part(cells), &range, logits, exponentials);
+            let floats = self.floats::<I>(access.part(cells.clone()), &range, logits, exponentials);
             *block = self.sweep::<I>(row, &range, floats, &mut hints);
+            if self.plan.softcap.is_some() && self.wants.predictions {
+                // A cap keeps the order, but rounds to ties.
+                self.copy(access.part(cells).logits(), &range, logits);
+                block.largest = self.largest::<I>(&logits[..range.len()], range.start, &mut given);
+            }
         }
         let concluded = self.conclude(row, upstream, blocks, label);
         if access.wants_gradient() {

@@ -172,8 +172,8 @@ impl<'a> CrossEntropy<'a> {
         /// The bound `c` of softly capped logits `c tanh(x / c)`, which take the logits' place; finite and at least 0, 0 (none) unless set.
         /// The gradient is that with respect to the logits as they are given. They are capped before they are multiplied by
         /// [`logit_scale`](Self::logit_scale): the head of Gemma 2 caps its logits (at 30), and a temperature divides what is capped. All
-        /// results are those of the capped logits: the log-sum-exp, the log-probabilities, and predictions, for which logits that are
-        /// capped to the same number are equal. An infinite logit becomes `c` or `-c`, so a class that shall not count is to be
+        /// results are those of the capped logits, the log-sum-exp and the log-probabilities too; predictions are the same either way,
+        /// since a cap keeps the order. An infinite logit becomes `c` or `-c`, so a class that shall not count is to be
         /// taken out by [`class_mask`](Self::class_mask). Rows are copied for it; one row is not shared between threads.
         ///
         /// ```

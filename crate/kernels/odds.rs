@@ -1,33 +1,35 @@
-//! The label against all other classes, for a vector of rows: where the loss of a row comes from its sums.
+//! The label against all other classes, for a vector of rows: from the sum of their exponentials to what loss and gradient are made of.
 
 use crate::math::Exp;
 use crate::simd::Isa;
 
-/// A label whose logit is `lead` above the shift, where the other classes' exponentials add up to `rest`: either 0 or at least 1,
-/// or, of small logits and without a shift, anything from e^-40 on.
+/// The exponentials of a row, relative to the larger of two numbers: the label's logit, and the shift that was subtracted from the other
+/// logits. The larger one's exponential is exactly 1, and no other overflows.
 pub(super) struct Odds<I: Isa> {
-    /// Where the label is not above the shift.
+    /// All ones where the shift is the larger one.
     pub(super) trails: I::V,
-    /// `exp(-|lead|)`; of small logits `exp(-lead)`.
+    /// The exponential of the smaller one, `exp(-|lead|)`; in a row of small logits that of the shift, `exp(-lead)`.
     pub(super) near: I::V,
-    /// The sum of all exponentials, relative to the larger of label and shift, is 1 more; its logarithm is `ln_1p` of this.
+    /// The sum of all exponentials, less 1. Its logarithm is `ln_1p` of this, which keeps the digits of a row that is sure of its label.
     pub(super) excess: I::V,
-    /// The other classes' exponentials and one over the sum of all, relative to the same.
+    /// The sum of the other classes' exponentials, and 1 over the sum of all.
     pub(super) others: I::V,
     pub(super) inverse: I::V,
     one: I::V,
 }
 
 impl<I: Isa> Odds<I> {
-    /// `lost` is what rounding took from the lead, and finite; `small` has all bits of the rows set whose logits are.
+    /// `lead` is by how much the label's logit is above the shift, and `lost`, a finite number, what rounding took from that. `rest` is the
+    /// sum of the other classes' exponentials relative to the shift. It is 0 or at least 1; in rows of small logits, which have no shift,
+    /// it may be anything from e^-40 on. `small` has all bits set in those rows.
     #[inline(always)]
     pub(super) fn new(exp: &Exp<I>, lead: I::V, lost: I::V, rest: I::V, small: I::V) -> Self {
-        // Constants other than 0 come from the table, as in the exponential itself.
+        // The 1 is that of the exponential's table, which stays in its register.
         let (zero, one) = (I::splat(0.0), exp.one);
         let trails = I::and_not(I::le(lead, zero), I::or(small, I::eq(rest, zero)));
-        // Of the label relative to the shift where it trails, else the other way round.
+        // By how much the smaller of label and shift is below the larger.
         let size = I::and(lead, I::or(exp.all_but_sign, small));
-        // What counts as 0 is so before it is corrected: of a large lead, what was lost is large too.
+        // An exponential that counts as 0 is set to 0 before it is corrected: what rounding took from a large lead is large too.
         let near = exp.exp(I::sub(zero, size));
         let near = I::and_not(near, I::le(near, exp.floor));
         let near = I::mul_add(near, I::select(trails, lost, I::sub(zero, lost)), near);
@@ -49,7 +51,7 @@ impl<I: Isa> Odds<I> {
         I::mul(I::select(self.trails, self.one, self.near), self.inverse)
     }
 
-    /// The label's exponential, relative to the same as the others.
+    /// The label's exponential.
     #[inline(always)]
     pub(super) fn own(&self) -> I::V {
         I::select(self.trails, self.near, self.one)

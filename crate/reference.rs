@@ -169,18 +169,6 @@ impl Default for Options<'_> {
 }
 
 impl Options<'_> {
-    /// The logits of a row as the softmax sees them, before they are scaled.
-    pub fn capped(&self, x: &[f64]) -> Vec<f64> {
-        let capped =
-            |x: &f64| if self.softcap == 0.0 { *x } else { self.softcap * (x / self.softcap).tanh() };
-        x.iter().map(capped).collect()
-    }
-
-    /// The derivative of what a logit becomes in [`Options::capped`].
-    pub fn slope_of_cap(&self, x: f64) -> f64 {
-        if self.softcap == 0.0 { 1.0 } else { (x / self.softcap).cosh().powi(-2) }
-    }
-
     fn keeps(&self, class: usize) -> bool {
         self.class_mask.is_none_or(|mask| mask[class] != 0)
     }
@@ -344,7 +332,7 @@ pub fn cross_entropy(problem: &Problem<'_>, options: &Options<'_>) -> Result<Ans
         let given = problem.row(row);
         let x = options.capped(&given);
         let (loss, grad) = match kinds[row] {
-            Kind::Active => active_row(&x, label_of(row), options.sample_weight.at(row), options),
+            Kind::Active => row::active(&x, label_of(row), options.sample_weight.at(row), options),
             Kind::Inactive => (0.0, vec![0.0; problem.classes]),
             Kind::Ignored | Kind::Invalid => (f64::NAN, vec![f64::NAN; problem.classes]),
         };
@@ -365,22 +353,6 @@ pub fn cross_entropy(problem: &Problem<'_>, options: &Options<'_>) -> Result<Ans
         _ => answer.loss_sum / denominator,
     };
     Ok(answer)
-}
-
-/// Weighted loss of a row and its gradient, both before upstream and denominator.
-fn active_row(x: &[f64], label: usize, sample: f64, options: &Options<'_>) -> (f64, Vec<f64>) {
-    let row = match options.input {
-        Input::Logits => RowStats::of(x, label, options.logit_scale, |class| options.keeps(class))
-            .map(|stats| row::finish(&stats, label, sample, options)),
-        Input::LogProbs => {
-            RowStats::of_log_probs(x, label).map(|stats| row::finish(&stats, label, sample, options))
-        }
-        Input::Probs(normalize, epsilon) => {
-            let weight = sample * options.class_weight_of(label);
-            Some(row::probs(x, label, normalize, epsilon).times(weight))
-        }
-    };
-    row.map_or_else(|| (f64::NAN, vec![f64::NAN; x.len()]), |row| (row.loss, row.grad))
 }
 
 /// What is reported of a valid row beside its loss; weights play no part but in `per_class`. A cap changes no order, so the

@@ -157,6 +157,7 @@ fn map<I: Isa>(x: &mut [f32], f: impl Fn(I::V, I::V) -> I::V, with: &[f32]) {
 #[cfg(test)]
 mod tests {
     use super::Softcap;
+    use crate::Element;
     use crate::simd::{Isa, Kernel, Task};
 
     /// Capped logits, and the slopes at them.
@@ -211,7 +212,7 @@ mod tests {
             let kernel = kernel.choose().expect("a kernel that the processor has");
             for cap in [30.0, 1e20] {
                 let [capped, slopes] = kernel.run(Capped(Softcap::new(cap).expect("a cap"), &x));
-                let single = cap as f32;
+                let single = f32::from_f64(cap);
                 assert_eq!(capped[..2], [single, -single], "infinities, {kernel:?}");
                 assert!(capped[2].is_nan(), "NaN, {kernel:?}");
                 assert_eq!(capped[3].to_bits(), (-0.0_f32).to_bits(), "the sign of 0, {kernel:?}");

@@ -75,6 +75,22 @@ fn power(scale: f64, x: f64, max: f64) -> f64 {
     if lost.is_finite() { z.exp() * (1.0 + lost) } else { z.exp() }
 }
 
+/// Weighted loss of a row and its gradient, both before upstream and denominator.
+pub(super) fn active(x: &[f64], label: usize, sample: f64, options: &Options<'_>) -> (f64, Vec<f64>) {
+    let row = match options.input {
+        Input::Logits => RowStats::of(x, label, options.logit_scale, |class| options.keeps(class))
+            .map(|stats| finish(&stats, label, sample, options)),
+        Input::LogProbs => {
+            RowStats::of_log_probs(x, label).map(|stats| finish(&stats, label, sample, options))
+        }
+        Input::Probs(normalize, epsilon) => {
+            let weight = sample * options.class_weight_of(label);
+            Some(probs(x, label, normalize, epsilon).times(weight))
+        }
+    };
+    row.map_or_else(|| (f64::NAN, vec![f64::NAN; x.len()]), |row| (row.loss, row.grad))
+}
+
 /// Compensated sum (Neumaier): the definition should not be what limits a comparison.
 fn sum(terms: impl Iterator<Item = f64>) -> f64 {
     let (mut total, mut lost) = (0.0_f64, 0.0);
@@ -193,5 +209,19 @@ pub(super) fn probs(x: &[f64], label: usize, normalize: Normalize, epsilon: f64)
             let grad = |k: usize| if inside(x[k]) { -hit(k) / x[k] } else { 0.0 };
             Row { loss: -clip(x[label]).ln(), grad: classes.map(grad).collect() }
         }
+    }
+}
+
+impl Options<'_> {
+    /// The logits of a row as the softmax sees them, before they are scaled.
+    pub fn capped(&self, x: &[f64]) -> Vec<f64> {
+        let capped =
+            |x: &f64| if self.softcap == 0.0 { *x } else { self.softcap * (x / self.softcap).tanh() };
+        x.iter().map(capped).collect()
+    }
+
+    /// The derivative of what a logit becomes in [`Options::capped`].
+    pub fn slope_of_cap(&self, x: f64) -> f64 {
+        if self.softcap == 0.0 { 1.0 } else { (x / self.softcap).cosh().powi(-2) }
     }
 }

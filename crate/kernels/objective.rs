@@ -162,10 +162,10 @@ struct Lead<I: Isa> {
 
 impl<I: Isa> Lead<I> {
     #[inline(always)]
-    fn new(exp: &Exp<I>, scale: I::V, stats: &Stats<'_>, lane: usize) -> Self {
+    fn new(exp: &Exp<I>, scale: I::V, stats: &Stats<'_>, vector: usize) -> Self {
         let at = inlined(
             #[inline(always)]
-            |line: &[f32]| I::load(&I::chunks(line)[lane]),
+            |line: &[f32]| I::load(&I::chunks(line)[vector]),
         );
         let (shift, label) = (at(stats.shift), at(stats.label));
         // What rounding takes from the difference would be the largest error of a confident row.
@@ -198,8 +198,8 @@ struct Share<I: Isa> {
 
 impl<I: Isa> Share<I> {
     #[inline(always)]
-    fn new((exp, ln): &Functions<I>, scale: I::V, stats: &Stats<'_>, lane: usize) -> Self {
-        let label = Lead::new(exp, scale, stats, lane);
+    fn new((exp, ln): &Functions<I>, scale: I::V, stats: &Stats<'_>, vector: usize) -> Self {
+        let label = Lead::new(exp, scale, stats, vector);
         let logarithm = ln.ln_1p(label.odds.excess);
         Self {
             nll: I::sub(logarithm, label.lag()),
@@ -251,17 +251,17 @@ impl Stats<'_> {
         }
         let zero = I::splat(0.0);
         let ln = Ln::<I>::new();
-        for lane in 0..self.rows() / I::LANES {
+        for vector in 0..self.rows() / I::LANES {
             let at = inlined(
                 #[inline(always)]
-                |line: &Line| I::load(&I::chunks(line)[lane]),
+                |line: &Line| I::load(&I::chunks(line)[vector]),
             );
             let logarithm = ln.ln_1p(at(&rows.log_prob));
             let nll = I::sub(logarithm, at(&rows.loss));
             let (weight, largest) = (at(&rows.weight), at(&rows.log_sum_exp));
             let put = inlined(
                 #[inline(always)]
-                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[lane], v),
+                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[vector], v),
             );
             // A sum with +0 turns the -0 of a negative weight times an exact 0 into +0.
             put(&mut rows.loss, I::add(I::mul(weight, nll), zero));
@@ -277,16 +277,16 @@ impl Stats<'_> {
     fn odds<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
         let (scale, zero) = (I::splat(scale), I::splat(0.0));
         let exp = Exp::<I>::new();
-        for lane in 0..self.rows() / I::LANES {
+        for vector in 0..self.rows() / I::LANES {
             let at = inlined(
                 #[inline(always)]
-                |line: &[f32]| I::load(&I::chunks(line)[lane]),
+                |line: &[f32]| I::load(&I::chunks(line)[vector]),
             );
-            let label = Lead::<I>::new(&exp, scale, self, lane);
+            let label = Lead::<I>::new(&exp, scale, self, vector);
             let step = at(&rows.step);
             let put = inlined(
                 #[inline(always)]
-                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[lane], v),
+                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[vector], v),
             );
             put(&mut rows.loss, label.lag());
             put(&mut rows.log_prob, label.odds.excess);
@@ -306,14 +306,14 @@ impl Stats<'_> {
         let exp = Exp::<I>::new();
         let zero = I::splat(0.0);
         rows.loss = ZERO;
-        for lane in 0..self.rows() / I::LANES {
+        for vector in 0..self.rows() / I::LANES {
             let at = inlined(
                 #[inline(always)]
-                |line: &[f32]| I::load(&I::chunks(line)[lane]),
+                |line: &[f32]| I::load(&I::chunks(line)[vector]),
             );
             let put = inlined(
                 #[inline(always)]
-                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[lane], v),
+                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[vector], v),
             );
             let label = at(self.label);
             let near = exp.exp_small(I::sub(zero, label));

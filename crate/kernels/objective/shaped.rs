@@ -22,12 +22,12 @@ impl Stats<'_> {
         let normal = I::splat(f32::MIN_POSITIVE);
         let functions = (Exp::<I>::new(), Ln::<I>::new());
         let mut all = I::eq(zero, zero);
-        for lane in 0..self.rows() / I::LANES {
+        for vector in 0..self.rows() / I::LANES {
             let at = inlined(
                 #[inline(always)]
-                |line: &[f32]| I::load(&I::chunks(line)[lane]),
+                |line: &[f32]| I::load(&I::chunks(line)[vector]),
             );
-            let share = Share::<I>::new(&functions, scale, self, lane);
+            let share = Share::<I>::new(&functions, scale, self, vector);
             let outcomes = Outcomes {
                 nll: share.nll,
                 log_sum_exp: share.log_sum_exp,
@@ -66,7 +66,7 @@ impl Stats<'_> {
             all = I::and(all, settled);
             let put = inlined(
                 #[inline(always)]
-                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[lane], v),
+                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[vector], v),
             );
             put(&mut rows.log_prob, I::sub(zero, share.nll));
             // A sum with +0 turns the -0 of a negative weight times an exact 0 into +0.

@@ -137,11 +137,13 @@
 //! | smoothing `e`, [`SmoothingWeights::Class`](crate::SmoothingWeights::Class) | (1 - e) w + e omega V / K | -e omega v\[i\] / K | -(1 - e) w |
 //! | z-loss `l` adds | 2 l w lse | 0 | 0 |
 //! | focal `g` and poly-1 `poly` | w f' | 0 | -w f' |
-//! | generalised `q` | w p\[y\]^q | 0 | -w p\[y\]^q |
+//! | generalised, exponent `t` | w p\[y\]^t | 0 | -w p\[y\]^t |
 //! | label matrix `H` | omega sum of H\[y\] | -omega H\[y\]\[i\] | 0 |
 //!
 //! with `V` the sum of the class weights `v`, `lse` the log-sum-exp, `q = p[y]`, `r = 1 - q`, and
-//! `f' = r^g (1 + poly q + g q (nll / r + poly))`, the derivative of the modulated loss `r^g (nll + poly r)` by `nll`.
+//! `f' = r^g (1 + poly q + g q (nll / r + poly))`, the derivative of the modulated loss `r^g (nll + poly r)` by `nll`; that of the
+//! generalised loss `(1 - p[y]^t) / t` is `p[y]^t`. Under `softcap` all this is with respect to the capped logits `c tanh(x / c)`, and each element is
+//! then multiplied by `1 - tanh^2(x[i] / c)`.
 //!
 //! # Memory of both ways
 //!

@@ -49,7 +49,7 @@ pub(crate) struct Strips {
     /// The strips of one row.
     row: Vec<BlockRow>,
     concluded: Vec<Option<Concluded>>,
-    /// A strip of one row for each worker.
+    /// A strip of one row for each worker; under a softcap another one, as its logits were given.
     copies: Vec<f32>,
 }
 
@@ -68,6 +68,11 @@ impl ByChunk<'_> {
         self.plan.options.executor.for_work(rows as f64 * classes as f64 * LOGIT)
     }
 
+    /// Floats of scratch that a worker has.
+    fn copied(&self) -> usize {
+        if self.plan.softcap.is_some() { 2 * BLOCK_LOGITS } else { BLOCK_LOGITS }
+    }
+
     /// Scratch for chunks of at most so many rows.
     pub(crate) fn strip_rows(&self, most: usize) -> Result<Strips, Error> {
         let classes = self.plan.shape.classes();
@@ -83,7 +88,7 @@ impl ByChunk<'_> {
             labels: zeros(most)?,
             row: zeros(strips)?,
             concluded: empty(most)?,
-            copies: zeros(workers * BLOCK_LOGITS)?,
+            copies: zeros(workers * self.copied())?,
         })
     }
 
@@ -122,6 +127,10 @@ impl ByChunk<'_> {
             // Results are known.
             rules.wants = Wanted::default();
         }
+        let softcap = &self.plan.softcap;
+        // Predictions are those of the logits as they were given.
+        let predicts = rules.wants.predictions && softcap.is_some();
+        rules.wants.predictions &= softcap.is_none();
         let range = block(self.plan.shape.classes(), index);
         let width = range.len();
         let (rows, concluded) = (&strips.rows, &strips.concluded);
@@ -131,7 +140,7 @@ impl ByChunk<'_> {
             Rows::new(&mut strips.found[index * strips.most..][..count], 1, PER_UNIT),
             Rows::new(&mut strips.hints[..count], 1, PER_UNIT),
             Rows::new(&mut strips.labels[..count], 1, PER_UNIT),
-            PerWorker::new(&mut strips.copies, BLOCK_LOGITS),
+            PerWorker::new(&mut strips.copies, self.copied()),
         );
         let units = count.div_ceil(PER_UNIT);
         let executor = self.strip_executor(count, width);
@@ -149,21 +158,34 @@ impl ByChunk<'_> {
                     }
                 };
                 let Some(concluded) = concluded else {
+                    let hints = &mut hints[offset];
+                    let largest = predicts.then(|| rules.largest::<I>(x, range.start, hints));
+                    if let Some(softcap) = softcap {
+                        softcap.cap::<I>(x);
+                    }
                     if range.contains(&plan.label) {
                         labels[offset] = x[plan.label - range.start];
                     }
-                    found[offset] = rules.sweep::<I>(plan, &range, (x, None), &mut hints[offset]);
+                    found[offset] = rules.sweep::<I>(plan, &range, (x, None), hints);
+                    if let Some(largest) = largest {
+                        found[offset].largest = largest;
+                    }
                     continue;
                 };
                 let Some(concluded) = concluded.as_ref().filter(|_| upstream != 0.0) else {
                     x.fill(0.0);
                     continue;
                 };
+                let (copy, given) = copy.split_at_mut(BLOCK_LOGITS);
                 copy[..width].copy_from_slice(x);
+                if let Some(softcap) = softcap {
+                    given[..width].copy_from_slice(x);
+                    softcap.cap::<I>(&mut copy[..width]);
+                }
                 let block =
                     rules.sweep::<I>(plan, &range, (&copy[..width], Some(&mut *x)), &mut hints[offset]);
                 let access = Access::InPlace(Target::F32(x));
-                rules.write_block::<I>(plan, concluded, &block, &range, access, &mut []);
+                rules.write_block::<I>(plan, concluded, &block, &range, access, (given, &mut []));
             }
         })?;
         Ok(())

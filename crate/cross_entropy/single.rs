@@ -110,14 +110,11 @@ impl Rules<'_> {
                 go_on(index);
                 let range = rows::block(classes, index);
                 let cells = self.cells_of(&range);
-                self.write_block::<I>(
-                    row,
-                    &concluded,
-                    block,
-                    &range,
-                    access.part(cells),
-                    (logits, exponentials),
-                );
+                if self.plan.softcap.is_some() {
+                    self.copy(access.part(cells.clone()).logits(), &range, logits);
+                }
+                let access = access.part(cells);
+                self.write_block::<I>(row, &concluded, block, &range, access, (logits, exponentials));
             }
             if self.plan.kept.is_some() {
                 access.put(
@@ -206,7 +203,10 @@ impl Rules<'_> {
         let label = row.label.checked_sub(range.start).filter(|label| *label < range.len());
         let small = Small::new(&self.plan.objective, self.plan.classes(), moment);
         let asked = Asked { classes: range.len(), scale: self.scale, moment, small };
-        let largest = self.largest::<I>(&x[..range.len()], range.start, hints);
+        let largest = match self.wants.predictions {
+            true => self.largest::<I>(&x[..range.len()], range.start, hints),
+            false => (0.0, 0),
+        };
         let mut cells = match e {
             Some(e) => Cells::Apart(x, e),
             None => Cells::Loss(x),
@@ -215,11 +215,8 @@ impl Rules<'_> {
         BlockRow { stats, largest }
     }
 
-    /// The largest logit of a block, where predictions are wanted.
-    fn largest<I: Isa>(&self, x: &[f32], start: usize, hints: &mut Hints) -> (f32, usize) {
-        if !self.wants.predictions {
-            return (0.0, 0);
-        }
+    /// The largest logit of a block.
+    pub(super) fn largest<I: Isa>(&self, x: &[f32], start: usize, hints: &mut Hints) -> (f32, usize) {
         let (largest, place) = rows::largest::<I>(x, hints.best);
         hints.best = hints.best.max(largest);
         (largest, start + place)
@@ -267,7 +264,7 @@ impl Rules<'_> {
     }
 
     /// The second sweep over a block: its exponentials become its gradient, which goes to where it belongs unless a class
-    /// mask scatters it.
+    /// mask scatters it. Under a softcap, `given` has the logits as they were before it.
     #[inline(never)]
     pub(super) fn write_block<I: Isa>(
         &self,
@@ -276,7 +273,7 @@ impl Rules<'_> {
         block: &BlockRow,
         range: &Range<usize>,
         mut access: Access<'_>,
-        (logits, exponentials): (&mut [f32], &mut [f32]),
+        (given, exponentials): (&[f32], &mut [f32]),
     ) {
         let factor = concluded.shift.map_or(1.0, |shift| block.stats.factor(shift, f64::from(self.scale)));
         let bias = match self.plan.bias(&concluded.gradient) {
@@ -289,14 +286,11 @@ impl Rules<'_> {
         let scale = concluded.gradient.scale;
         let scale = if scale == 0.0 { scale } else { scale * factor };
         let keeps = exponentials.is_empty();
-        if self.plan.softcap.is_some() {
-            self.copy(access.logits(), range, logits);
-        }
         let there = if keeps { access.gradient().and_then(Target::single) } else { None };
         let e = there.unwrap_or_else(|| whole::<I>(exponentials, range));
         rows::write_grad::<I>(e, range.len(), scale, bias, label);
         if let Some(softcap) = &self.plan.softcap {
-            softcap.chain::<I>(&logits[..range.len()], &mut e[..range.len()]);
+            softcap.chain::<I>(&given[..range.len()], &mut e[..range.len()]);
         }
         if !keeps && self.plan.kept.is_none() {
             access.put(Values::Single(&exponentials[range.clone()]), None, self.accumulate);

@@ -65,7 +65,7 @@ impl Call<'_> {
                             *found = rules.sweep::<I>(plan, &range, floats, &mut hints);
                         }
                         Some(row) => {
-                            rules.write_block::<I>(plan, row, found, &range, access, (scratch, &mut []));
+                            rules.write_block::<I>(plan, row, found, &range, access, (&[], &mut []));
                         }
                     }
                 }

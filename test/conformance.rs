@@ -198,11 +198,9 @@ fn accumulates<E: Element, G: GradElement<E>, V: GradElement<E>>(seed: u8) {
             for kernel in kernels() {
                 let name = format!("{} {} {kernel:?}", case.name, E::NAME);
                 let how = How::with(kernel);
-                let value = match case.set.input {
-                    Input::Logits if case.set.label_matrix.is_none() => {
-                        widened(&run::<E, V>(&case, how).expect(&name).grad)
-                    }
-                    _ => run::<f64, f64>(&case, how).expect(&name).grad,
+                let value = match case.is_in_double() {
+                    false => widened(&run::<E, V>(&case, how).expect(&name).grad),
+                    true => run::<f64, f64>(&case, how).expect(&name).grad,
                 };
                 let before: Vec<G> = (0..value.len()).map(|at| G::from_f64((at % 9) as f64 - 4.25)).collect();
                 let mut grad = before.clone();

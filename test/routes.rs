@@ -19,10 +19,9 @@ fn has_the_same_bits_on_every_way(case: &Case) {
         assert_eq!(bits(&over.grad), bits(&want.grad), "{name}: grad in place");
         let added = accumulate(case, how);
         assert_eq!(bits(&added), bits(&accumulate(case, how.with_outputs())), "{name}: added");
-        // Under a matrix all is computed in f64, and rounded when it is added.
-        let value = match case.set.label_matrix {
-            None => widened(&want.grad),
-            Some(_) => run::<f64, f64>(case, how).expect(&name).grad,
+        let value = match case.is_in_double() {
+            false => widened(&want.grad),
+            true => run::<f64, f64>(case, how).expect(&name).grad,
         };
         let sum = |(before, value): (&f32, &f64)| f32::from_f64(before.to_f64() + value);
         let sums: Vec<f32> = before(value.len()).iter().zip(&value).map(sum).collect();

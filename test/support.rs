@@ -204,6 +204,13 @@ impl Case {
         self
     }
 
+    /// Whether all is computed in f64, and rounded when it is stored or added: probabilities and their logarithms, a label matrix, and
+    /// class planes whose logits are capped.
+    pub fn is_in_double(&self) -> bool {
+        let capped_planes = self.set.softcap != 0.0 && self.shape[2] > 1;
+        self.set.input != Input::Logits || self.set.label_matrix.is_some() || capped_planes
+    }
+
     pub fn rows(&self) -> usize {
         self.shape[0] * self.shape[2]
     }

@@ -174,7 +174,8 @@ impl<'a> CrossEntropy<'a> {
         /// [`logit_scale`](Self::logit_scale): the head of Gemma 2 caps its logits (at 30), and a temperature divides what is capped. All
         /// results are those of the capped logits, the log-sum-exp and the log-probabilities too; predictions are the same either way,
         /// since a cap keeps the order. An infinite logit becomes `c` or `-c`, so a class that shall not count is to be
-        /// taken out by [`class_mask`](Self::class_mask). Rows are copied for it; one row is not shared between threads.
+        /// taken out by [`class_mask`](Self::class_mask). Rows are copied for it, and one row is not shared between threads; class
+        /// planes are computed row by row, in f64.
         ///
         /// ```
         /// # use sparse_xent::{CrossEntropy, Logits, Shape};

@@ -182,9 +182,7 @@ fn same(call: &Call, got: &Answer, base: &Answer, way: Way) -> Result<(), String
 /// A gradient was added with one rounding. Of a row that has nothing to add, -0 stays.
 fn added<G: Element>(call: &Call, got: &[f64], value: &[f64]) -> Result<(), String> {
     // Where the value was rounded to the gradient's type before, the sum is known to the bit; else to half a step of each.
-    let set = &call.case.set;
-    let in_double = set.input != Input::Logits || set.label_matrix.is_some();
-    let is_known = adds_once(call.types) && !in_double;
+    let is_known = adds_once(call.types) && !call.case.is_in_double();
     let (relative, least) = match G::NAME {
         "f16" => (2_f64.powi(-11), 2_f64.powi(-25)),
         "bf16" => (2_f64.powi(-8), 2_f64.powi(-134)),

@@ -89,10 +89,11 @@ impl Labels<'_> {
     /// Writes the class, [`IGNORED`] or [`INVALID`] of rows `start..start + into.len()` and says what was wrong.
     pub(crate) fn classify(&self, start: usize, rule: &LabelRule<'_>, into: &mut [i32]) -> Findings {
         if rule.kept.is_none() {
-            let all_plain = each_dtype!(self, slice => {
-                Label::all_plain(&slice[start..][..into.len()], rule.classes, rule.ignore, into)
+            each_dtype!(self, slice => {
+                let labels = &slice[start..][..into.len()];
+                into.iter_mut().zip(labels).for_each(|(class, label)| *class = label.narrow());
             });
-            if let Some(ignored) = all_plain {
+            if let Some(ignored) = all_plain(rule, into) {
                 return Findings { ignored, ..Findings::default() };
             }
         }
@@ -189,68 +190,59 @@ fn note<T>(bad: &mut Option<Bad<T>>, index: usize, got: T) {
     bad.get_or_insert(Bad { index, got, count: 0 }).count += 1;
 }
 
+/// Whether every label is a class or the one label to skip, as most often: the number of skipped rows. `None`, with anything in
+/// `classes`, where there is more to say. No branch in the loops: the compiler makes vectors of them.
+fn all_plain(rule: &LabelRule<'_>, classes: &mut [i32]) -> Option<usize> {
+    let limit = u32::try_from(rule.classes).unwrap_or(u32::MAX);
+    let mut beyond = false;
+    let mut matches = rule.ignore.iter().filter_map(|value| i32::try_from(*value).ok());
+    let Some(skipped) = matches.next() else {
+        classes.iter().for_each(|class| beyond |= class.cast_unsigned() >= limit);
+        return (!beyond).then_some(0);
+    };
+    if matches.next().is_some() || skipped == BEYOND {
+        return None;
+    }
+    let mut ignored = 0_i32;
+    for class in classes {
+        let skip = *class == skipped;
+        beyond |= (class.cast_unsigned() >= limit) & !skip;
+        ignored += i32::from(skip);
+        *class = if skip { IGNORED } else { *class };
+    }
+    (!beyond).then_some(usize::try_from(ignored).ok()?)
+}
+
 /// A label dtype.
 trait Label: Copy {
     /// The largest magnitude whose neighbours are all exact; 0 for integers, which need no bound.
     const BOUND: u64 = 0;
     /// The value, or what it is where that is no exact integer.
     fn integer(self) -> Result<i128, f64>;
-    /// Does the work of [`Labels::classify`] where it is little: every label is a class or the one label to skip. Gives the number
-    /// of skipped rows; `None`, with anything in `into`, where there is more to say.
-    fn all_plain(labels: &[Self], classes: usize, ignore: &[i128], into: &mut [i32]) -> Option<usize> {
-        let _ = (labels, classes, ignore, into);
-        None
-    }
+    /// The value where it is an integer of 32 bits, otherwise [`BEYOND`].
+    fn narrow(self) -> i32;
 }
 
-/// Integers, each with the unsigned type in which a negative label is beyond every class. No branch in the loop: the
-/// compiler makes vectors of it.
+/// Stands for what no class is and no integer of 32 bits either; and for itself, which is no class.
+const BEYOND: i32 = i32::MIN;
+
 macro_rules! integer_label {
-    ($($type:ty as $wide:ty),*) => {$(
+    ($($type:ty),*) => {$(
         impl Label for $type {
             #[inline(always)]
             fn integer(self) -> Result<i128, f64> {
                 Ok(i128::from(self))
             }
-            #[expect(
-                clippy::allow_attributes,
-                reason = "which of the lints below apply depends on the type"
-            )]
-            #[allow(
-                clippy::cast_possible_truncation,
-                clippy::cast_possible_wrap,
-                clippy::cast_sign_loss,
-                clippy::cast_lossless,
-                clippy::unnecessary_cast,
-                reason = "a class is below 2^31, and what is no class is not kept"
-            )]
-            fn all_plain(labels: &[$type], classes: usize, ignore: &[i128], into: &mut [i32]) -> Option<usize> {
-                let limit = classes as $wide;
-                let mut beyond = false;
-                let mut matches = ignore.iter().filter_map(|value| <$type>::try_from(*value).ok());
-                let Some(skipped) = matches.next() else {
-                    for (class, label) in into.iter_mut().zip(labels) {
-                        beyond |= *label as $wide >= limit;
-                        *class = *label as i32;
-                    }
-                    return (!beyond).then_some(0);
-                };
-                if matches.next().is_some() {
-                    return None;
-                }
-                let mut ignored = 0_i32;
-                for (class, label) in into.iter_mut().zip(labels) {
-                    let skip = *label == skipped;
-                    beyond |= (*label as $wide >= limit) & !skip;
-                    ignored += i32::from(skip);
-                    *class = if skip { IGNORED } else { *label as i32 };
-                }
-                (!beyond).then_some(usize::try_from(ignored).ok()?)
+            #[inline(always)]
+            #[expect(clippy::allow_attributes, reason = "whether the lint below applies depends on the type")]
+            #[allow(clippy::unnecessary_fallible_conversions, reason = "one code for all types")]
+            fn narrow(self) -> i32 {
+                i32::try_from(self).unwrap_or(BEYOND)
             }
         }
     )*};
 }
-integer_label!(u8 as u32, i8 as u32, u16 as u32, i16 as u32, u32 as u32, i32 as u32, u64 as u64, i64 as u64);
+integer_label!(u8, i8, u16, i16, u32, i32, u64, i64);
 
 macro_rules! float_label {
     ($type:ty, $bound:expr) => {
@@ -262,6 +254,19 @@ macro_rules! float_label {
                 let value = f64::from(self);
                 let exact = value.abs() < Self::BOUND as f64 && libm::trunc(value) == value;
                 if exact { Ok(value as i128) } else { Err(value) }
+            }
+            #[inline(always)]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "saturates, and what is cut off is seen by the comparison"
+            )]
+            fn narrow(self) -> i32 {
+                let value = self as i32;
+                if value as $type == self && u64::from(value.unsigned_abs()) < Self::BOUND {
+                    value
+                } else {
+                    BEYOND
+                }
             }
         }
     };

@@ -59,6 +59,7 @@ impl<'a> ByChunk<'a> {
         Ok(Self { plan, scan, cancel })
     }
 
+    #[inline(never)] // it is asked for in many places
     pub(crate) fn fate(&self, row: usize, results: &Results<'_>) -> Fate {
         match self.plan.fate(self.scan.classes[row], self.plan.options.sample_weight.get(row)) {
             plan::Fate::Ignored => Fate::Dropped,

@@ -10,7 +10,7 @@
 use super::by_chunk::ByChunk;
 use super::plan::{Fate, RowPlan};
 use super::route::Route;
-use super::rules::{BLOCK_LOGITS, BlockRow, Columns, RowValues, Rules};
+use super::rules::{BLOCK_LOGITS, BlockRow, Columns, RowOutputs, Rules};
 use super::single::{Concluded, Hints};
 use super::{Access, Results, empty, zeros};
 use crate::Error;
@@ -208,7 +208,8 @@ impl ByChunk<'_> {
                     Some(concluded)
                 }
             };
-            let values = concluded.as_ref().map_or(RowValues::unread(f64::NAN), |concluded| concluded.values);
+            let values =
+                concluded.as_ref().map_or(RowOutputs::unread(f64::NAN), |concluded| concluded.values);
             columns.put(*row as usize, &values);
             strips.concluded.push(concluded);
         }

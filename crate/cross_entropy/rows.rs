@@ -3,7 +3,7 @@
 use super::deliver::{Values, gather_double};
 use super::plan::{Fate, RowPlan};
 use super::route::Route;
-use super::rules::{BLOCK_LOGITS, Columns, RowValues, Rules, Scratch};
+use super::rules::{BLOCK_LOGITS, Columns, RowOutputs, Rules, Scratch};
 use super::totals::UNIT;
 use super::{Access, Call, Results, zeros};
 use crate::Error;
@@ -33,12 +33,12 @@ impl Rules<'_> {
         class: i32,
         mut access: Access<'_>,
         scratch: &mut Scratch<'_>,
-    ) -> RowValues {
+    ) -> RowOutputs {
         let plan = self.plan;
         match plan.fate(class, plan.options.sample_weight.get(row)) {
             Fate::Ignored => {
                 access.set_zero(self.accumulate);
-                RowValues::unread(0.0)
+                RowOutputs::unread(0.0)
             }
             Fate::Nan => {
                 if self.upstream.is_empty_zero() {
@@ -46,10 +46,10 @@ impl Rules<'_> {
                 } else {
                     access.set_nan(plan.kept.as_ref(), self.accumulate);
                 }
-                RowValues::unread(f64::NAN)
+                RowOutputs::unread(f64::NAN)
             }
             Fate::Inactive(label) => {
-                let mut values = RowValues::unread(0.0);
+                let mut values = RowOutputs::unread(0.0);
                 if self.looks_at_inactive() {
                     let row = RowPlan::unweighted(label);
                     values = self.compute::<I>(&row, 0.0, Access::Loss(access.logits()), scratch);
@@ -80,7 +80,7 @@ impl Rules<'_> {
         upstream: f64,
         access: Access<'_>,
         scratch: &mut Scratch<'_>,
-    ) -> RowValues {
+    ) -> RowOutputs {
         if self.in_single {
             self.compute_single::<I>(row, upstream, access, scratch)
         } else {
@@ -94,7 +94,7 @@ impl Rules<'_> {
         upstream: f64,
         mut access: Access<'_>,
         scratch: &mut [f64],
-    ) -> RowValues {
+    ) -> RowOutputs {
         let (plan, objective) = (self.plan, &self.plan.objective);
         let x = &mut scratch[..plan.classes()];
         gather_double(access.logits(), plan.kept.as_ref(), x);
@@ -106,7 +106,12 @@ impl Rules<'_> {
         if let Some(probs) = plan.probs {
             let (loss, log_prob) = probs.row(x, row.label, row.weights.row, upstream);
             access.put(Values::Double(x), plan.kept.as_ref(), self.accumulate);
-            return RowValues { loss, log_prob, log_sum_exp: f64::NAN, prediction: prediction.unwrap_or(-1) };
+            return RowOutputs {
+                loss,
+                log_prob,
+                log_sum_exp: f64::NAN,
+                prediction: prediction.unwrap_or(-1),
+            };
         }
         let wanted = row.weights.sample != 0.0 && objective.needs_moment();
         // Under a matrix the largest class is left out of the sum, as the label is otherwise: of a loss that is as small as the
@@ -140,7 +145,7 @@ impl Rules<'_> {
             softcap.chain_double(x, |position| logits.get(class(position)));
         }
         access.put(Values::Double(x), plan.kept.as_ref(), self.accumulate);
-        RowValues::new(&result, prediction)
+        RowOutputs::new(&result, prediction)
     }
 }
 

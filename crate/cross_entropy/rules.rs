@@ -25,14 +25,14 @@ pub(super) struct BlockRow {
 
 /// What a row gives beside its gradient.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RowValues {
+pub(super) struct RowOutputs {
     pub(super) loss: f64,
     pub(super) log_prob: f64,
     pub(super) log_sum_exp: f64,
     pub(super) prediction: i32,
 }
 
-impl RowValues {
+impl RowOutputs {
     /// A row that is not looked at.
     pub(super) fn unread(loss: f64) -> Self {
         Self { loss, log_prob: f64::NAN, log_sum_exp: f64::NAN, prediction: -1 }
@@ -97,7 +97,7 @@ impl<'a> Columns<'a> {
         }
     }
 
-    pub(super) fn put(&mut self, row: usize, values: &RowValues) {
+    pub(super) fn put(&mut self, row: usize, values: &RowOutputs) {
         self.losses.set(row, values.loss);
         if let Some(numbers) = &mut self.log_sum_exp {
             numbers.set(row, values.log_sum_exp);

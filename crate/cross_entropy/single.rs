@@ -3,7 +3,7 @@
 use super::Access;
 use super::deliver::{Values, gather, pick};
 use super::plan::RowPlan;
-use super::rules::{BLOCK_LOGITS, BlockRow, RowValues, Rules, Scratch};
+use super::rules::{BLOCK_LOGITS, BlockRow, RowOutputs, Rules, Scratch};
 use crate::element::{Element, Source, Target};
 use crate::kernels::rows::{Asked, BLOCK, Cells, Small};
 use crate::kernels::{Bias, MomentOf, rows};
@@ -32,7 +32,7 @@ pub(super) struct Concluded {
     gradient: Coefficients,
     /// The label's own element.
     target: f32,
-    pub(super) values: RowValues,
+    pub(super) values: RowOutputs,
 }
 
 /// Logits in single precision; and, but for a loss alone, where the exponentials go. Both are as long as the block, but at least a
@@ -86,7 +86,7 @@ impl Rules<'_> {
         upstream: f64,
         mut access: Access<'_>,
         scratch: &mut Scratch<'_>,
-    ) -> RowValues {
+    ) -> RowOutputs {
         let classes = self.plan.classes();
         let label = self.label_logit::<I>(row, access.logits());
         let (logits, exponentials) = scratch.single.split_at_mut(self.logits_length(&access));
@@ -244,7 +244,7 @@ impl Rules<'_> {
             }
         }
         let prediction = prediction.filter(|_| self.wants.predictions);
-        let values = RowValues::new(&result, prediction.map(|prediction| self.plan.class_at(prediction)));
+        let values = RowOutputs::new(&result, prediction.map(|prediction| self.plan.class_at(prediction)));
         Concluded { shift, gradient: result.gradient, target, values }
     }
 

@@ -64,8 +64,8 @@
 //! Each imports only what stands to its right:
 //!
 //! ```text
-//! js -> linear -> cross_entropy -> { shape, labels, parallel, kernels }
-//!                               -> { objective, math, element } -> simd
+//! js -> linear -> cross_entropy -> { shape, labels, kernels }
+//!                               -> { objective, math, element } -> { parallel, simd }
 //! ```
 #![cfg_attr(target_arch = "wasm32", feature(stdarch_wasm_atomic_wait))]
 

@@ -89,7 +89,7 @@ test("the pages in the JavaScript are those of the module", () => {
 });
 
 describe("gives nothing away", () => {
-  const shipped = readdirSync(`${root}dist`, { recursive: true, encoding: "utf8" }).filter((name) => /\.(wasm|c?js|ts|json)$/.test(name));
+  const shipped = readdirSync(`${root}dist`, { recursive: true, encoding: "utf8" }).filter((name) => /\.(wasm|c?js|ts|json|map)$/.test(name));
 
   test.each(shipped)("%s names no folder of the machine that built it", (name) => {
     // As bytes: paths may lie in a wasm's data.

@@ -77,7 +77,7 @@ afterAll(() => given?.remove());
 test("holds what is needed and nothing else", () => {
   const { files } = given;
   expect(files.filter((file) => !/^(dist\/|package\.json$|README\.md$|CHANGELOG\.md$|LICENSE-(MIT|APACHE)$)/.test(file))).toEqual([]);
-  const needed = [...adapters.flatMap((name) => [`${name}.js`, `${name}.cjs`, `types/adapters/${name}/index.d.ts`]), "index.js", "index.cjs", "inline.js", "inline.cjs", "worker.js", "cli.js", "types/index.d.ts", "types-cjs/index.d.ts", "THIRD-PARTY.txt",
+  const needed = [...adapters.flatMap((name) => [`${name}.js`, `${name}.cjs`, `types/adapters/${name}/index.d.ts`]), "index.js", "index.cjs", "inline.js", "inline.cjs", "index.js.map", "index.cjs.map", "worker.js", "cli.js", "types/index.d.ts", "types-cjs/index.d.ts", "THIRD-PARTY.txt",
     "sparse-xent.simd.wasm", "sparse-xent.relaxed.wasm"].map((name) => `dist/${name}`);
   expect(files).toEqual(expect.arrayContaining([...needed, "LICENSE-MIT", "LICENSE-APACHE", "README.md", "CHANGELOG.md"]));
 });
@@ -328,6 +328,15 @@ run().then(console.log, (error) => console.log(error.code, error.message));
   test("the other says what it lacks where it has no address", { timeout: minute }, async () => {
     expect(await said("esbuild", "index")).toMatch(/^LOAD_FAILED .*could not be read: .*or import sparse-xent\/inline/);
   });
+});
+
+test.each(["mjs", "cjs"])("a stack of the shortened JavaScript says where one is in the sources, by its map (%s)", async (ending) => {
+  const use = `load({ threads: 1 }).then((xent) => xent.crossEntropy([1, 2], [7], { shape: [1, 2] })).catch((error) => console.log(error.stack));`;
+  const script = `${folder}/stack.${ending}`;
+  writeFileSync(script, ending === "mjs" ? `import { load } from "sparse-xent"; ${use}` : `const { load } = require("sparse-xent"); ${use}`);
+  const { stdout } = await run(process.execPath, ["--enable-source-maps", script], { cwd: folder, ...limits });
+  expect(stdout).toMatch(/^SparseXentError: labels\[0\] got 7/);
+  expect(stdout).toMatch(/crossEntropy \(.*[\\/]ts[\\/]engine\.ts:\d+:\d+\)/);
 });
 
 test("the wasm files and the worker can be named as sub-paths", async () => {

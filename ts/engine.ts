@@ -67,6 +67,11 @@ type Exactly<Known, O> = Known & { readonly [Key in Exclude<keyof O, keyof Known
  * ```
  */
 export class Engine {
+  // Bundles shorten names; what Node and browsers print of a class is this one.
+  static {
+    Object.defineProperty(this, "name", { value: "Engine" });
+  }
+
   readonly #runtime: Runtime;
   readonly #memory: Memory;
   readonly #aborts = new Aborts();

@@ -88,6 +88,11 @@ export interface ErrorParts {
  * ```
  */
 export class SparseXentError extends Error {
+  // Bundles shorten names; what Node and browsers print of a class is this one.
+  static {
+    Object.defineProperty(this, "name", { value: "SparseXentError" });
+  }
+
   /** What went wrong, as a fact; compare with this, not with the message. */
   readonly code: ErrorCode;
   /** The offending value itself: a number, a shape, a name. `undefined` when there is none. */

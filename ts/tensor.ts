@@ -30,6 +30,11 @@ import { disposeSymbol, inspectSymbol } from "./symbols.js";
  * ```
  */
 export class Tensor<D extends Dtype = Dtype> {
+  // Bundles shorten names; what Node and browsers print of a class is this one.
+  static {
+    Object.defineProperty(this, "name", { value: "Tensor" });
+  }
+
   /** Element type. */
   readonly dtype: D;
   /** Dimensions, outermost first; `[]` for a single element. */

@@ -54,9 +54,12 @@ const libraryBeside = {
   },
 };
 
-// Names stay as they are, so that a stack says where one is, and lines end: Node prints the whole line that an error comes from.
-const small = { minifyWhitespace: true, minifySyntax: true, lineLimit: 2000 };
+// Lines end: Node prints the whole line that an error comes from.
+const small = { minify: true, lineLimit: 2000 };
 const library = { ...small, entryPoints: [`${root}/ts/index.ts`], platform: /** @type {const} */ ("neutral") };
+
+/** A map beside the file, so that a stack says where one is in the sources, which it holds. @type {import("esbuild").BuildOptions} */
+const mapped = { sourcemap: "linked", sourcesContent: true };
 
 /** @param {import("esbuild").BuildOptions} options @returns {Promise<string[]>} the files that went into it, relative to the project */
 async function bundle(options) {
@@ -71,7 +74,7 @@ async function commandBundles() {
     entryPoints: [`${root}/ts/pool/worker.ts`], outfile: worker, format: "iife", minify: true, platform: "neutral", plugins: [generated("files")],
   });
   const others = await Promise.all([
-    bundle({ ...library, outfile: `${paths.dist}/index.js`, format: "esm", plugins: [generated("files")] }),
+    bundle({ ...library, ...mapped, outfile: `${paths.dist}/index.js`, format: "esm", plugins: [generated("files")] }),
     bundle({
       ...small, entryPoints: [`${root}/ts/cli/main.ts`], outfile: `${paths.dist}/cli.js`, format: "esm", platform: "node", plugins: [libraryBeside],
       // The bundled CommonJS packages ask for Node's built-ins with require.
@@ -87,7 +90,7 @@ async function commandBundles() {
 async function otherBundles() {
   const others = await Promise.all([
     bundle({
-      ...library, outfile: `${paths.dist}/index.cjs`, format: "cjs", plugins: [generated("files")],
+      ...library, ...mapped, outfile: `${paths.dist}/index.cjs`, format: "cjs", plugins: [generated("files")],
       define: { "import.meta.url": "__url" },
       banner: { js: 'const __url = require("node:url").pathToFileURL(__filename).href;' },
     }),
@@ -95,7 +98,7 @@ async function otherBundles() {
     bundle({ ...library, outfile: `${paths.dist}/inline.cjs`, format: "cjs", plugins: [generated("inline")] }),
     ...adapters.flatMap((name) =>
       /** @type {const} */ ([["esm", "js"], ["cjs", "cjs"]]).map(([format, ending]) =>
-        bundle({ entryPoints: [`${root}/ts/adapters/${name}/index.ts`], outfile: `${paths.dist}/${name}.${ending}`, format, platform: "neutral" }),
+        bundle({ ...small, entryPoints: [`${root}/ts/adapters/${name}/index.ts`], outfile: `${paths.dist}/${name}.${ending}`, format, platform: "neutral" }),
       ),
     ),
   ]);

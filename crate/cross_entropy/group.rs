@@ -10,6 +10,7 @@ use super::totals::UNIT;
 use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{Source, Target};
+use crate::kernels::MomentOf;
 use crate::kernels::objective::WIDTH;
 use crate::kernels::rows::{self, Asked, Cells, Found, Small, To};
 use crate::parallel::PerWorker;
@@ -180,12 +181,24 @@ impl Rules<'_> {
         let labels = &group.rows.label[..classes.len()];
         let asked = self.asked();
         let stride = self.stride::<I>();
-        if self.predicts() && self.plan.softcap.is_none() {
-            self.predict::<I>(labels, cells.logits(), &mut group.predictions);
+        let predicts = self.predicts() && self.plan.softcap.is_none();
+        let rows = &group.rows.rows;
+        let mut steps = rows.step;
+        if let MomentOf::Weights(_) = asked.moment {
+            // The other classes' shares have a step of their own.
+            let others = rows.sample_step.iter().zip(&rows.spread);
+            for (step, (sample_step, spread)) in steps.iter_mut().zip(others) {
+                *step = step.abs() + (sample_step * spread).abs();
+            }
         }
-        let steps = &group.rows.rows.step;
-        if !group.wary && rows::sweep_small::<I>(&mut cells, labels, steps, &asked, &mut group.found) {
+        if !group.wary && rows::sweep_small::<I>(&mut cells, labels, &steps, &asked, &mut group.found) {
+            if predicts {
+                self.predict_small::<I>(labels, cells.logits(), &mut group.predictions);
+            }
             return;
+        }
+        if predicts {
+            self.predict::<I>(labels, cells.logits(), &mut group.predictions);
         }
         group.found.begin();
         let mut all_small = true;
@@ -211,6 +224,15 @@ impl Rules<'_> {
                 _ => (f32::NAN, 0),
             };
             *prediction = if largest.is_nan() { -1 } else { self.plan.class_at(place) };
+        }
+    }
+
+    /// As [`Rules::predict`], of rows without NaN.
+    fn predict_small<I: Isa>(&self, labels: &[i32], x: &[f32], predictions: &mut [i32; WIDTH]) {
+        rows::places::<I>(x, self.plan.classes(), &mut predictions[..labels.len()]);
+        for (label, prediction) in labels.iter().zip(predictions) {
+            let place = usize::try_from(*prediction).unwrap_or_default();
+            *prediction = if *label < 0 { -1 } else { self.plan.class_at(place) };
         }
     }
 

@@ -55,11 +55,11 @@ impl Route {
     /// 2 to 32,000 classes (`relaxed`, Node 24, AMD EPYC Genoa), loss alone and without options: options cost more, so no call
     /// is taken for longer than it is. Bits do not depend on it.
     pub(super) fn work(self, plan: &Plan<'_>, wants_gradient: bool) -> f64 {
-        let is_few = plan.shape.classes() <= 96;
         let (row, logit) = match self {
             Self::Tiles => (2.5, 0.65),
-            Self::Groups if is_few => (2.5, 0.65),
-            Self::Groups | Self::Blocks => (100.0, 0.33),
+            Self::Groups if plan.shape.classes() <= 4 => (0.0, 2.0),
+            Self::Groups => (9.0, 0.4),
+            Self::Blocks => (100.0, 0.4),
             Self::Doubles | Self::Columns if plan.reads_logits() => (60.0, 9.0),
             Self::Doubles | Self::Columns => (25.0, 1.0),
         };

@@ -286,13 +286,17 @@ impl Rules<'_> {
         let scale = concluded.gradient.scale;
         let scale = if scale == 0.0 { scale } else { scale * factor };
         let keeps = exponentials.is_empty();
-        let there = if keeps { access.gradient().and_then(Target::single) } else { None };
-        let e = there.unwrap_or_else(|| whole::<I>(exponentials, range));
-        rows::write_grad::<I>(e, range.len(), scale, bias, label);
+        let adds = !keeps && self.accumulate && access.gradient().is_some_and(|grad| self.takes(grad.read()));
+        let there = if keeps || adds { access.gradient().and_then(Target::single) } else { None };
+        let (e, into) = match there {
+            Some(there) if keeps => (there, None),
+            there => (whole::<I>(exponentials, range), there),
+        };
+        rows::write_grad::<I>(e, into, range.len(), scale, bias, label);
         if let Some(softcap) = &self.plan.softcap {
             softcap.chain::<I>(&given[..range.len()], &mut e[..range.len()]);
         }
-        if !keeps && self.plan.kept.is_none() {
+        if !keeps && !adds && self.plan.kept.is_none() {
             access.put(Values::Single(&exponentials[range.clone()]), None, self.accumulate);
         }
     }

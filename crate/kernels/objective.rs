@@ -244,8 +244,8 @@ impl Stats<'_> {
     /// In two loops, so that each has about as many constants as there are registers.
     #[inline(always)]
     fn plain<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
-        if self.all_small && scale == 1.0 {
-            self.small_odds::<I>(wanted, rows);
+        if self.all_small {
+            self.small_odds::<I>(scale, wanted, rows);
         } else {
             self.odds::<I>(scale, wanted, rows);
         }
@@ -302,9 +302,9 @@ impl Stats<'_> {
 
     /// What the rows come to before the logarithm, where all are small: [`Stats::plain_rows`] without the shift.
     #[inline(always)]
-    fn small_odds<I: Isa>(&self, wanted: WantedRows, rows: &mut PlainRows) {
+    fn small_odds<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
         let exp = Exp::<I>::new();
-        let zero = I::splat(0.0);
+        let (scale, zero) = (I::splat(scale), I::splat(0.0));
         rows.loss = ZERO;
         for vector in 0..self.rows() / I::LANES {
             let at = inlined(
@@ -315,7 +315,7 @@ impl Stats<'_> {
                 #[inline(always)]
                 |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[vector], v),
             );
-            let label = at(self.label);
+            let label = I::mul(at(self.label), scale);
             let near = exp.exp_small(I::sub(zero, label));
             let others = I::mul(at(self.rest), near);
             put(&mut rows.log_prob, others);

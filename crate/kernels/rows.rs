@@ -40,7 +40,7 @@ mod sweep;
 
 pub(crate) use combine::{BlockStats, combine};
 pub(crate) use grad::{To, write_grad, write_rows};
-pub(crate) use observe::largest;
+pub(crate) use observe::{largest, places};
 pub(crate) use pad::{pad, unpad};
 pub(crate) use sweep::{block_stats, row, sweep_small};
 

@@ -309,3 +309,24 @@ fn a_gradient_that_vanishes_is_the_same_zero_in_a_full_tile_and_in_others() {
         assert_eq!(first(128), first(3), "{kernel:?}");
     }
 }
+
+#[test]
+fn the_others_share_of_a_label_that_weighs_nothing_may_be_as_large_as_single_precision_holds() {
+    let set = Settings {
+        label_smoothing: 0.5,
+        class_weight: Some(vec![1.5, 1.5, 0.0]),
+        upstream: Upstream::One(1e37),
+        logit_scale: 2.0,
+        denominator: Denominator::Valid,
+        ..Settings::none()
+    };
+    // Without a shift the exponentials' common factor would be e^6 times what it is.
+    let case = Case::new("others' share", [1, 3, 1], &[-3.0; 3], &[2], set);
+    for kernel in kernels() {
+        let got = run::<f32, f32>(&case, How::with(kernel)).expect("a gradient");
+        let want = [-1e37 / 6.0, -1e37 / 6.0, 1e37 / 3.0];
+        for (got, want) in got.grad.iter().zip(want) {
+            assert!((f64::from(*got) / want - 1.0).abs() < 1e-6, "{got:e}, not {want:e}, by {kernel:?}");
+        }
+    }
+}

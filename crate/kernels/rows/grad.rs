@@ -30,11 +30,16 @@ pub(crate) fn write_rows<I: Isa>(
     weights: Option<&[f32]>,
     least: f32,
 ) {
-    if is_simple::<I>(rows, labels.len(), least) {
-        return match to {
-            To::Over(e) => scale::<I, OVER>(&[], e, classes, labels, rows),
-            To::From(e, g) => scale::<I, FROM>(e, g, classes, labels, rows),
-            To::Add(e, g) => scale::<I, ADD>(e, g, classes, labels, rows),
+    if weights.is_none()
+        && let Some(bias) = simple_bias::<I>(rows, labels.len(), least)
+    {
+        return match (to, bias) {
+            (To::Over(e), false) => scale::<I, OVER, 0>(&[], e, classes, labels, rows),
+            (To::From(e, g), false) => scale::<I, FROM, 0>(e, g, classes, labels, rows),
+            (To::Add(e, g), false) => scale::<I, ADD, 0>(e, g, classes, labels, rows),
+            (To::Over(e), true) => scale::<I, OVER, 1>(&[], e, classes, labels, rows),
+            (To::From(e, g), true) => scale::<I, FROM, 1>(e, g, classes, labels, rows),
+            (To::Add(e, g), true) => scale::<I, ADD, 1>(e, g, classes, labels, rows),
         };
     }
     match to {
@@ -90,40 +95,49 @@ fn write<I: Isa, const TO: u8>(
     );
 }
 
-/// Whether all rows have positive scales that are numbers, no bias, and exponentials from `least` on, of which none counts as 0.
-fn is_simple<I: Isa>(rows: &PlainRows, count: usize, least: f32) -> bool {
+/// Whether any row has a bias, where all have positive scales and biases that are numbers, and exponentials from `least` on, of which
+/// none counts as 0.
+fn simple_bias<I: Isa>(rows: &PlainRows, count: usize, least: f32) -> Option<bool> {
     I::enter(
         #[inline(always)]
         || {
             let (zero, small, most) = (I::splat(0.0), I::splat(f32::MIN_POSITIVE), I::splat(f32::MAX));
-            let (mut all, least) = (I::eq(zero, zero), I::splat(least));
+            let (mut all, mut largest, least) = (I::eq(zero, zero), zero, I::splat(least));
             let limits = Thresholds::<I>::new();
             let each = I::chunks(&rows.scale).iter().zip(I::chunks(&rows.bias));
             for (scale, bias) in each.take(count.div_ceil(I::LANES)) {
-                let scale = I::load(scale);
+                let (scale, bias) = (I::load(scale), I::abs(I::load(bias)));
                 let fits = I::and(I::le(small, scale), I::le(scale, most));
                 let fits = I::and_not(fits, I::le(least, limits.of(scale)));
-                all = I::and(all, I::and(fits, I::eq(I::load(bias), zero)));
+                all = I::and(all, I::and(fits, I::le(bias, most)));
+                largest = I::max_bits(largest, bias);
             }
-            I::all(all)
+            I::all(all).then(|| I::largest_bits(largest) != 0)
         },
     )
 }
 
 /// [`write_rows`] where that is simple.
 #[inline(never)]
-fn scale<I: Isa, const TO: u8>(e: &[f32], g: &mut [f32], classes: usize, labels: &[i32], rows: &PlainRows) {
+fn scale<I: Isa, const TO: u8, const BIAS: u8>(
+    e: &[f32],
+    g: &mut [f32],
+    classes: usize,
+    labels: &[i32],
+    rows: &PlainRows,
+) {
     I::enter(
         #[inline(always)]
         || {
             let stride = if TO == OVER { stride::<I>(classes) } else { classes };
             if TO != ADD && stride == I::LANES {
                 // One vector each.
-                let factors = labels.iter().zip(&rows.scale).zip(&rows.target);
+                let factors = labels.iter().zip(&rows.scale).zip(rows.bias.iter().zip(&rows.target));
                 let mut all_e = I::chunks(e).iter();
-                for (g, ((label, scale), target)) in I::chunks_mut(g).iter_mut().zip(factors) {
+                for (g, ((label, scale), (bias, target))) in I::chunks_mut(g).iter_mut().zip(factors) {
                     let p = I::load(if TO == OVER { &*g } else { all_e.next().unwrap_or(&*g) });
-                    I::store(g, I::mul(p, I::splat(*scale)));
+                    let p = I::mul(p, I::splat(*scale));
+                    I::store(g, if BIAS == 0 { p } else { I::add(p, I::splat(*bias)) });
                     if let Some(slot) =
                         usize::try_from(*label).ok().and_then(|label| g.as_mut().get_mut(label))
                     {
@@ -132,13 +146,13 @@ fn scale<I: Isa, const TO: u8>(e: &[f32], g: &mut [f32], classes: usize, labels:
                 }
                 return;
             }
-            let factors = rows.scale.iter().zip(&rows.target);
+            let factors = rows.scale.iter().zip(rows.bias.iter().zip(&rows.target));
             let mut all_e = e.chunks_exact(stride);
-            for ((g, label), (scale, target)) in g.chunks_exact_mut(stride).zip(labels).zip(factors) {
+            for ((g, label), (scale, (bias, target))) in g.chunks_exact_mut(stride).zip(labels).zip(factors) {
                 let e = if TO == OVER { &[][..] } else { all_e.next().unwrap_or_default() };
                 let label = usize::try_from(*label).unwrap_or_default();
                 let before = if TO == ADD { g.get(label).copied().unwrap_or_default() } else { 0.0 };
-                map::<I, TO, 0, false>(e, g, classes, (*scale, 0.0, 0.0), &[]);
+                map::<I, TO, BIAS, false>(e, g, classes, (*scale, 0.0, *bias), &[]);
                 if let Some(slot) = g.get_mut(label) {
                     *slot = before + target;
                 }
@@ -157,41 +171,55 @@ fn find_thresholds<I: Isa>(scales: &Line, rows: usize, thresholds: &mut Line) {
     }
 }
 
-/// Turns the exponentials of a block into its gradient, `scale * e + bias`, where they lie; `label` is the label's place, if it is
-/// in the block, and its own element.
+/// Turns the exponentials of a block into its gradient, `scale * e + bias`, where they lie, or adds that to what is elsewhere; `label`
+/// is the label's place, if it is in the block, and its own element.
 #[inline(never)]
 pub(crate) fn write_grad<I: Isa>(
     e: &mut [f32],
+    mut into: Option<&mut [f32]>,
     classes: usize,
     mut scale: f64,
     bias: Bias<'_>,
     label: Option<(usize, f32)>,
 ) {
     if scale.is_nan() {
-        return e[..classes].fill(f32::NAN);
+        return into.unwrap_or(e)[..classes].fill(f32::NAN);
     }
     const STEP: f32 = 1.0 / (1_u64 << 63) as f32;
     if scale != 0.0 && scale.abs() < f64::from(STEP) {
         // With exponentials that were not shifted a factor may be too small for single precision where no product is.
-        affine::<I, 0>(e, classes, STEP, 0.0, &[]);
+        affine::<I, 0>(e, None, classes, (STEP, 0.0), &[]);
         scale /= f64::from(STEP);
     }
     let scale = f32::from_f64(scale);
+    let own = into.as_deref().zip(label).map(|(into, (place, _))| into[place]);
     match bias {
-        Bias::None => affine::<I, 0>(e, classes, scale, 0.0, &[]),
-        Bias::Uniform(bias) => affine::<I, 1>(e, classes, scale, bias, &[]),
-        Bias::PerClass(bias, weights) => affine::<I, 2>(e, classes, scale, bias, weights),
+        Bias::None => affine::<I, 0>(e, into.as_deref_mut(), classes, (scale, 0.0), &[]),
+        Bias::Uniform(bias) => affine::<I, 1>(e, into.as_deref_mut(), classes, (scale, bias), &[]),
+        Bias::PerClass(bias, weights) => {
+            affine::<I, 2>(e, into.as_deref_mut(), classes, (scale, bias), weights)
+        }
     }
-    if let Some((label, target)) = label {
-        e[label] = target;
+    if let Some((place, target)) = label {
+        into.unwrap_or(e)[place] = own.map_or(target, |own| own + target);
     }
 }
 
 #[inline(never)]
-fn affine<I: Isa, const BIAS: u8>(e: &mut [f32], classes: usize, scale: f32, bias: f32, weights: &[f32]) {
+fn affine<I: Isa, const BIAS: u8>(
+    e: &mut [f32],
+    into: Option<&mut [f32]>,
+    classes: usize,
+    (scale, bias): (f32, f32),
+    weights: &[f32],
+) {
+    let factors = (scale, zero_threshold(scale), bias);
     I::enter(
         #[inline(always)]
-        || map::<I, OVER, BIAS, true>(&[], e, classes, (scale, zero_threshold(scale), bias), weights),
+        || match into {
+            None => map::<I, OVER, BIAS, true>(&[], e, classes, factors, weights),
+            Some(g) => map::<I, ADD, BIAS, true>(e, g, classes, factors, weights),
+        },
     );
 }
 

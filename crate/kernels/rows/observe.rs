@@ -1,6 +1,7 @@
 //! A look at the logits of a row before its sweep: how large they are, and where the largest one is.
 
-use crate::simd::{Isa, inlined};
+use super::{stride, tail_mask, tail_start};
+use crate::simd::{Isa, MOST_LANES, inlined};
 
 /// The largest bits of a magnitude that is not NaN, which are infinity's.
 const INFINITY: u32 = f32::INFINITY.to_bits();
@@ -118,4 +119,52 @@ pub(crate) fn largest<I: Isa>(x: &[f32], best: f32) -> (f32, usize) {
     );
     let from = chunk.map_or(x.len() - x.len() % I::LANES, |chunk| chunk * I::LANES);
     (seen.most, from + x[from..].iter().position(|x| *x == seen.most).unwrap_or(0))
+}
+
+/// The number of each lane.
+static LANES: [f32; MOST_LANES] = {
+    let mut lanes = [0.0; MOST_LANES];
+    let mut lane = 1;
+    while lane < MOST_LANES {
+        lanes[lane] = lanes[lane - 1] + 1.0;
+        lane += 1;
+    }
+    lanes
+};
+
+/// The first places of the largest logits of rows that hold numbers.
+#[inline(never)]
+pub(crate) fn places<I: Isa>(x: &[f32], classes: usize, places: &mut [i32]) {
+    // From here on a float's bits count in steps of 1.
+    const COUNT: f32 = 8_388_608.0;
+    I::enter(
+        #[inline(always)]
+        || {
+            let (whole, has_tail) = (classes / I::LANES, !classes.is_multiple_of(I::LANES));
+            let (counted, zero) = (tail_mask::<I>(classes), I::splat(0.0));
+            let (first, step) = (I::load(&I::chunks(&LANES)[0]), I::splat(I::LANES as f32));
+            let last = I::add(first, I::splat(tail_start::<I>(classes) as f32));
+            let least = I::splat(f32::NEG_INFINITY);
+            for (x, place) in x.chunks_exact(stride::<I>(classes)).zip(places) {
+                let (mut most, mut at, mut class) = (least, first, first);
+                let mut look = inlined(
+                    #[inline(always)]
+                    |x: I::V, class: I::V| {
+                        at = I::select(I::le(x, most), at, class);
+                        most = I::pmax(most, x);
+                    },
+                );
+                for x in &I::chunks(x)[..whole] {
+                    look(I::load(x), class);
+                    class = I::add(class, step);
+                }
+                if has_tail {
+                    look(I::select(counted, I::load(I::last(x)), least), last);
+                }
+                let is_largest = I::eq(most, I::splat(I::max(most)));
+                let class = COUNT - I::max(I::select(is_largest, I::sub(zero, at), least));
+                *place = (class.to_bits() - COUNT.to_bits()).cast_signed();
+            }
+        },
+    );
 }

@@ -34,9 +34,8 @@ pub(crate) fn sweep_small<I: Isa>(
             let moments = found.moment.as_chunks_mut().0;
             moment::of_small::<I>(cells.logits(), labels, asked, moments);
         }
-        // A little below the exponential of the lowest.
-        found.least =
-            if asked.scale == 1.0 { 0.99 * f32::from_f64(libm::exp(f64::from(lowest))) } else { 0.0 };
+        // A little below the least exponential.
+        found.least = 0.99 * f32::from_f64(libm::exp(f64::from(asked.scale * lowest.min(0.0))));
     }
     is_small
 }

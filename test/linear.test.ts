@@ -57,7 +57,7 @@ describe.each(["simd", "relaxed"] as const)("%s", (build) => {
   afterAll(() => engine?.dispose());
   const all = Object.values(golden).flat();
 
-  it("has all golden cases", () => expect(all.length).toBe(22));
+  it("has all golden cases", () => expect(all.length).toBe(26));
 
   it.for(all)("$name", async ({ rows, depth, classes, hidden, weight, bias, labels, options, loss, grad }, { skip }) => {
     if (engine === undefined) return skip("this engine has no relaxed SIMD");

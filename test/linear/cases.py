@@ -10,7 +10,7 @@ V = [1.0, 0.5, 2.0, 0.25, 1.5]
 
 
 def cases():
-    """(name, [rows, depth, classes], options) of every case; PyTorch has an option for all but `zLoss`, `logitScale` and `sampleWeight`."""
+    """(name, [rows, depth, classes], options) of every case; PyTorch has an option for all but `zLoss`, `logitScale`, `softcap` and `sampleWeight`."""
     small = [4, 3, 5]
     yield "mean", small, {}
     yield "sum", small, {"reduction": "sum"}
@@ -28,6 +28,9 @@ def cases():
     yield "all rows ignored", [3, 2, 4], {"ignoreIndex": -100, "emptyMean": "nan"}
     yield "one row, depth 1", [1, 1, 3], {}
     yield "upstream", [5, 7, 9], {"upstream": -3.0}
+    yield "softcap", small, {"softcap": 1.5}
+    yield "softcap, smoothing, class weights, ignored rows", [6, 3, 5], {"softcap": 2.0, "labelSmoothing": 0.1, "classWeight": V, "ignoreIndex": -100}
+    yield "softcap, z-loss, logit scale", small, {"softcap": 0.75, "zLoss": 0.01, "logitScale": 0.5}
 
 
 def inputs(index, name, shape, options):

@@ -1,6 +1,6 @@
 """Golden cases of the last layer with its loss from PyTorch 2.15.0 (CPU): F.linear and F.cross_entropy in f64, gradients by autograd. Writes torch.json.
 
-z-loss, the logit scale and weights per row are written in PyTorch around F.cross_entropy, which has no option for them.
+z-loss, the logit scale, the soft cap and weights per row are written in PyTorch around F.cross_entropy, which has no option for them.
 """
 import numpy as np
 import torch
@@ -14,7 +14,10 @@ def compute(hidden, weight, bias, labels, o):
     y = torch.tensor(labels)
     v = None if "classWeight" not in o else torch.tensor(o["classWeight"], dtype=torch.float64)
     ignore, reduction = o.get("ignoreIndex", -100), o.get("reduction", "mean")
-    z = o.get("logitScale", 1.0) * F.linear(h, w, b)
+    z = F.linear(h, w, b)
+    if "softcap" in o:
+        z = o["softcap"] * torch.tanh(z / o["softcap"])
+    z = o.get("logitScale", 1.0) * z
     common = {"weight": v, "ignore_index": ignore, "label_smoothing": o.get("labelSmoothing", 0.0)}
     loss = F.cross_entropy(z, y, reduction="none" if "sampleWeight" in o else reduction, **common)
     if "sampleWeight" in o:

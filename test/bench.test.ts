@@ -5,6 +5,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test, vi } from "vitest";
 import { pageOf, replaced } from "../ts/docs/places.mjs";
+import { layerTables } from "../bench/last-layer/table.mjs";
 import { ordinary, rowsOf } from "../bench/speed/cases.mjs";
 import { contest } from "../bench/speed/contest.mjs";
 import { exactGrad, exactLosses } from "../bench/speed/definition.mjs";
@@ -150,6 +151,10 @@ test("a clock that shows no time for a call makes it repeat more often, and not 
   } finally {
     clock.mockRestore();
   }
+});
+
+test("the page on the last layer says what its records say", () => {
+  expect(pageOf("linear")).toBe(replaced(pageOf("linear"), "linear", layerTables(readRecords("linear"))));
 });
 
 describe("the page on speed", () => {

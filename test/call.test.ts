@@ -21,14 +21,14 @@ test("a label type has the same number on both sides", () => {
   for (const [name, code] of Object.entries(labels)) expect(dtypes[name as keyof typeof dtypes].code).toBe(code);
 });
 
-test("a logits type has the same number on both sides", () => {
-  const rows = [...source("call.rs").matchAll(/\((\d), _\) => self\.operation::<(\w+), \2>/g)];
-  const logits = Object.fromEntries(rows.map(([, code, name]) => [String(name), Number(code)]));
+test.each(["slice", "slice_mut"])("a logits type has the same number on both sides (%s)", (reader) => {
+  const rows = [...source("call.rs").matchAll(new RegExp(`(\\d) => self\\.${reader}\\(address, length\\)\\.map\\((?:Source|Target)::(\\w+)\\)`, "g"))];
+  const logits = Object.fromEntries(rows.map(([, code, name]) => [String(name).toLowerCase(), Number(code)]));
   expect(logits).toEqual({ f32: dtypes.f32.code, f64: dtypes.f64.code, f16: dtypes.f16.code, bf16: dtypes.bf16.code });
 });
 
 test("an error has the same number on both sides", () => {
-  const sources = source("call.rs") + source("pool.rs");
+  const sources = source("call/codes.rs") + source("pool.rs");
   const constant = (name: string): string => new RegExp(`const ${name}: u32 = (\\d+);`).exec(sources)?.[1] ?? name;
   const arms = [...sources.matchAll(/Error::(\w+)(?: \{[^}]*\})? => (?:\{[^]*?)?\(([A-Z_]+|\d+), /g)];
   const numbers = Object.fromEntries(arms.map(([, name = "", code = ""]) => [name.replace(/(?<=[a-z])(?=[A-Z])/g, "_").toUpperCase(), Number(constant(code))]));

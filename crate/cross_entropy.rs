@@ -14,6 +14,7 @@ mod deliver;
 mod group;
 mod pairs;
 mod plan;
+mod planes;
 mod route;
 mod rows;
 mod rules;
@@ -388,7 +389,7 @@ impl Call<'_> {
             match route {
                 Route::Groups => self.groups::<I>(access, &mut results)?,
                 Route::Blocks | Route::Doubles => self.rows::<I>(route, access, &mut results)?,
-                Route::Tiles | Route::Columns => self.strided::<I>(route, access, &mut results)?,
+                Route::Strips | Route::Columns => self.strided::<I>(route, access, &mut results)?,
             }
         }
         self.totals(results, room)

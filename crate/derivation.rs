@@ -101,10 +101,10 @@
 //!
 //! | formula | function |
 //! |---|---|
-//! | `shift`, `exp(x[j] - shift)`, `rest` | [`sweep_small`](../../src/sparse_xent/kernels/rows/sweep.rs.html) and [`row`](../../src/sparse_xent/kernels/rows/sweep.rs.html); [`sweep`](../../src/sparse_xent/kernels/planes.rs.html) of a tile of rows, [`sweep`](../../src/sparse_xent/kernels/planes/strip.rs.html) of a strip of tiles |
+//! | `shift`, `exp(x[j] - shift)`, `rest` | [`sweep_small`](../../src/sparse_xent/kernels/rows/sweep.rs.html) and [`row`](../../src/sparse_xent/kernels/rows/sweep.rs.html); [`sweep`](../../src/sparse_xent/kernels/planes/sweep.rs.html) and [`look_and_sweep`](../../src/sparse_xent/kernels/planes/shifted.rs.html) of a strip of rows |
 //! | `exp`, `ln(1 + y)` over vectors | [`exp`](../../src/sparse_xent/math.rs.html), [`ln_1p`](../../src/sparse_xent/math.rs.html) |
 //! | `ln(1 + R)`, `p[y]`, the gradient at the label, every option | [`row`](../../src/sparse_xent/objective.rs.html) of `Objective`; of a vector of rows [`plain_rows`](../../src/sparse_xent/kernels/objective.rs.html) without options and [`rows_with`](../../src/sparse_xent/kernels/objective/terms.rs.html) with some |
-//! | `grad[i] = scale exp(x[i] - shift) + bias` | [`write_rows`](../../src/sparse_xent/kernels/rows/grad.rs.html); [`write_grad`](../../src/sparse_xent/kernels/planes/grad.rs.html) of a tile |
+//! | `grad[i] = scale exp(x[i] - shift) + bias` | [`write_rows`](../../src/sparse_xent/kernels/rows/grad.rs.html); [`write`](../../src/sparse_xent/kernels/planes/grad.rs.html) of a strip |
 //! | `w = v[y] omega`, and its sum over the rows | [`weigh`](../../src/sparse_xent/cross_entropy/scan.rs.html), before anything is computed |
 //! | what the mean divides by | [`scan`](../../src/sparse_xent/cross_entropy/scan.rs.html) |
 //! | `upstream / D` of a row's gradient | [`of`](../../src/sparse_xent/cross_entropy/scan.rs.html) of `Upstream` |

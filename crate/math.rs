@@ -109,12 +109,6 @@ impl<I: Isa> Exp<I> {
         }
     }
 
-    /// `|x|`, by a constant that stays in its register.
-    #[inline(always)]
-    pub(crate) fn magnitude(&self, x: I::V) -> I::V {
-        I::and(x, self.all_but_sign)
-    }
-
     /// `exp(d)` for `d` up to 0. For a NaN it may be any number: who calls knows whether there is one.
     #[inline(always)]
     pub(crate) fn exp(&self, d: I::V) -> I::V {

@@ -363,7 +363,7 @@ fn steps_of_any_size_agree_with_the_definition() {
     }
 }
 
-/// Planes so large that their tiles go in strips, with some rows that make a tile fall out of its strip.
+/// Large planes, with some rows that are not small, so that guesses about a strip go wrong and right again.
 fn large_planes(classes: usize, inner: usize, magnitude: f64) -> Case {
     let mut case = planes(1, classes, inner, magnitude, 77);
     for (index, row) in (500..case.rows()).step_by(4999).enumerate() {
@@ -375,8 +375,8 @@ fn large_planes(classes: usize, inner: usize, magnitude: f64) -> Case {
 }
 
 #[test]
-fn strips_of_tiles_have_the_bits_of_tiles_one_by_one() {
-    // Groups of four, two and one class; whole strips, shorter ones, and rows that fill no tile; one run of sums, and two.
+fn strips_have_the_same_bits_on_every_way() {
+    // Four classes at once and one; whole strips, shorter ones, and rows that fill no vector; one run of sums, and two.
     for (classes, inner, magnitude) in
         [(3, 1_400_001, 39.0), (7, 600_128, 8.0), (33, 131_072, 39.0), (70, 60_200, 8.0)]
     {

@@ -1,4 +1,4 @@
-//! Rows of two classes that lie side by side, under no option beyond weights: most need no tile.
+//! Rows of two classes that lie side by side, under no option beyond weights: most need no group.
 
 use super::Access;
 use super::plan::Fate;

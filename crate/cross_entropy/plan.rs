@@ -249,6 +249,11 @@ fn padded(count: usize, entry: impl Fn(usize) -> f64) -> Result<Vec<f32>, Error>
 }
 
 impl Kept {
+    /// How many classes there are, kept or not.
+    pub(super) fn all(&self) -> usize {
+        self.position.len()
+    }
+
     /// Where a class is among the kept ones.
     pub(super) fn position(&self, class: usize) -> Option<usize> {
         usize::try_from(self.position[class]).ok()

@@ -10,12 +10,12 @@
 //! │   │                      threads, block by block (split.rs)
 //! │   └─ no       Doubles    f64, probabilities and their logarithms, matrices: row by row in f64 (rows.rs, kernels/double.rs)
 //! └─ no, a plane for each class: scores in f32, f16 or bf16, and neither label matrix nor softcap?
-//!     ├─ yes      Tiles      tiles of rows, or strips of tiles (strided.rs, tile.rs, strip.rs, kernels/planes.rs)
+//!     ├─ yes      Strips     strips of rows through all planes (strided.rs, strip.rs, planes.rs, kernels/planes.rs)
 //!     └─ no       Columns    row by row, on a copy of the row (strided.rs), as Doubles
 //! ```
 //!
 //! Behind the choice no driver knows a number type: single precision is read and written as it lies, other types are converted where a
-//! row, group, block or tile is copied in and out (element/arrays.rs, deliver.rs).
+//! row, group, block or strip is copied in and out (element/arrays.rs, deliver.rs).
 //!
 //! No result depends on threads or on whether the gradient takes the logits' place: those are no part of the choice.
 
@@ -28,9 +28,12 @@ pub(super) enum Route {
     Groups,
     Blocks,
     Doubles,
-    Tiles,
+    Strips,
     Columns,
 }
+
+/// The most classes whose numbers are exact in single precision, as strips have them.
+const EXACT: usize = 1 << f32::MANTISSA_DIGITS;
 
 impl Route {
     /// The way of a call whose logits are in double precision or not.
@@ -41,7 +44,7 @@ impl Route {
             0 | 1 if !is_single => Self::Doubles,
             0 | 1 if blocks(plan.classes()) == 1 => Self::Groups,
             0 | 1 => Self::Blocks,
-            _ if is_single && plan.softcap.is_none() => Self::Tiles,
+            _ if is_single && plan.softcap.is_none() && plan.shape.classes() <= EXACT => Self::Strips,
             _ => Self::Columns,
         }
     }
@@ -56,7 +59,7 @@ impl Route {
     /// is taken for longer than it is. Bits do not depend on it.
     pub(super) fn work(self, plan: &Plan<'_>, wants_gradient: bool) -> f64 {
         let (row, logit) = match self {
-            Self::Tiles => (2.5, 0.65),
+            Self::Strips => (2.5, 0.65),
             Self::Groups if plan.shape.classes() <= 4 => (0.0, 2.0),
             Self::Groups => (9.0, 0.4),
             Self::Blocks => (100.0, 0.4),

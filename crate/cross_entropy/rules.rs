@@ -85,7 +85,7 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// All rows of a tile, but for their predictions.
+    /// Up to [`WIDTH`](crate::kernels::objective::WIDTH) rows, but for their predictions.
     pub(super) fn put_all(&mut self, rows: &PlainRows) {
         let count = self.losses.len();
         self.losses.narrow(&rows.loss[..count]);

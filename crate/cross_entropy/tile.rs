@@ -1,29 +1,13 @@
-//! One tile of rows through the tile kernel; and what rows of any layout are and come to.
+//! What rows of any layout are, and what they come to: up to [`WIDTH`] of them at once.
 
-use super::plan::{Fate, Kept};
+use super::plan::Fate;
 use super::rules::{self, Columns, Rules};
-use crate::element::{Element, GradElement};
-use crate::kernels::objective::{Line, PlainRows, Stats, WIDTH, WantedRows};
-use crate::kernels::planes::{Grad, Small, Tile, labelled};
+use crate::element::Element;
+use crate::kernels::objective::{PlainRows, Stats, WIDTH, WantedRows};
 use crate::objective::{Coefficients, RowResult, RowWeights};
 use crate::simd::Isa;
 
-/// Where a tile's logits come from and its gradient goes.
-pub(super) trait Site<E: Element, G: GradElement<E>> {
-    fn wants_gradient(&self) -> bool;
-    /// Copies the logits of the kept classes to the lines.
-    fn load<I: Isa>(&mut self, kept: Option<&Kept>, tile: &mut Tile<'_>);
-    /// Writes the gradient from the exponentials, but for the labels' elements, where its memory allows it: single
-    /// precision, all rows of a tile. Whether it did.
-    fn write<I: Isa, const BIASED: bool>(&mut self, grad: &Grad<'_, I>) -> bool;
-    /// Sets one element of the gradient, after [`Site::write`].
-    fn set(&mut self, row: usize, class: usize, value: f32);
-    /// Writes the lines to the gradient, or adds them where `adds` is given: those of rows whose entry is not 0. The bytes of
-    /// the others stay.
-    fn store<I: Isa>(&mut self, kept: Option<&Kept>, lines: &[Line], adds: Option<&Line>);
-}
-
-/// What a row of the tile is; see [`Fate`].
+/// What a row is; see [`Fate`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Ignored,
@@ -44,7 +28,7 @@ impl Kind {
     }
 }
 
-/// The rows of a tile on their way through it.
+/// Rows on their way.
 #[derive(Debug)]
 pub(super) struct TileRows {
     kind: [Kind; WIDTH],
@@ -53,113 +37,15 @@ pub(super) struct TileRows {
     pub(super) rows: PlainRows,
     /// Whether the weights and steps are those of all rows of the call.
     filled: bool,
-    /// What the next tile is guessed to be, after those before it. It changes no result.
-    guess: Guess,
-    /// Whether the last strip, if there was one, was worth it.
-    pub(super) fits_strip: bool,
-    /// Room for the thresholds of [`Grad`], which would otherwise be copied with it.
-    thresholds: Line,
 }
 
 impl TileRows {
     pub(super) const fn new() -> Self {
-        Self {
-            kind: [Kind::Ignored; WIDTH],
-            label: [-1; WIDTH],
-            rows: PlainRows::new(),
-            filled: false,
-            guess: Guess::Small,
-            fits_strip: true,
-            thresholds: [0.0; WIDTH],
-        }
-    }
-
-    /// Whether the next tiles are guessed to be of rows of small logits, none of them far below the others.
-    pub(super) fn guesses_strip(&self) -> bool {
-        self.fits_strip && self.guess == Guess::Small
-    }
-}
-
-/// What a tile may hold.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Guess {
-    /// Rows of small logits.
-    Small,
-    /// Those, and classes far below them.
-    SmallOrFarBelow,
-    /// Anything; though the tile before was small.
-    Calm,
-    Any,
-}
-
-impl Guess {
-    /// Of the same tile, where this was wrong.
-    fn next(self) -> Self {
-        if self == Self::Small { Self::SmallOrFarBelow } else { Self::Any }
-    }
-
-    /// Of the tile after one that could hold anything: two in a row were small before it is guessed again.
-    fn after(self, all_small: bool) -> Self {
-        match self {
-            _ if !all_small => Self::Any,
-            Self::Calm => Self::SmallOrFarBelow,
-            _ => Self::Calm,
-        }
+        Self { kind: [Kind::Ignored; WIDTH], label: [-1; WIDTH], rows: PlainRows::new(), filled: false }
     }
 }
 
 impl Rules<'_> {
-    /// Computes the tile whose first row is `first_row` and whose rows have these classes. What is in `state` does not
-    /// matter.
-    pub(super) fn tile<I: Isa, E: Element, G: GradElement<E>, S: Site<E, G>>(
-        &self,
-        first_row: usize,
-        classes: &[i32],
-        site: &mut S,
-        columns: &mut Columns<'_>,
-        state: &mut TileRows,
-        scratch: &mut [f32],
-    ) {
-        let plan = self.plan;
-        let all_count = self.prepare(first_row, classes, state) && classes.len() == WIDTH;
-        let mut tile = Tile::new::<I>(scratch, classes.len());
-        let mut predictions = columns.predictions.is_some().then_some([-1; WIDTH]);
-        let small = Small::new(&state.rows.step, plan.classes(), &plan.objective);
-        let labels = &state.label;
-        if !small.is_possible() {
-            state.guess = Guess::Any;
-        }
-        let mut guess = if predictions.is_some() { Guess::Any } else { state.guess };
-        loop {
-            site.load::<I>(plan.kept.as_ref(), &mut tile);
-            let is_right = match guess {
-                Guess::Small => tile.sweep_small::<I, false>(labels, &small),
-                Guess::SmallOrFarBelow => tile.sweep_small::<I, true>(labels, &small),
-                Guess::Calm | Guess::Any => {
-                    let moment = plan.moment();
-                    let all_small = tile.sweep::<I>(labels, self.scale, moment, predictions.as_mut(), &small);
-                    state.guess = guess.after(all_small);
-                    break;
-                }
-            };
-            if is_right {
-                break;
-            }
-            guess = guess.next();
-            state.guess = guess;
-        }
-        let counted = (all_count, site.wants_gradient());
-        self.come_to::<I>(first_row, classes, &tile.stats(), counted, columns, state);
-        if let (Some(slots), Some(predictions)) = (columns.predictions.as_deref_mut(), predictions) {
-            for (slot, prediction) in slots.iter_mut().zip(predictions) {
-                *slot = usize::try_from(prediction).map_or(-1, |position| plan.class_at(position));
-            }
-        }
-        if site.wants_gradient() {
-            self.deliver::<I, E, G, S>(&mut tile, state, site);
-        }
-    }
-
     /// What rows come to whose exponentials are added; whether all rows count, and whether a gradient is wanted.
     #[inline(never)]
     pub(super) fn come_to<I: Isa>(
@@ -182,35 +68,6 @@ impl Rules<'_> {
             self.settle(stats.rows(), state);
         }
         columns.put_all(&state.rows);
-    }
-
-    /// The gradient from the exponentials to where it belongs.
-    fn deliver<I: Isa, E: Element, G: GradElement<E>, S: Site<E, G>>(
-        &self,
-        tile: &mut Tile<'_>,
-        state: &mut TileRows,
-        site: &mut S,
-    ) {
-        let (plan, rows) = (self.plan, &state.rows);
-        let kept = plan.kept.as_ref();
-        let biases = plan.objective.needs_moment().then_some(&rows.bias);
-        let weights = plan.smoothing_vector();
-        if kept.is_none() && !self.accumulate && tile.rows() == WIDTH {
-            let written = tile.grad::<I>(rows, biases, weights, &mut state.thresholds).is_some_and(|grad| {
-                if grad.is_biased() { site.write::<I, true>(&grad) } else { site.write::<I, false>(&grad) }
-            });
-            if written {
-                return labelled(&state.label, WIDTH)
-                    .for_each(|(row, label)| site.set(row, label, rows.target[row]));
-            }
-        }
-        tile.write_grad::<I>(rows, biases, weights);
-        for (row, label) in labelled(&state.label, tile.rows()) {
-            tile.lines[label][row] = if rows.scale[row].is_nan() { f32::NAN } else { rows.target[row] };
-        }
-        // A row that has nothing to add is left as it is. The others of a label far ahead have a scale of 0, but a bias.
-        let adds = self.accumulate.then(|| rows.largest::<I>());
-        site.store::<I>(kept, tile.lines, adds.as_ref());
     }
 
     /// What each row is, and its weights. Whether all count.

@@ -52,7 +52,7 @@ pub(crate) struct WantedRows {
     pub(crate) gradient: bool,
 }
 
-/// The rows of a tile: what they are given, and what they come to.
+/// Up to [`WIDTH`] rows: what they are given, and what they come to.
 #[derive(Debug)]
 pub(crate) struct PlainRows {
     /// The row weights.
@@ -110,22 +110,6 @@ impl PlainRows {
     pub(crate) fn unsettle(&mut self) -> bool {
         self.settled = ZERO;
         true
-    }
-
-    /// Per row the largest magnitude of what its gradient is made of: 0 where it is all 0, NaN where it is NaN.
-    pub(crate) fn largest<I: Isa>(&self) -> Line {
-        let mut largest = ZERO;
-        I::enter(
-            #[inline(always)]
-            || {
-                for line in [&self.scale, &self.target, &self.bias] {
-                    for (largest, x) in I::chunks_mut(&mut largest).iter_mut().zip(I::chunks(line)) {
-                        I::store(largest, I::max_bits(I::load(largest), I::abs(I::load(x))));
-                    }
-                }
-            },
-        );
-        largest
     }
 
     /// What a row comes to.

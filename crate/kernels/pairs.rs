@@ -16,7 +16,7 @@
 //!     a confident row.
 //!  3. Three loops, over [`WIDTH`] rows each: the exponentials, the losses, the gradient. Each has about as many constants as
 //!     there are registers. And the logits have all been read, and found to be ordinary, before one is replaced.
-//!  4. What is not ordinary goes to the tiles of [`super::planes`], whose results for ordinary rows have the same bits.
+//!  4. What is not ordinary goes in groups as in [`super::rows`], whose results for ordinary rows have the same bits.
 //!
 //! What this costs: two numbers a row of scratch, written and read. `bench/record` has the call `1048576x2`.
 use super::MIN_SCALED;

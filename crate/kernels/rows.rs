@@ -42,6 +42,7 @@ pub(crate) use combine::{BlockStats, combine};
 pub(crate) use grad::{To, write_grad, write_rows};
 pub(crate) use observe::{largest, places};
 pub(crate) use pad::{pad, unpad};
+pub(super) use sweep::{all_allowed, fit};
 pub(crate) use sweep::{block_stats, row, sweep_small};
 
 use super::MomentOf;
@@ -97,7 +98,7 @@ impl Small {
     /// difference of a logarithm and a logit.
     const WEIGHED: f32 = 8.0;
     /// Steps that small rows may have, beside 0.
-    const STEPS: [f32; 2] = [1e-15, 1e15];
+    pub(super) const STEPS: [f32; 2] = [1e-15, 1e15];
 
     /// For rows of so many classes; `None` where none is small. Two classes need no sum: the other one's exponential is 1.
     pub(crate) fn new(objective: &Objective, classes: usize, moment: MomentOf<'_>) -> Option<Self> {
@@ -112,6 +113,11 @@ impl Small {
         let near = if matches!(moment, MomentOf::Weights(_)) { Self::WEIGHED } else { Self::NEAR };
         let near = (near.min(most) / scale).min(f32::MAX);
         Some(Self { most: near, least: -near, label: -near })
+    }
+
+    /// The largest and the least of the logits, and the least of the label's.
+    pub(super) fn bounds(&self) -> [f32; 3] {
+        [self.most, self.least, self.label]
     }
 
     /// Whether the row of a label's logit and a step may be small.

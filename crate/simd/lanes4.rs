@@ -45,7 +45,6 @@ macro_rules! lanes4 {
         impl Isa for $name {
             const LANES: usize = 4;
             const FUSED: bool = $fused;
-            const PREFETCHES: bool = false;
             type V = V;
             chunks_of!(4);
 

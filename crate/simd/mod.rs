@@ -66,7 +66,6 @@ macro_rules! chunks_of {
     };
 }
 
-mod ahead;
 mod choice;
 #[cfg(not(target_arch = "wasm32"))]
 mod lanes4;
@@ -75,7 +74,6 @@ mod wasm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub(crate) use ahead::Ahead;
 pub use choice::Kernel;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use choice::Task;
@@ -102,8 +100,6 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     const LANES: usize;
     /// Whether `mul_add` rounds once.
     const FUSED: bool;
-    /// Whether memory can be asked for ahead of its use; see [`Ahead`].
-    const PREFETCHES: bool;
     /// A vector.
     type V: Copy;
     /// `LANES` floats in memory.

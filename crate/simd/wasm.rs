@@ -27,7 +27,6 @@ macro_rules! simd128 {
         impl Isa for $name {
             const LANES: usize = 4;
             const FUSED: bool = $fused;
-            const PREFETCHES: bool = false;
             type V = v128;
             chunks_of!(4);
 

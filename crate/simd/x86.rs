@@ -88,13 +88,6 @@ fn transpose(rows: [&[f32; 4]; 4]) -> [[f32; 4]; 4] {
     unsafe { inside(rows) }
 }
 
-/// Asks for the cache line at an address, into the second cache: what is asked for must not drive a kernel's scratch from the first.
-#[inline(always)]
-pub(super) fn prefetch(address: *const u8) {
-    // SAFETY: SSE is part of x86-64, and a prefetch from any address does nothing that a program could observe.
-    unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
-}
-
 /// The sum of four lanes: of neighbours, then of the two sums.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -144,7 +137,6 @@ fn max8_bits(v: __m256i) -> u32 {
 impl Isa for Lanes8 {
     const LANES: usize = 8;
     const FUSED: bool = true;
-    const PREFETCHES: bool = true;
     type V = __m256;
     chunks_of!(8);
 
@@ -257,7 +249,6 @@ fn gather(mask: __m512) -> __mmask16 {
 impl Isa for Lanes16 {
     const LANES: usize = 16;
     const FUSED: bool = true;
-    const PREFETCHES: bool = true;
     type V = __m512;
     chunks_of!(16);
 

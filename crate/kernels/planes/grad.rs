@@ -1,11 +1,12 @@
-//! From the exponentials of a tile to its gradient.
+//! From the exponentials of a strip to its gradient.
 
-use super::Tile;
+use super::{Planes, Strip, TOGETHER, for_groups};
 use crate::kernels::MIN_SCALED;
-use crate::kernels::objective::{Line, PlainRows, ZERO};
+use crate::kernels::objective::PlainRows;
 use crate::math::FLOOR;
 use crate::simd::Isa;
 use core::hint::black_box;
+use core::ops::Range;
 
 /// What [`zero_threshold`](crate::kernels::zero_threshold) is for the scales of a vector of rows.
 #[derive(Clone, Copy)]
@@ -27,156 +28,153 @@ impl<I: Isa> Thresholds<I> {
     }
 }
 
-/// The gradient of a tile, vector by vector: `scale e + bias`, but for the label's element.
-#[derive(Debug)]
-pub(crate) struct Grad<'t, I: Isa> {
-    pub(crate) lines: &'t [Line],
-    scales: &'t Line,
-    /// Exponentials up to here count as 0; see [`zero_threshold`](crate::kernels::zero_threshold).
-    thresholds: &'t Line,
-    biases: Option<&'t Line>,
-    weights: Option<&'t [f32]>,
-    isa: core::marker::PhantomData<I>,
-}
-
-impl<'t, I: Isa> Grad<'t, I> {
-    #[inline(always)]
-    pub(super) fn new(
-        lines: &'t [Line],
-        rows: &'t PlainRows,
-        biases: Option<&'t Line>,
-        weights: Option<&'t [f32]>,
-        thresholds: &'t mut Line,
-    ) -> Self {
-        let limits = Thresholds::<I>::new();
-        for (threshold, scale) in I::chunks_mut(thresholds).iter_mut().zip(I::chunks(&rows.scale)) {
-            I::store(threshold, limits.of(I::load(scale)));
-        }
-        Self { lines, scales: &rows.scale, thresholds, biases, weights, isa: core::marker::PhantomData }
-    }
-
-    /// Whether there is anything to add.
-    pub(crate) fn is_biased(&self) -> bool {
-        self.biases.is_some()
-    }
-
-    /// The gradient of a vector of rows.
-    #[inline(always)]
-    pub(crate) fn rows(&self, lane: usize) -> GradRows<'t, I> {
-        GradRows {
-            lines: self.lines,
-            lane,
-            scale: I::load(&I::chunks(self.scales)[lane]),
-            threshold: I::load(&I::chunks(self.thresholds)[lane]),
-            bias: I::load(&I::chunks(self.biases.unwrap_or(&ZERO))[lane]),
-            weights: self.weights,
-        }
-    }
-}
-
-/// A vector of rows of a [`Grad`].
-#[derive(Clone, Copy)]
-pub(crate) struct GradRows<'t, I: Isa> {
-    lines: &'t [Line],
-    lane: usize,
-    pub(super) scale: I::V,
-    threshold: I::V,
-    bias: I::V,
-    weights: Option<&'t [f32]>,
-}
-
-impl<I: Isa> GradRows<'_, I> {
-    /// The gradient of one class; `BIASED` as [`Grad::is_biased`] says.
-    #[inline(always)]
-    pub(crate) fn at<const BIASED: bool>(&self, class: usize) -> I::V {
-        self.of::<BIASED>(&self.lines[class], class)
-    }
-
-    /// The gradient of the class whose line this is.
-    #[inline(always)]
-    pub(crate) fn of<const BIASED: bool>(&self, line: &Line, class: usize) -> I::V {
-        let p = self.scaled(I::load(&I::chunks(line)[self.lane]));
-        if BIASED { I::add(p, self.bias_of(class)) } else { p }
-    }
-
-    #[inline(always)]
-    pub(super) fn scaled(&self, e: I::V) -> I::V {
-        I::mul(I::and_not(e, I::le(e, self.threshold)), self.scale)
-    }
-
-    #[inline(always)]
-    pub(super) fn bias_of(&self, class: usize) -> I::V {
-        self.weights.map_or(self.bias, |weights| I::mul(self.bias, I::splat(weights[class])))
-    }
-}
-
-impl Tile<'_> {
-    /// How the exponentials become the gradient, where that is simple: every scale is a number, and so is every
-    /// exponential. The biases are looked at where there are some, or where a scale is negative. `thresholds` are overwritten.
+impl Strip<'_> {
+    /// Keeps what [`Strip::write`] needs of what a part of the rows has come to. A row whose gradient is 0 is given factors that are -0
+    /// where the gradient is added: a sum with -0 keeps every bit. `has_bias`: whether there may be biases.
     #[inline(never)]
-    pub(crate) fn grad<'t, I: Isa>(
-        &'t self,
-        rows: &'t PlainRows,
-        biases: Option<&'t Line>,
-        weights: Option<&'t [f32]>,
-        thresholds: &'t mut Line,
-    ) -> Option<Grad<'t, I>> {
+    pub(crate) fn keep<I: Isa>(&mut self, part: &Range<usize>, rows: &PlainRows, has_bias: bool, adds: bool) {
+        let part = part.start..part.end.min(self.rows);
+        if has_bias {
+            self.bias[part.clone()].copy_from_slice(&rows.bias[..part.len()]);
+        }
         I::enter(
             #[inline(always)]
-            || {
-                if !self.all_sound || !is_finite::<I>(&rows.scale) {
-                    return None;
-                }
-                let mut scales = I::splat(0.0);
-                for scale in I::chunks(&rows.scale) {
-                    scales = I::max_bits(scales, I::load(scale));
-                }
-                let biased = biases.is_some() || I::largest_bits(scales) > f32::INFINITY.to_bits();
-                let biases = biased.then_some(biases.unwrap_or(&ZERO));
-                Some(Grad::new(self.lines, rows, biases, weights, thresholds))
-            },
-        )
+            || self.keep_rows::<I>(&part, rows, has_bias, adds),
+        );
     }
 
-    /// Turns the exponentials into the gradient, `scale e + bias` (times the class's entry of `weights`), row by row. A
-    /// scale of 0 gives the bias alone, even of a row with NaN; a scale of NaN gives the one canonical NaN, since which NaN
-    /// a product of two is depends on the engine's mood.
+    #[inline(always)]
+    fn keep_rows<I: Isa>(&mut self, part: &Range<usize>, rows: &PlainRows, has_bias: bool, adds: bool) {
+        let (zero, nothing) = (I::splat(0.0), I::splat(if adds { -0.0 } else { 0.0 }));
+        // Twice what a product must reach, against the rounding of the product here.
+        let (least, enough) = (I::splat(self.least), I::splat(2.0 * MIN_SCALED));
+        let most = I::splat(f32::MAX);
+        let mut all_simple = I::eq(zero, zero);
+        let kept = I::chunks_mut(&mut self.target[part.clone()]).iter_mut();
+        let kept = kept.zip(I::chunks_mut(&mut self.scale[part.clone()]));
+        for ((kept_target, kept_scale), (scale, target)) in
+            kept.zip(I::chunks(&rows.scale).iter().zip(I::chunks(&rows.target)))
+        {
+            let (scale, target) = (I::load(scale), I::load(target));
+            let is_zero = I::eq(scale, zero);
+            let off = I::and(is_zero, I::eq(target, zero));
+            let fits = I::and(I::le(enough, I::mul(least, scale)), I::le(scale, most));
+            all_simple = I::and(all_simple, I::or(fits, is_zero));
+            I::store(kept_scale, I::select(off, nothing, scale));
+            // One canonical NaN.
+            let number = I::eq(scale, scale);
+            I::store(kept_target, I::select(number, I::select(off, nothing, target), I::splat(f32::NAN)));
+        }
+        self.is_simple &= !has_bias && self.least > FLOOR && I::all(all_simple);
+    }
+
+    /// Writes or adds the gradient of all rows: `scale e + bias` (times the class's entry of `weights`), and the labels' own elements.
     #[inline(never)]
-    pub(crate) fn write_grad<I: Isa>(
+    pub(crate) fn write<I: Isa>(
         &mut self,
-        rows: &PlainRows,
-        biases: Option<&Line>,
+        planes: &mut dyn Planes,
+        classes: usize,
         weights: Option<&[f32]>,
+        has_bias: bool,
     ) {
-        let mut thresholds = ZERO;
+        if !self.is_simple {
+            I::enter(
+                #[inline(always)]
+                || self.find_thresholds::<I>(has_bias),
+            );
+        }
+        let weight = |class: usize| weights.map_or(1.0, |weights| weights[class]);
+        for_groups(classes, |first, count| {
+            planes.gradient(first, count, &mut |g, adds| {
+                if count == TOGETHER {
+                    let weights = core::array::from_fn(|k| weight(first + k));
+                    self.put::<I, TOGETHER>(first, g, adds, weights);
+                } else {
+                    let [g, ..] = g;
+                    self.put::<I, 1>(first, [g], adds, [weight(first)]);
+                }
+            });
+        });
+    }
+
+    /// What exponentials must reach so as not to count as 0; and biases, where there are none.
+    #[inline(always)]
+    fn find_thresholds<I: Isa>(&mut self, has_bias: bool) {
+        let (zero, limits) = (I::splat(0.0), Thresholds::<I>::new());
+        let found = I::chunks_mut(&mut self.threshold[..self.rows]).iter_mut();
+        let found = found.zip(I::chunks_mut(&mut self.bias[..self.rows]));
+        let given = I::chunks(&self.scale[..self.rows]).iter().zip(I::chunks(&self.target[..self.rows]));
+        for ((threshold, bias), (scale, target)) in found.zip(given) {
+            let (scale, target) = (I::load(scale), I::load(target));
+            let is_zero = I::eq(scale, zero);
+            // Nothing reaches a NaN: no exponential is looked at where there is nothing to multiply.
+            let none = I::or(is_zero, I::and_not(I::eq(zero, zero), I::eq(scale, scale)));
+            I::store(threshold, I::select(none, I::splat(f32::NAN), limits.of(scale)));
+            // Of a row that is off it is the scale, whose sign may count.
+            let off = I::and(is_zero, I::eq(target, zero));
+            let before = if has_bias { I::load(bias) } else { zero };
+            I::store(bias, I::select(I::and(off, I::eq(before, zero)), scale, before));
+        }
+    }
+
+    fn put<I: Isa, const N: usize>(&self, first: usize, g: [&mut [f32]; N], adds: bool, weights: [f32; N]) {
+        match (self.is_simple, adds) {
+            (true, false) => self.put_classes::<I, N, true, false>(first, g, weights),
+            (true, true) => self.put_classes::<I, N, true, true>(first, g, weights),
+            (false, false) => self.put_classes::<I, N, false, false>(first, g, weights),
+            (false, true) => self.put_classes::<I, N, false, true>(first, g, weights),
+        }
+    }
+
+    #[inline(never)]
+    fn put_classes<I: Isa, const N: usize, const SIMPLE: bool, const ADDS: bool>(
+        &self,
+        first: usize,
+        g: [&mut [f32]; N],
+        weights: [f32; N],
+    ) {
         I::enter(
             #[inline(always)]
             || {
-                let zero = I::splat(0.0);
-                let grad = Grad::<I>::new(&[], rows, Some(biases.unwrap_or(&ZERO)), weights, &mut thresholds);
-                for lane in 0..self.rows() / I::LANES {
-                    let rows = grad.rows(lane);
-                    let off = I::eq(rows.scale, zero);
-                    for (class, line) in self.lines.iter_mut().enumerate() {
-                        let e = &mut I::chunks_mut(line)[lane];
-                        let p = I::and_not(rows.scaled(I::load(e)), off);
-                        I::store(e, I::add(p, rows.bias_of(class)));
+                let (zero, sign) = (I::splat(0.0), I::splat(-0.0));
+                let count = self.rows / I::LANES;
+                let e = &self.exponentials[first * self.stride..][..N * self.rows];
+                let e = &I::chunks(e).as_chunks::<N>().0[..count];
+                let g = g.map(|g| &mut I::chunks_mut(g)[..count]);
+                let scales = &I::chunks(&self.scale[..])[..count];
+                let targets = &I::chunks(&self.target[..])[..count];
+                let numbers = &I::chunks(&self.number[..])[..count];
+                let thresholds = &I::chunks(&self.threshold[..])[..count];
+                let biases = &I::chunks(&self.bias[..])[..count];
+                let (mut classes, mut weight) = ([zero; N], [zero; N]);
+                for k in 0..N {
+                    classes[k] = I::splat((first + k) as f32);
+                    weight[k] = I::splat(weights[k]);
+                }
+                for lane in 0..count {
+                    let (scale, label) = (I::load(&scales[lane]), I::load(&numbers[lane]));
+                    let target = I::load(&targets[lane]);
+                    for k in 0..N {
+                        let e = I::load(&e[lane][k]);
+                        let is_label = I::eq(label, classes[k]);
+                        let mut p = if SIMPLE {
+                            // The label's product is 0, and its sign that of the scale.
+                            I::or(I::mul(e, scale), I::and(target, is_label))
+                        } else {
+                            let p = I::mul(I::and(e, I::le(I::load(&thresholds[lane]), e)), scale);
+                            let bias = I::load(&biases[lane]);
+                            // Where the scale is negative, a sum with +0 turns the -0 of vanished probabilities into +0.
+                            let bias =
+                                I::select(I::eq(bias, zero), I::and(bias, sign), I::mul(bias, weight[k]));
+                            I::select(is_label, target, I::add(p, bias))
+                        };
+                        if ADDS {
+                            p = I::add(I::load(&g[k][lane]), p);
+                        }
+                        I::store(&mut g[k][lane], p);
                     }
                 }
             },
         );
-        for (row, _) in rows.scale.iter().enumerate().filter(|(_, scale)| scale.is_nan()) {
-            self.lines.iter_mut().for_each(|line| line[row] = f32::NAN);
-        }
     }
-}
-
-/// Whether a line has neither NaN nor infinity.
-#[inline(always)]
-fn is_finite<I: Isa>(line: &Line) -> bool {
-    let mut most = I::splat(0.0);
-    for x in I::chunks(line) {
-        most = I::max_bits(most, I::abs(I::load(x)));
-    }
-    I::largest_bits(most) < f32::INFINITY.to_bits()
 }

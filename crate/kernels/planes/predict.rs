@@ -1,55 +1,57 @@
-//! The class with the largest logit, row by row of a tile.
+//! The class with the largest logit of each row.
 
-use super::{Tile, WIDTH, ZERO};
+use super::{Planes, Strip, TOGETHER, WIDTH, for_groups};
 use crate::simd::Isa;
+use core::ops::Range;
 
-impl Tile<'_> {
-    /// The place of the first of the largest logits; -1 where one is NaN, and where the row is not computed. After
-    /// [`Tile::observe`], which found the largest of the others, and before the exponentials.
-    // Not inlined: once for all element types and layouts.
+impl Strip<'_> {
+    /// The place of the first of the largest logits of each row of a part; -1 where one is NaN.
     #[inline(never)]
-    pub(super) fn predict<I: Isa>(&self, labels: &[i32; WIDTH], predictions: &mut [i32; WIDTH]) {
-        let classes = u32::try_from(self.lines.len()).unwrap_or(NOWHERE);
-        let mut firsts = ZERO;
-        I::enter(
-            #[inline(always)]
-            || {
-                for (lane, (first, shift)) in
-                    I::chunks_mut(&mut firsts).iter_mut().zip(I::chunks(self.shift)).enumerate()
-                {
-                    let shift = I::load(shift);
-                    let mut found = I::splat(f32::from_bits(NOWHERE));
-                    // From the last to the first, whose place remains.
-                    let mut class = classes;
-                    for line in self.lines.iter().rev() {
-                        class -= 1;
-                        let x = I::load(&I::chunks(line)[lane]);
-                        found = I::select(I::eq(x, shift), I::splat(f32::from_bits(class)), found);
-                    }
-                    I::store(first, found);
-                }
-            },
-        );
-        for (row, (prediction, label)) in predictions.iter_mut().zip(labels).enumerate().take(self.rows()) {
-            let (own, largest) = (self.label[row], self.shift[row]);
-            let other = firsts[row].to_bits().cast_signed();
-            *prediction = if own > largest {
-                *label
-            } else if own < largest {
-                other
-            } else {
-                other.min(*label)
-            };
-            if *label < 0 || (!self.is_sound(row) && self.holds_nan(row)) {
-                *prediction = -1;
+    pub(crate) fn predict<I: Isa>(
+        &self,
+        part: &Range<usize>,
+        planes: &mut dyn Planes,
+        classes: usize,
+    ) -> [i32; WIDTH] {
+        let rows = part.start..part.end.min(self.rows);
+        // The largest logit, its place, and the largest magnitude as bits.
+        let mut found = [[f32::NEG_INFINITY; WIDTH], [0.0; WIDTH], [0.0; WIDTH]];
+        for_groups(classes, |first, count| {
+            let x = planes.logits(first, count, rows.clone());
+            match count {
+                TOGETHER => find::<I, TOGETHER>(&mut found, x, first),
+                _ => find::<I, 1>(&mut found, [x[0]], first),
             }
-        }
-    }
-
-    fn holds_nan(&self, row: usize) -> bool {
-        self.label[row].is_nan() || self.lines.iter().any(|line| line[row].is_nan())
+        });
+        let [_, place, magnitude] = found;
+        core::array::from_fn(
+            |row| if magnitude[row].is_nan() { -1 } else { place[row].to_bits().cast_signed() },
+        )
     }
 }
 
-/// Where no other class is above -inf: any class is before it.
-const NOWHERE: u32 = f32::MAX.to_bits();
+#[inline(never)]
+fn find<I: Isa, const N: usize>(found: &mut [[f32; WIDTH]; 3], x: [&[f32]; N], first: usize) {
+    I::enter(
+        #[inline(always)]
+        || {
+            let x = x.map(I::chunks);
+            let [largest, place, magnitude] = found.each_mut().map(|line| I::chunks_mut(line));
+            let first = u32::try_from(first).unwrap_or_default();
+            for lane in 0..x[0].len() {
+                let (mut m, mut at) = (I::load(&largest[lane]), I::load(&place[lane]));
+                let mut far = I::load(&magnitude[lane]);
+                for (x, class) in x.iter().zip(first..) {
+                    let x = I::load(&x[lane]);
+                    let keeps = I::le(x, m);
+                    at = I::select(keeps, at, I::splat(f32::from_bits(class)));
+                    m = I::select(keeps, m, x);
+                    far = I::max_bits(far, I::abs(x));
+                }
+                I::store(&mut largest[lane], m);
+                I::store(&mut place[lane], at);
+                I::store(&mut magnitude[lane], far);
+            }
+        },
+    );
+}

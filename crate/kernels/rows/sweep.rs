@@ -40,14 +40,19 @@ pub(crate) fn sweep_small<I: Isa>(
     is_small
 }
 
-fn fit(small: &Small, highest: f32, lowest: f32) -> bool {
+pub(in crate::kernels) fn fit(small: &Small, highest: f32, lowest: f32) -> bool {
     let highest = highest.to_bits().cast_signed();
     highest <= small.most.to_bits().cast_signed() && lowest.to_bits() <= small.least.to_bits()
 }
 
 /// As [`Small::allows`], of all rows.
 #[inline(always)]
-fn all_allowed<I: Isa>(small: &Small, labels: &Line, steps: &Line, rows: usize) -> bool {
+pub(in crate::kernels) fn all_allowed<I: Isa>(
+    small: &Small,
+    labels: &[f32],
+    steps: &Line,
+    rows: usize,
+) -> bool {
     let [short, long] = Small::STEPS.map(I::splat);
     let (least, zero) = (I::splat(small.label), I::splat(0.0));
     let mut all = I::eq(zero, zero);

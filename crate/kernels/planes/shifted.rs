@@ -1,0 +1,109 @@
+//! Rows that are not all small: they are looked at first, for what is to be subtracted from their logits.
+
+use super::{Asked, Planes, Strip, TOGETHER, for_groups};
+use crate::kernels::objective::Line;
+use crate::kernels::rows::Small;
+use crate::simd::Isa;
+use core::ops::Range;
+
+impl Strip<'_> {
+    /// Looks at a part of the rows and sweeps them. Whether all of them are small.
+    #[inline(never)]
+    pub(crate) fn look_and_sweep<I: Isa>(
+        &mut self,
+        part: &Range<usize>,
+        planes: &mut dyn Planes,
+        steps: &Line,
+        asked: &Asked<'_>,
+        keeps: bool,
+    ) -> bool {
+        let rows = part.start..part.end.min(self.rows);
+        self.is_set = false;
+        self.least = 0.0;
+        self.shift[rows.clone()].fill(f32::NEG_INFINITY);
+        self.small[rows.clone()].fill(0.0);
+        self.sound[rows.clone()].fill(0.0);
+        for_groups(asked.classes, |first, count| {
+            let x = planes.logits(first, count, rows.clone());
+            match count {
+                TOGETHER => self.look::<I, TOGETHER>(x, first, &rows),
+                _ => self.look::<I, 1>([x[0]], first, &rows),
+            }
+        });
+        I::enter(
+            #[inline(always)]
+            || self.judge::<I>(&rows, steps, asked.small.as_ref()),
+        );
+        self.sweep_shifted::<I>(planes, asked, &rows, keeps);
+        self.all_small
+    }
+
+    /// Puts the largest logit of the classes other than the label into `shift`, and the largest bits of all logits as i32 and as u32
+    /// into `small` and `sound`.
+    #[inline(never)]
+    fn look<I: Isa, const N: usize>(&mut self, x: [&[f32]; N], first: usize, rows: &Range<usize>) {
+        I::enter(
+            #[inline(always)]
+            || {
+                let least = I::splat(f32::NEG_INFINITY);
+                let count = rows.len() / I::LANES;
+                let x = x.map(|x| &I::chunks(x)[..count]);
+                let numbers = &I::chunks(&self.number[rows.clone()])[..count];
+                let most = &mut I::chunks_mut(&mut self.shift[rows.clone()])[..count];
+                let highest = &mut I::chunks_mut(&mut self.small[rows.clone()])[..count];
+                let lowest = &mut I::chunks_mut(&mut self.sound[rows.clone()])[..count];
+                let mut classes = [least; N];
+                for (k, class) in classes.iter_mut().enumerate() {
+                    *class = I::splat((first + k) as f32);
+                }
+                for lane in 0..count {
+                    let label = I::load(&numbers[lane]);
+                    let mut m = I::load(&most[lane]);
+                    let (mut high, mut low) = (I::load(&highest[lane]), I::load(&lowest[lane]));
+                    for k in 0..N {
+                        let x = I::load(&x[k][lane]);
+                        high = I::max_signed_bits(high, x);
+                        low = I::max_bits(low, x);
+                        m = I::pmax(m, I::select(I::eq(label, classes[k]), least, x));
+                    }
+                    I::store(&mut most[lane], m);
+                    I::store(&mut highest[lane], high);
+                    I::store(&mut lowest[lane], low);
+                }
+            },
+        );
+    }
+
+    /// Turns what [`Strip::look`] has found into shifts, and into which rows are small and sound.
+    #[inline(always)]
+    fn judge<I: Isa>(&mut self, rows: &Range<usize>, steps: &Line, small: Option<&Small>) {
+        let (zero, least) = (I::splat(0.0), I::splat(f32::NEG_INFINITY));
+        let (most, infinite) = (I::splat(f32::MAX), I::splat(f32::INFINITY));
+        let [short, long] = Small::STEPS.map(I::splat);
+        let bounds = small.map_or([f32::NEG_INFINITY, f32::INFINITY, 0.0], Small::bounds).map(I::splat);
+        let (mut all_small, mut all_sound) = (I::eq(zero, zero), I::eq(zero, zero));
+        let kept = I::chunks_mut(&mut self.shift[rows.clone()]).iter_mut();
+        let kept = kept.zip(I::chunks_mut(&mut self.small[rows.clone()]));
+        let kept = kept.zip(I::chunks_mut(&mut self.sound[rows.clone()]));
+        let given = I::chunks(&self.label[rows.clone()]).iter().zip(I::chunks(&self.number[rows.clone()]));
+        for ((((shift, is_small), is_sound), (label, number)), step) in kept.zip(given).zip(I::chunks(steps))
+        {
+            let (label, none) = (I::load(label), I::and_not(I::eq(zero, zero), I::le(zero, I::load(number))));
+            let (largest, highest, lowest) = (I::load(shift), I::load(is_small), I::load(is_sound));
+            let alone = I::eq(largest, least);
+            // Neither NaN nor +inf; the second are the bits of a NaN, of -inf or of a number.
+            let sound = I::and(I::le(highest, most), I::le(I::abs(lowest), infinite));
+            let sound = I::and_not(sound, I::and(alone, I::eq(label, least)));
+            let sound = I::or(sound, none);
+            let step = I::abs(I::load(step));
+            let fits = I::or(I::and(I::le(short, step), I::le(step, long)), I::eq(step, zero));
+            let fits = I::and(fits, I::and(I::le(highest, bounds[0]), I::le(bounds[1], lowest)));
+            let fits = I::and(fits, I::le(bounds[2], label));
+            (all_small, all_sound) = (I::and(all_small, fits), I::and(all_sound, sound));
+            I::store(is_small, fits);
+            I::store(is_sound, sound);
+            I::store(shift, I::and_not(I::select(alone, label, largest), fits));
+        }
+        (self.all_small, self.all_sound) = (I::all(all_small), I::all(all_sound));
+    }
+}

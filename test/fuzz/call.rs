@@ -1,8 +1,10 @@
 //! A whole call: what it is given, in which types, and the ways to make it.
 
 use crate::support::{self, Case, How, PAINT, Upstream};
+use fastrand::Rng;
 use sparse_xent::{
-    Element, Error, Executor, GradElement, Input, Kernel, Labels, Logits, LogitsMut, Output, Reduction,
+    CrossEntropy, Element, Error, Executor, GradElement, Input, Kernel, Labels, Logits, LogitsMut, Output,
+    Reduction, Shape,
 };
 
 /// Types of logits and, where it is another one, of their gradient.
@@ -67,6 +69,29 @@ impl Call {
             "f64" => value.unsigned_abs() < 1 << 53,
             _ => true,
         }
+    }
+
+    /// The dimensions of the logits, and which of them is the class axis, counted from the front or from the back: the same memory,
+    /// said in another way.
+    pub(crate) fn dims(&self) -> (Vec<usize>, isize) {
+        let mut rng = Rng::with_seed(self.seed ^ 0x6469_6d73);
+        let [outer, classes, inner] = self.case.shape;
+        let mut parts = |count: usize| {
+            let divisors: Vec<usize> = (1..=count).filter(|part| count.is_multiple_of(*part)).collect();
+            match rng.u8(..3) {
+                0 if count == 1 => Vec::new(),
+                1 => {
+                    let part = divisors[rng.usize(..divisors.len())];
+                    vec![part, count / part]
+                }
+                _ => vec![count],
+            }
+        };
+        let (before, after) = (parts(outer), parts(inner));
+        let (axis, rank) = (before.len(), before.len() + 1 + after.len());
+        let signed = |place: usize| isize::try_from(place).expect("a small number");
+        let axis = if rng.bool() { signed(axis) } else { signed(axis) - signed(rank) };
+        ([before, vec![classes], after].concat(), axis)
     }
 
     /// All further results that the input allows.
@@ -154,10 +179,11 @@ pub(crate) fn before<G: Element>(length: usize) -> Vec<G> {
     [-0.0, 1.5, -3.25e-3, 1e-38].into_iter().cycle().take(length).map(G::from_f64).collect()
 }
 
-fn refused(error: &Error) -> Refusal {
+pub(crate) fn refused(error: &Error) -> Refusal {
     match error {
         Error::LabelOutOfRange { .. } => "LABEL_OUT_OF_RANGE".to_owned(),
         Error::TargetMasked { .. } => "TARGET_MASKED".to_owned(),
+        Error::WeightValue { .. } => "WEIGHT_VALUE".to_owned(),
         _ => error.to_string(),
     }
 }
@@ -196,7 +222,7 @@ impl Typed {
         }
     }
 
-    fn labels(&self) -> Labels<'_> {
+    pub(crate) fn labels(&self) -> Labels<'_> {
         match self {
             Typed::U8(labels) => labels.into(),
             Typed::I8(labels) => labels.into(),
@@ -210,6 +236,15 @@ impl Typed {
             Typed::F64(labels) => labels.into(),
         }
     }
+}
+
+/// The operation with the further results that some bits say.
+pub(crate) fn with_outputs(mut op: CrossEntropy<'_>, outputs: u8) -> CrossEntropy<'_> {
+    let wanted = |bit: u8| outputs & bit != 0;
+    op = if wanted(LOG_SUM_EXP) { op.with_log_sum_exp() } else { op };
+    op = if wanted(TARGET_LOG_PROB) { op.with_target_log_prob() } else { op };
+    op = if wanted(PREDICTIONS) { op.with_predictions() } else { op };
+    if wanted(PER_CLASS) { op.with_per_class() } else { op }
 }
 
 fn answer<E: Element, G: GradElement<E>>(call: &Call, way: Way) -> Result<Answer, Refusal> {
@@ -233,11 +268,7 @@ fn answer<E: Element, G: GradElement<E>>(call: &Call, way: Way) -> Result<Answer
     if let Some(matrix) = &matrix {
         op = op.label_matrix(matrix);
     }
-    let wanted = |bit: u8| way.outputs & bit != 0;
-    op = if wanted(LOG_SUM_EXP) { op.with_log_sum_exp() } else { op };
-    op = if wanted(TARGET_LOG_PROB) { op.with_target_log_prob() } else { op };
-    op = if wanted(PREDICTIONS) { op.with_predictions() } else { op };
-    op = if wanted(PER_CLASS) { op.with_per_class() } else { op };
+    op = with_outputs(op, way.outputs);
     let typed = Typed::of(call, way.narrow);
     let mut x: Vec<E> = case.logits_as();
     let mut grad = match way.place {
@@ -246,7 +277,8 @@ fn answer<E: Element, G: GradElement<E>>(call: &Call, way: Way) -> Result<Answer
         Place::Loss | Place::Over => Vec::new(),
     };
     let untouched = grad.clone();
-    let shape = case.crate_shape();
+    let (dims, axis) = call.dims();
+    let shape = Shape::new(&dims, axis).expect("a shape of a test");
     let refusal = |error| refused(&error);
     let logits = Logits::new(&x, shape).map_err(refusal)?;
     let out = match way.place {
@@ -273,12 +305,12 @@ fn answer<E: Element, G: GradElement<E>>(call: &Call, way: Way) -> Result<Answer
     Ok(Answer { grad, ..answer_of(out) })
 }
 
-fn widened<T: Element>(values: &[T]) -> Vec<f64> {
+pub(crate) fn widened<T: Element>(values: &[T]) -> Vec<f64> {
     let one = |x: &T| x.to_f64();
     values.iter().map(one).map(|x| if x.is_nan() { f64::NAN } else { x }).collect()
 }
 
-fn answer_of<L: Element>(out: Output<L>) -> Answer {
+pub(crate) fn answer_of<L: Element>(out: Output<L>) -> Answer {
     let per_class = out.per_class.as_ref().map(|columns| {
         [&columns.loss, &columns.weight, &columns.count, &columns.correct]
             .map(|column| widened(column))

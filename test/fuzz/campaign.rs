@@ -2,7 +2,7 @@
 
 use super::call::{Call, Subject};
 use super::check::check;
-use super::generate::call;
+use super::drawn::Drawn;
 use super::shrink::shrink;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,9 @@ const SHRINKING: Duration = Duration::from_secs(5);
 pub(crate) struct Failure {
     pub(crate) seed: u64,
     pub(crate) what: String,
-    pub(crate) smallest: Call,
+    /// The smallest call that was found to fail, in words, and its logits.
+    pub(crate) smallest: String,
+    pub(crate) logits: usize,
 }
 
 /// How far it may go.
@@ -29,24 +31,34 @@ pub(crate) fn campaign(
     first: u64,
     limits: Limits,
     subject: Subject<'_>,
-    mut tell: impl FnMut(u64, &Call, Option<&Failure>) -> bool,
+    mut tell: impl FnMut(u64, &Drawn, Option<&Failure>) -> bool,
 ) -> (u64, Vec<Failure>) {
     let start = Instant::now();
     let mut failures = Vec::new();
     let mut done = 0;
     while done < limits.cases && failures.len() < limits.failures && start.elapsed() < limits.time {
         let seed = first.wrapping_add(done);
-        let drawn = call(seed);
+        let drawn = Drawn::of(seed);
         done += 1;
-        let Err(what) = check(&drawn, subject) else {
+        let Err(what) = drawn.check(subject) else {
             if tell(done, &drawn, None) {
                 continue;
             }
             break;
         };
-        let smallest = shrink(&drawn, SHRINKING, |call| check(call, subject).is_err());
-        let what = check(&smallest, subject).err().unwrap_or(what);
-        failures.push(Failure { seed, what, smallest });
+        failures.push(match &drawn {
+            Drawn::Softmax(call) => {
+                let smallest = shrink(call, SHRINKING, |call| check(call, subject).is_err());
+                let what = check(&smallest, subject).err().unwrap_or(what);
+                Failure { seed, what, smallest: text_of(&smallest), logits: smallest.case.logits.len() }
+            }
+            Drawn::Layer(layer) => {
+                Failure { seed, what, smallest: layer.text(), logits: layer.call.case.logits.len() }
+            }
+            Drawn::Elements(elements) => {
+                Failure { seed, what, smallest: elements.text(), logits: elements.x.len() }
+            }
+        });
         if !tell(done, &drawn, failures.last()) {
             break;
         }
@@ -56,7 +68,7 @@ pub(crate) fn campaign(
 
 impl Failure {
     pub(crate) fn text(&self) -> String {
-        format!("seed {}: {}\n  {}", self.seed, self.what, text_of(&self.smallest))
+        format!("seed {}: {}\n  of {} logits: {}", self.seed, self.what, self.logits, self.smallest)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::call::{Answer, Call, Place, Subject, Types, Way, adds_once, before, with_types};
 use crate::bound::{Beside, Judge, Precision};
-use crate::support::{Settings, Upstream, kernels};
+use crate::support::{Case, Settings, Upstream, kernels};
 use fastrand::Rng;
-use sparse_xent::{Element, Input, Kernel, Reduction};
+use sparse_xent::{Element, Input, InvalidLabel, Kernel, Reduction};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::{LazyLock, Once};
@@ -18,6 +18,11 @@ thread_local! {
 
 /// What is wrong with how `subject` answers a call. The ways that are tried are drawn with the call's seed.
 pub(crate) fn check(call: &Call, subject: Subject<'_>) -> Result<(), String> {
+    caught(|| checked(call, subject))
+}
+
+/// A check, or the panic that it ended with.
+pub(crate) fn caught(check: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let loud = take_hook();
@@ -27,7 +32,7 @@ pub(crate) fn check(call: &Call, subject: Subject<'_>) -> Result<(), String> {
         }));
     });
     CAUGHT.set(Some(String::new()));
-    let caught = catch_unwind(AssertUnwindSafe(|| checked(call, subject)));
+    let caught = catch_unwind(AssertUnwindSafe(check));
     let panic = CAUGHT.take().unwrap_or_default();
     caught.unwrap_or(Err(panic))
 }
@@ -37,7 +42,7 @@ fn checked(call: &Call, subject: Subject<'_>) -> Result<(), String> {
     let kernel = KERNELS[rng.usize(..KERNELS.len())];
     let plain = Way { kernel, threads: 1, place: Place::Apart, outputs: call.every_output(), narrow: false };
     let precision = with_types!(call.types, Precision::of::<E, G>());
-    let refused = refusal(call);
+    let refused = refusal(&call.case);
     let base = match (subject(call, plain), refused) {
         (Err(got), Some(want)) if got == want => None,
         (Ok(base), None) => Some(base),
@@ -68,12 +73,28 @@ fn checked(call: &Call, subject: Subject<'_>) -> Result<(), String> {
     }
 }
 
-/// The error that a call is refused with: labels beyond the classes are reported before those that the mask takes out.
-pub(crate) fn refusal(call: &Call) -> Option<&'static str> {
-    call.case.reference().err()?;
-    let classes = i64::try_from(call.case.shape[1]).expect("a small number");
-    let is_beyond = |label: &i64| !(0..classes).contains(label) && !call.case.set.ignore.contains(label);
-    Some(if call.case.labels.iter().any(is_beyond) { "LABEL_OUT_OF_RANGE" } else { "TARGET_MASKED" })
+/// The error that a call is refused with: labels beyond the classes are reported before those that the mask takes out, and both before
+/// weights that are no numbers. Those of ignored rows are not looked at.
+pub(crate) fn refusal(case: &Case) -> Option<&'static str> {
+    let set = &case.set;
+    let class_of = |label: i64| usize::try_from(label).ok().filter(|class| *class < case.shape[1]);
+    let is_valid = |label: i64| {
+        class_of(label).is_some_and(|class| set.class_mask.as_ref().is_none_or(|mask| mask[class] != 0))
+    };
+    let labels = || case.labels.iter().copied().filter(|label| !set.ignore.contains(label));
+    if set.invalid_label == InvalidLabel::Throw && !labels().all(is_valid) {
+        let is_beyond = labels().any(|label| class_of(label).is_none());
+        return Some(if is_beyond { "LABEL_OUT_OF_RANGE" } else { "TARGET_MASKED" });
+    }
+    let counts = |label: i64| {
+        !set.ignore.contains(&label) && (set.invalid_label != InvalidLabel::Ignore || is_valid(label))
+    };
+    let has_bad = |weights: &Option<Vec<f64>>| weights.iter().flatten().any(|weight| !weight.is_finite());
+    let mut rows = set.sample_weight.iter().flatten().zip(&case.labels);
+    let is_bad = has_bad(&set.class_weight)
+        || has_bad(&set.label_matrix)
+        || rows.any(|(weight, label)| !weight.is_finite() && counts(*label));
+    is_bad.then_some("WEIGHT_VALUE")
 }
 
 /// Some other ways: where the gradient goes, how many threads, what else is asked for, and in which types the rest comes.
@@ -100,7 +121,7 @@ fn cannot_be_negative(set: &Settings) -> bool {
     set.input == Input::Logits && set.poly1_epsilon >= 0.0 && weights.copied().all(|weight| weight >= 0.0)
 }
 
-fn agrees(got: &Answer, judge: &Judge<'_>, set: &Settings) -> Result<(), String> {
+pub(crate) fn agrees(got: &Answer, judge: &Judge<'_>, set: &Settings) -> Result<(), String> {
     judge.rows(&got.losses, &got.grad)?;
     if let Some(loss) = got.losses.iter().find(|loss| **loss < 0.0 && cannot_be_negative(set)) {
         return Err(format!("a loss of {loss:e}, which cannot be negative"));
@@ -136,7 +157,7 @@ fn agrees(got: &Answer, judge: &Judge<'_>, set: &Settings) -> Result<(), String>
 }
 
 /// Whether numbers are the same to the bit.
-fn same_bits(what: &str, got: &[f64], want: &[f64]) -> Result<(), String> {
+pub(crate) fn same_bits(what: &str, got: &[f64], want: &[f64]) -> Result<(), String> {
     if got.len() != want.len() {
         return Err(format!("{what}: got {} numbers, expected {}", got.len(), want.len()));
     }
@@ -158,7 +179,7 @@ fn same(call: &Call, got: &Answer, base: &Answer, way: Way) -> Result<(), String
         Place::Apart | Place::Over => same_bits("grad", &got.grad, &base.grad)?,
         Place::Added => with_types!(call.types, {
             let _: Option<E> = None;
-            added::<G>(call, &got.grad, &base.grad)?;
+            added::<G>(adds_once(call.types) && !call.case.is_in_double(), &got.grad, &base.grad)?;
         }),
     }
     for (got, base, what) in [
@@ -180,9 +201,9 @@ fn same(call: &Call, got: &Answer, base: &Answer, way: Way) -> Result<(), String
 }
 
 /// A gradient was added with one rounding. Of a row that has nothing to add, -0 stays.
-fn added<G: Element>(call: &Call, got: &[f64], value: &[f64]) -> Result<(), String> {
-    // Where the value was rounded to the gradient's type before, the sum is known to the bit; else to half a step of each.
-    let is_known = adds_once(call.types) && !call.case.is_in_double();
+///
+/// Where the value was rounded to the gradient's type before, the sum is known to the bit; else to half a step of each.
+pub(crate) fn added<G: Element>(is_known: bool, got: &[f64], value: &[f64]) -> Result<(), String> {
     let (relative, least) = match G::NAME {
         "f16" => (2_f64.powi(-11), 2_f64.powi(-25)),
         "bf16" => (2_f64.powi(-8), 2_f64.powi(-134)),

@@ -22,6 +22,9 @@ pub(crate) fn call(seed: u64) -> Call {
     let labels = rng.usize(..LABELS.len());
     let drawn = drawn_labels(&mut rng, &mut set, labels, classes, rows);
     mask(&mut rng, density, &mut set, classes, &drawn);
+    if rng.u8(..60) == 0 {
+        spoil(&mut rng, &mut set);
+    }
     let mut case = Case { name: String::new(), shape, logits: vec![0.0; rows * classes], labels: drawn, set };
     logits(&mut rng, &mut case, types);
     with_types!(types, {
@@ -48,7 +51,7 @@ const TYPES: [Types; 10] = [
     Types::Bf16ToF32,
 ];
 
-fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
+pub(crate) fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
     from[rng.usize(..from.len())]
 }
 
@@ -106,7 +109,7 @@ fn shape(rng: &mut Rng, large: bool) -> [usize; 3] {
 }
 
 /// Exact in every dtype, and so are their products and sums.
-const WEIGHTS: [f64; 8] = [1.0, 1.0, 0.0, 0.25, 0.5, 1.5, 2.0, 3.0];
+pub(crate) const WEIGHTS: [f64; 8] = [1.0, 1.0, 0.0, 0.25, 0.5, 1.5, 2.0, 3.0];
 const SIGNED: [f64; 8] = [1.0, 1.0, 0.0, -0.25, 0.5, -1.5, 2.0, -3.0];
 const UPSTREAM: [f64; 16] = [
     1.0,
@@ -129,7 +132,7 @@ const UPSTREAM: [f64; 16] = [
 /// The label matrix has C^2 entries.
 const MATRIX_CLASSES: usize = 130;
 
-fn settings(rng: &mut Rng, density: f64, classes: usize, rows: usize) -> Settings {
+pub(crate) fn settings(rng: &mut Rng, density: f64, classes: usize, rows: usize) -> Settings {
     let on = |rng: &mut Rng| rng.f64() < density;
     let weight = if rng.u8(..4) == 0 { &SIGNED } else { &WEIGHTS };
     let list = |rng: &mut Rng, count: usize| (0..count).map(|_| pick(rng, weight)).collect::<Vec<f64>>();
@@ -210,7 +213,13 @@ fn settings(rng: &mut Rng, density: f64, classes: usize, rows: usize) -> Setting
     set
 }
 
-fn drawn_labels(rng: &mut Rng, set: &mut Settings, labels: usize, classes: usize, rows: usize) -> Vec<i64> {
+pub(crate) fn drawn_labels(
+    rng: &mut Rng,
+    set: &mut Settings,
+    labels: usize,
+    classes: usize,
+    rows: usize,
+) -> Vec<i64> {
     let fits = |value: i64| Call::fits_labels(labels, value);
     // Classes beyond what the labels can hold have no rows.
     let mut within = classes;
@@ -249,7 +258,16 @@ fn drawn_labels(rng: &mut Rng, set: &mut Settings, labels: usize, classes: usize
     drawn
 }
 
-fn mask(rng: &mut Rng, density: f64, set: &mut Settings, classes: usize, labels: &[i64]) {
+/// A weight that is no number, which is an error unless its row is ignored.
+fn spoil(rng: &mut Rng, set: &mut Settings) {
+    let lists = [&mut set.sample_weight, &mut set.class_weight, &mut set.label_matrix];
+    if let Some(list) = lists.into_iter().flatten().next() {
+        let at = rng.usize(..list.len());
+        list[at] = pick(rng, &[f64::NAN, f64::INFINITY, f64::NEG_INFINITY]);
+    }
+}
+
+pub(crate) fn mask(rng: &mut Rng, density: f64, set: &mut Settings, classes: usize, labels: &[i64]) {
     if set.input == Input::Probs || rng.f64() > density / 2.0 {
         return;
     }

@@ -4,8 +4,11 @@
 mod call;
 mod campaign;
 mod check;
+mod drawn;
+mod elements;
 mod faults;
 mod generate;
+mod layer;
 mod shrink;
 
 use call::crate_itself;

@@ -5,12 +5,16 @@ import { digestOf, wordsOf } from "../digest.mjs";
 /** @typedef {import("sparse-xent").Engine} Engine */
 /** @typedef {import("sparse-xent").Tensor} Tensor */
 /** @typedef {"simd" | "relaxed"} Build */
-/** @typedef {readonly [grad: number, added: number, rest: number]} Digests */
+/** @typedef {readonly number[]} Digests of the gradient, of one that is added, of all else; of a layer's three gradients and of all else */
 /** @typedef {Record<string, any>} Arrays */
 /**
  * @typedef {object} Header
+ * @property {"softmax" | "layer" | "elements"} operation
  * @property {string} seed
- * @property {readonly [number, number, number]} shape
+ * @property {readonly number[]} dims of the logits; of the hidden states of a layer
+ * @property {number} axis
+ * @property {number} classes of a layer
+ * @property {readonly boolean[]} wanted of a layer: the gradients of hidden states, weights and bias
  * @property {"f32" | "f64" | "f16" | "bf16"} dtype
  * @property {"f32" | "f64" | "f16" | "bf16"} gradDtype
  * @property {readonly (readonly [name: string, dtype: keyof typeof arrayOf, length: number, offset: number])[]} arrays
@@ -63,13 +67,15 @@ export function wayOf(header, build) {
   const draw = drawing(header.seed);
   for (let skip = build === "simd" ? 2 : 9; skip > 0; skip--) draw(2);
   const mayBeOver = header.dtype === header.gradDtype;
-  const place = header.gradDtype !== header.dtype ? (["given", "added"][draw(2)] ?? "given") : (places[draw(places.length)] ?? "apart");
+  const isWider = header.gradDtype !== header.dtype;
+  const place = isWider ? (["given", "added"][draw(2)] ?? "given") : (places[draw(places.length)] ?? "apart");
   return {
     place: place === "over" && !mayBeOver ? "given" : place,
     threads: 1 + draw(3),
     isAsync: draw(4) === 0,
     tensors: draw(2) === 0,
-    isFlat: header.shape[2] === 1 && draw(2) === 0,
+    // The types that weights and masks come in: as they are recorded, shorter, or as an ordinary array.
+    lists: draw(3),
   };
 }
 
@@ -120,69 +126,159 @@ export class Player {
     const way = wayOf(header, build);
     const engine = /** @type {Engine} */ (this.#engines.get(`${build} ${way.threads}`));
     this.made[build] = (this.made[build] ?? 0) + 1;
-    const wrong = await compare(engine, build, header, arraysOf(header, bytes), way);
+    const compareAll = header.operation === "layer" ? compareLayer : compare;
+    const wrong = await compareAll(engine, build, header, arraysOf(header, bytes), way);
     return wrong === undefined ? undefined : `${build} ${JSON.stringify(way)}: ${wrong}`;
+  }
+}
+
+const integers = [Int32Array, Uint8Array, Int16Array];
+
+/**
+ * Weights and masks in other types that hold the same numbers.
+ * @param {Arrays} arrays @param {number} lists
+ */
+function retyped(arrays, lists) {
+  /** @type {Arrays} */
+  const same = { ...arrays };
+  for (const name of ["classWeight", "sampleWeight", "labelMatrix", "posWeight", "targets", "classMask"]) {
+    const list = arrays[name];
+    if (list === undefined) continue;
+    const isMask = list.every((/** @type {number} */ x) => x === 0 || x === 1);
+    const Short = name === "classMask" || (name === "sampleWeight" && isMask) ? (integers[list.length % 3] ?? Int32Array) : Float32Array;
+    if (lists === 1) same[name] = Short.from(list);
+    if (lists === 2) same[name] = name === "classMask" ? Array.from(list, Boolean) : Array.from(list);
+  }
+  return same;
+}
+
+/** Tensors of an engine that are disposed of together. @param {Engine} engine */
+function tensorsOf(engine) {
+  /** @type {any[]} */
+  const own = [];
+  return {
+    /** @param {any} dtype @param {readonly number[]} shape @param {any} data */
+    tensor(dtype, shape, data) {
+      const made = engine.tensor(dtype, [...shape]);
+      made.view.set(data);
+      own.push(made);
+      return made;
+    },
+    /** @param {any[]} others */
+    dispose: (...others) => [...own, ...others].forEach((one) => typeof one === "object" && one.dispose()),
+  };
+}
+
+/**
+ * What a call gives, or the code of its error.
+ * @param {() => any} call
+ */
+async function outcome(call) {
+  try {
+    return { result: await call() };
+  } catch (error) {
+    return { code: /** @type {{ code?: string }} */ (error).code ?? String(error) };
+  }
+}
+
+/** @param {string} name @param {Header} header */
+const dtypeOf = (name, header) => header.arrays.find(([each]) => each === name)?.[1];
+
+/** @param {any} one @param {any} other */
+const sameBytes = (one, other) => Buffer.compare(new Uint8Array(one.buffer, one.byteOffset, one.byteLength), new Uint8Array(other.buffer, other.byteOffset, other.byteLength)) === 0;
+
+/** @param {Engine} engine @param {Build} build @param {Header} header @param {Arrays} arrays @param {ReturnType<typeof wayOf>} way */
+async function compareLayer(engine, build, header, arrays, way) {
+  const { dims, classes, wanted, options, expected } = header;
+  const [rows = 0, depth = 0] = dims;
+  const own = tensorsOf(engine);
+  const { hidden: h, weight: w, bias: b, labels: y, upstreamOfAll, ...rest } = retyped(arrays, way.lists);
+  const weightDims = options.weightLayout === "dv" ? [depth, classes] : [classes, depth];
+  /** @param {string} name @param {any} data @param {readonly number[]} shape */
+  const given = (name, data, shape) => (way.tensors ? own.tensor(dtypeOf(name, header), shape, data) : { data, shape, dtype: dtypeOf(name, header) });
+  /** @type {any[]} */
+  const [hidden, weight, labels] = [given("hidden", h, dims), given("weight", w, weightDims), way.tensors ? own.tensor(dtypeOf("labels", header), [rows], y) : y];
+  const shapes = { hidden: dims, weight: weightDims, bias: [classes] };
+  const names = /** @type {const} */ (["hidden", "weight", "bias"]);
+  // New gradients, or given ones: those of f32 hidden states also over these.
+  /** @type {Record<string, any>} */
+  const grad = Object.fromEntries(names.filter((_, at) => wanted[at]).map((name) => [name, way.place === "given" ? own.tensor("f32", shapes[name], new Float32Array(shapes[name].reduce((a, c) => a * c, 1)).fill(251)) : true]));
+  if (way.place === "over" && way.tensors && wanted[0] && hidden.dtype === "f32") grad["hidden"] = hidden;
+  const all = { ...options, ...rest, ...(b && { bias: given("bias", b, [classes]) }), grad, ...(upstreamOfAll && { upstream: upstreamOfAll[0] }) };
+  const { result, code } = await outcome(() => (way.isAsync ? engine.linearCrossEntropyAsync(hidden, weight, labels, all) : engine.linearCrossEntropy(hidden, weight, labels, all)));
+  try {
+    if ("code" in expected || code !== undefined) {
+      const want = "code" in expected ? expected.code : "an answer";
+      const isWritten = way.place === "given" && Object.values(grad).some(({ view }) => view.some((/** @type {number} */ x) => x !== 251));
+      if (isWritten || (grad["hidden"] === hidden && !sameBytes(hidden.view, h))) return `refused by ${code} after something was written`;
+      return code === want ? undefined : `got ${code ?? "an answer"}, expected ${want}`;
+    }
+    const digests = /** @type {Record<Build, Digests>} */ (expected)[build];
+    for (const [at, name] of names.entries()) {
+      if (!wanted[at]) continue;
+      const got = digestOf(1, canonical(result.grad[name].view, "f32"));
+      if (got !== digests[at]) return `grad.${name} has digest ${got}, expected ${digests[at]}`;
+    }
+    return restDiffers(header, digests[3], result);
+  } finally {
+    own.dispose(...["loss", "logSumExp", "targetLogProb", "predictions"].map((name) => result?.[name]), ...names.map((name) => result?.grad?.[name]));
   }
 }
 
 /** @param {Engine} engine @param {Build} build @param {Header} header @param {Arrays} arrays @param {ReturnType<typeof wayOf>} way */
 async function compare(engine, build, header, arrays, way) {
-  const { dtype, gradDtype, options, expected } = header;
-  const [outer, classes, inner] = header.shape;
-  const shape = way.isFlat ? [outer, classes] : [outer, classes, inner];
-  const rows = way.isFlat ? [outer] : [outer, inner];
-  /** @type {Tensor[]} */
-  const own = [];
-  /** @param {any} dtype @param {number[]} shape @param {any} data */
-  const tensor = (dtype, shape, data) => {
-    const made = engine.tensor(dtype, shape);
-    made.view.set(data);
-    own.push(made);
-    return made;
-  };
-  const labelsDtype = header.arrays.find(([name]) => name === "labels")?.[1];
-  const { logits: x, labels: y, before, upstreamOfAll, ...rest } = arrays;
+  const { dtype, gradDtype, options, expected, axis, operation } = header;
+  const shape = [...header.dims];
+  const isSoftmax = operation === "softmax";
+  const rows = isSoftmax ? shape.filter((_, at) => at !== (axis + shape.length) % shape.length) : shape;
+  const own = tensorsOf(engine);
+  const { tensor } = own;
+  const labelsDtype = dtypeOf("labels", header);
+  const { logits: x, labels: y, targets, before, upstreamOfAll, ...rest } = retyped(arrays, way.lists);
   const needsTensors = way.tensors || way.place === "over";
   /** @type {any} */
   const logits = needsTensors ? tensor(dtype, shape, x) : { data: x, shape, dtype };
   /** @type {any} */
-  const labels = way.tensors ? tensor(labelsDtype, rows, y) : y;
+  const labels = !isSoftmax ? targets : way.tensors ? tensor(labelsDtype, rows, y) : y;
   /** @type {any} */
   let grad = way.place === "apart" ? true : way.place === "over" ? logits : way.place !== "none";
+  const start = new arrayOf[gradDtype](x.length);
   if (way.place === "given" || way.place === "added") {
-    const start = new arrayOf[gradDtype](x.length);
     if (way.place === "added") for (let at = 0; at < start.length; at++) start[at] = before[at % 4];
     grad = tensor(gradDtype, shape, start);
   }
-  const all = { ...options, ...rest, axis: 1, grad, accumulate: way.place === "added", ...(upstreamOfAll && { upstream: upstreamOfAll[0] }) };
-  /** @type {any} */
-  let result;
-  let code;
-  try {
-    result = way.isAsync ? await engine.crossEntropyAsync(logits, labels, all) : engine.crossEntropy(logits, labels, all);
-  } catch (error) {
-    code = /** @type {{ code?: string }} */ (error).code ?? String(error);
-  }
+  const all = { ...options, ...rest, axis, grad, accumulate: way.place === "added", ...(upstreamOfAll && { upstream: upstreamOfAll[0] }) };
+  // One weight for all is a number.
+  if (all.posWeight?.length === 1) all.posWeight = all.posWeight[0];
+  const { result, code } = await outcome(() => {
+    if (isSoftmax) return way.isAsync ? engine.crossEntropyAsync(logits, labels, all) : engine.crossEntropy(logits, labels, all);
+    return way.isAsync ? engine.weightedSigmoidCrossEntropyAsync(logits, labels, all) : engine.weightedSigmoidCrossEntropy(logits, labels, all);
+  });
   try {
     if ("code" in expected || code !== undefined) {
       const want = "code" in expected ? expected.code : "an answer";
+      const isWritten = (typeof grad === "object" && grad !== logits && !sameBytes(grad.view, start)) || (needsTensors && !sameBytes(logits.view, x));
+      if (isWritten) return `refused by ${code} after something was written`;
       return code === want ? undefined : `got ${code ?? "an answer"}, expected ${want}`;
     }
     return differs(header, /** @type {Record<Build, Digests>} */ (expected)[build], result, way.place);
   } finally {
-    for (const one of [...own, ...["loss", "grad", "logSumExp", "targetLogProb", "predictions"].map((name) => result?.[name])]) {
-      if (typeof one === "object") one.dispose();
-    }
+    own.dispose(...["loss", "grad", "logSumExp", "targetLogProb", "predictions"].map((name) => result?.[name]));
   }
 }
 
 /** @param {Header} header @param {Digests} expected @param {any} result @param {string} place */
-function differs({ gradDtype, options }, [apart, added, others], result, place) {
+function differs(header, [apart, added, others], result, place) {
   if (place !== "none") {
-    const got = digestOf(1, canonical(result.grad.view, gradDtype));
+    const got = digestOf(1, canonical(result.grad.view, header.gradDtype));
     const want = place === "added" ? added : apart;
     if (got !== want) return `grad has digest ${got}, expected ${want}`;
   }
+  return restDiffers(header, others, result);
+}
+
+/** @param {Header} header @param {number | undefined} others the digest of what is not a gradient @param {any} result */
+function restDiffers({ options, operation }, others, result) {
   let digest = 2;
   for (const name of ["loss", "logSumExp", "targetLogProb"]) {
     if (typeof result[name] === "object") digest = digestOf(digest, canonical(result[name].view, result[name].dtype));
@@ -192,7 +288,8 @@ function differs({ gradDtype, options }, [apart, added, others], result, place) 
     for (const name of ["loss", "weight", "count", "correct"]) digest = digestOf(digest, canonical(result.perClass[name], "f64"));
   }
   const { loss, lossSum, weightSum, denominator, validCount, invalidCount, rowCount, nonFiniteCount } = result;
-  const numbers = [lossSum, weightSum, denominator, rowCount, validCount, invalidCount, nonFiniteCount];
+  const counts = operation === "elements" ? [nonFiniteCount] : [rowCount, validCount, invalidCount, nonFiniteCount];
+  const numbers = [lossSum, weightSum, denominator, ...counts];
   if (options.reduction !== "none") numbers.unshift(loss);
   if (result.predictions !== undefined) numbers.push(result.correctCount);
   digest = digestOf(digest, canonical(Float64Array.from(numbers), "f64"));

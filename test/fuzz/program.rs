@@ -3,7 +3,8 @@
 //! ```text
 //! fuzz check  FIRST CASES SECONDS    calls of the seeds from FIRST on, checked, with what fails in words
 //! fuzz serve  FIRST CASES SECONDS    the same, and each call as a record to standard output for the wasm files to make
-//! fuzz shrink SEED                   smaller and smaller calls of a seed, each followed by a line that says 1 if it still fails
+//! fuzz records FIRST CASES SECONDS   the records alone, for what is compared with them
+//! fuzz shrink SEED                   smaller and smaller calls of a seed (a softmax), each followed by a line that says 1 if it still fails
 //! ```
 
 #[path = "../bound.rs"]
@@ -19,13 +20,17 @@ mod support;
 mod call;
 mod campaign;
 mod check;
+mod drawn;
+mod elements;
 mod generate;
+mod layer;
 mod record;
 mod shrink;
 
 use call::crate_itself;
 use campaign::{Limits, campaign, text_of};
-use record::{frame, record};
+use drawn::Drawn;
+use record::{frame, record, record_of};
 use serde_json::json;
 use std::io::{BufWriter, Write, stdin, stdout};
 use std::process::ExitCode;
@@ -46,9 +51,10 @@ fn main() -> std::io::Result<ExitCode> {
     match words.first().map(String::as_str) {
         Some("check") => Ok(alone(first, limits)),
         Some("serve") => serve(first, limits),
+        Some("records") => records(first, limits),
         Some("shrink") => smaller(first),
         _ => {
-            eprintln!("usage: fuzz check | serve [FIRST [CASES [SECONDS]]], fuzz shrink SEED");
+            eprintln!("usage: fuzz check | serve | records [FIRST [CASES [SECONDS]]], fuzz shrink SEED");
             Ok(ExitCode::from(2))
         }
     }
@@ -80,10 +86,10 @@ fn alone(first: u64, limits: Limits) -> ExitCode {
 fn serve(first: u64, limits: Limits) -> std::io::Result<ExitCode> {
     let mut out = BufWriter::with_capacity(1 << 20, stdout().lock());
     let mut broken = Ok(());
-    let (done, failures) = campaign(first, limits, &crate_itself, |_, call, failure| {
+    let (done, failures) = campaign(first, limits, &crate_itself, |_, drawn, failure| {
         let bytes = match failure {
             Some(failure) => frame(&json!({ "failure": failure.text() }), &[]),
-            None => record(call),
+            None => record_of(drawn),
         };
         if broken.is_ok() {
             broken = out.write_all(&bytes);
@@ -92,6 +98,18 @@ fn serve(first: u64, limits: Limits) -> std::io::Result<ExitCode> {
     });
     broken?;
     out.write_all(&frame(&json!({ "calls": done, "failed": failures.len() }), &[]))?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn records(first: u64, limits: Limits) -> std::io::Result<ExitCode> {
+    let mut out = BufWriter::with_capacity(1 << 20, stdout().lock());
+    let (start, mut done) = (Instant::now(), 0);
+    while done < limits.cases && start.elapsed() < limits.time {
+        out.write_all(&record_of(&Drawn::of(first.wrapping_add(done))))?;
+        done += 1;
+    }
+    out.write_all(&frame(&json!({ "calls": done, "failed": 0 }), &[]))?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
@@ -106,8 +124,12 @@ fn smaller(seed: u64) -> std::io::Result<ExitCode> {
         Ok(line.trim() == "1")
     };
     let most = Duration::from_secs(60);
-    let smallest = shrink::shrink(&generate::call(seed), most, |call| fails(call).unwrap_or(false));
-    out.write_all(&frame(&json!({ "smallest": text_of(&smallest) }), &[]))?;
+    let smallest = match Drawn::of(seed) {
+        Drawn::Softmax(call) => text_of(&shrink::shrink(&call, most, |call| fails(call).unwrap_or(false))),
+        Drawn::Layer(layer) => layer.text(),
+        Drawn::Elements(elements) => elements.text(),
+    };
+    out.write_all(&frame(&json!({ "smallest": smallest }), &[]))?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }

@@ -9,46 +9,125 @@
 
 use super::call::{
     Answer, Call, LABELS, LOG_SUM_EXP, PER_CLASS, PREDICTIONS, Place, TARGET_LOG_PROB, Typed, Types, Way,
-    before, crate_itself, with_types,
+    before, crate_itself, widened, with_types,
 };
 use super::check::refusal;
+use super::drawn::Drawn;
+use super::elements::Elements;
+use super::layer::{Layer, Numbers};
 use crate::digest::Digest;
 use crate::support::{Upstream, raw};
 use serde_json::{Value, json};
 use sparse_xent::{
-    Denominator, Element, EmptyMean, Input, InvalidLabel, Kernel, ProbsNormalize, Reduction, SmoothingWeights,
+    Denominator, Element, EmptyMean, Input, InvalidLabel, Kernel, ProbsNormalize, Reduction,
+    SmoothingWeights, WeightLayout,
 };
+
+/// The bytes of what a seed draws.
+pub(crate) fn record_of(drawn: &Drawn) -> Vec<u8> {
+    match drawn {
+        Drawn::Softmax(call) => record(call),
+        Drawn::Layer(layer) => record_layer(layer),
+        Drawn::Elements(elements) => record_elements(elements),
+    }
+}
 
 /// The bytes of a call.
 pub(crate) fn record(call: &Call) -> Vec<u8> {
-    let set = &call.case.set;
     let mut arrays = Arrays::default();
     let (logits, grad) = with_types!(call.types, {
         arrays.add("logits", E::NAME, &call.case.logits_as::<E>());
         arrays.add("before", G::NAME, &before::<G>(4));
         (E::NAME, G::NAME)
     });
-    arrays.add_labels(call);
-    if let Some(weights) = &set.class_weight {
-        arrays.add("classWeight", "f64", weights);
+    arrays.add_operands(call);
+    let (dims, axis) = call.dims();
+    let header = json!({
+        "operation": "softmax", "seed": call.seed.to_string(), "dims": dims, "axis": axis, "dtype": logits, "gradDtype": grad,
+        "arrays": arrays.names, "options": options(call), "expected": expected(call),
+    });
+    frame(&header, &arrays.bytes)
+}
+
+/// Of each gradient a digest, 0 where it is not asked for, and one of all else.
+fn record_layer(layer: &Layer) -> Vec<u8> {
+    let (call, mut arrays) = (&layer.call, Arrays::default());
+    let (hidden, weight, bias) = layer.factors();
+    for (name, numbers) in [("hidden", Some(hidden)), ("weight", Some(weight)), ("bias", bias)] {
+        match numbers {
+            Some(Numbers::F32(numbers)) => arrays.add(name, "f32", &numbers),
+            Some(Numbers::F16(numbers)) => arrays.add(name, "f16", &numbers),
+            Some(Numbers::Bf16(numbers)) => arrays.add(name, "bf16", &numbers),
+            None => {}
+        }
     }
-    if let Some(weights) = &set.sample_weight {
+    arrays.add_operands(call);
+    let of = |kernel: Kernel| {
+        let (answer, grads) = layer.run(kernel, 1, call.outputs, layer.wanted).expect("an answer");
+        let digest = |at: usize| {
+            let mut digest = Digest(1);
+            add_all::<f32>(&mut digest, &widened(&grads[at]));
+            if layer.wanted[at] { digest.0 } else { 0 }
+        };
+        json!([digest(0), digest(1), digest(2), rest_digest(call, &answer)])
+    };
+    let expected = match refusal(&call.case) {
+        Some(code) => json!({ "code": code }),
+        None => json!({ "simd": of(Kernel::Lanes4), "relaxed": of(Kernel::Lanes4Fused) }),
+    };
+    let mut options = options(call);
+    options["weightLayout"] = json!(if layer.layout == WeightLayout::Vd { "vd" } else { "dv" });
+    if let Some(rows) = layer.chunk_rows {
+        options["chunkRows"] = json!(rows);
+    }
+    let [rows, classes, _] = call.case.shape;
+    let header = json!({
+        "operation": "layer", "seed": call.seed.to_string(), "dims": [rows, layer.depth], "classes": classes, "wanted": layer.wanted,
+        "arrays": arrays.names, "options": options, "expected": expected,
+    });
+    frame(&header, &arrays.bytes)
+}
+
+/// As of a softmax; no digest depends on the build.
+fn record_elements(elements: &Elements) -> Vec<u8> {
+    let mut arrays = Arrays::default();
+    let (logits, grad) = with_types!(elements.types, {
+        let x: Vec<E> = elements.x.iter().map(|x| E::from_f64(*x)).collect();
+        arrays.add("logits", E::NAME, &x);
+        arrays.add("before", G::NAME, &before::<G>(4));
+        (E::NAME, G::NAME)
+    });
+    arrays.add("targets", "f64", &elements.targets);
+    arrays.add("posWeight", "f64", &elements.pos_weight);
+    if let Some(weights) = &elements.sample_weight {
         arrays.add("sampleWeight", "f64", weights);
     }
-    if let Some(matrix) = &set.label_matrix {
-        arrays.add("labelMatrix", "f64", matrix);
-    }
-    if let Some(mask) = &set.class_mask {
-        arrays.name("classMask", "u8", mask.len());
-        arrays.bytes.extend(mask);
-    }
-    match &set.upstream {
-        Upstream::One(one) => arrays.add("upstreamOfAll", "f64", &[*one]),
-        Upstream::Each(each) => arrays.add("upstream", "f64", each),
-    }
+    let of = |place| elements.run(1, place);
+    let expected = match (elements.refusal(), of(Place::Apart), of(Place::Added)) {
+        (Some(code), ..) => json!({ "code": code }),
+        (None, Ok(apart), Ok(added)) => {
+            let mut digest = Digest(2);
+            let add_losses = if elements.types == Types::F64 { add_all::<f64> } else { add_all::<f32> };
+            add_losses(&mut digest, &apart.losses);
+            let [loss, rest @ ..] = apart.numbers;
+            if elements.reduction != Reduction::None {
+                add_all::<f64>(&mut digest, &[loss]);
+            }
+            add_all::<f64>(&mut digest, &rest);
+            add_all::<f64>(&mut digest, &[apart.counts[3] as f64]);
+            let of_grad = |answer: &Answer| grad_digest(elements.types, answer);
+            let all = json!([of_grad(&apart), of_grad(&added), digest.0]);
+            json!({ "simd": all, "relaxed": all })
+        }
+        (_, apart, _) => unreachable!("the check was passed: {apart:?}"),
+    };
     let header = json!({
-        "seed": call.seed.to_string(), "shape": call.case.shape, "dtype": logits, "gradDtype": grad,
-        "arrays": arrays.names, "options": options(call), "expected": expected(call),
+        "operation": "elements", "seed": elements.seed.to_string(), "dims": elements.shape, "axis": 1, "dtype": logits, "gradDtype": grad,
+        "arrays": arrays.names, "expected": expected,
+        "options": {
+            "reduction": reduction(elements.reduction), "denominator": denominator(elements.denominator),
+            "emptyMean": empty_mean(elements.empty_mean), "upstream": elements.upstream,
+        },
     });
     frame(&header, &arrays.bytes)
 }
@@ -78,6 +157,30 @@ impl Arrays {
         values.iter().for_each(|x| self.bytes.extend(&raw(*x).to_le_bytes()[..size_of::<T>()]));
     }
 
+    /// What a call has beside logits, or what they are made of.
+    fn add_operands(&mut self, call: &Call) {
+        let set = &call.case.set;
+        self.add_labels(call);
+        let lists = [
+            ("classWeight", &set.class_weight),
+            ("sampleWeight", &set.sample_weight),
+            ("labelMatrix", &set.label_matrix),
+        ];
+        for (name, list) in lists {
+            if let Some(list) = list {
+                self.add(name, "f64", list);
+            }
+        }
+        if let Some(mask) = &set.class_mask {
+            self.name("classMask", "u8", mask.len());
+            self.bytes.extend(mask);
+        }
+        match &set.upstream {
+            Upstream::One(one) => self.add("upstreamOfAll", "f64", &[*one]),
+            Upstream::Each(each) => self.add("upstream", "f64", each),
+        }
+    }
+
     fn add_labels(&mut self, call: &Call) {
         self.name("labels", LABELS[call.labels], call.case.labels.len());
         let bytes = &mut self.bytes;
@@ -96,6 +199,28 @@ impl Arrays {
     }
 }
 
+fn reduction(reduction: Reduction) -> &'static str {
+    match reduction {
+        Reduction::None => "none",
+        Reduction::Sum => "sum",
+        Reduction::Mean => "mean",
+    }
+}
+
+fn denominator(denominator: Denominator) -> Value {
+    match denominator {
+        Denominator::Weights => json!("weights"),
+        Denominator::Valid => json!("valid"),
+        Denominator::All => json!("all"),
+        Denominator::NonZero => json!("nonzero"),
+        Denominator::Count(count) => json!(count),
+    }
+}
+
+fn empty_mean(empty_mean: EmptyMean) -> &'static str {
+    if empty_mean == EmptyMean::Zero { "zero" } else { "nan" }
+}
+
 /// The options by the names and words of TypeScript, but for the arrays.
 fn options(call: &Call) -> Value {
     let set = &call.case.set;
@@ -108,18 +233,8 @@ fn options(call: &Call) -> Value {
     let outputs: Vec<&str> =
         outputs.iter().filter(|(bit, _)| call.outputs & bit != 0).map(|(_, name)| *name).collect();
     let mut options = json!({
-        "reduction": match set.reduction {
-            Reduction::None => "none",
-            Reduction::Sum => "sum",
-            Reduction::Mean => "mean",
-        },
-        "denominator": match set.denominator {
-            Denominator::Weights => json!("weights"),
-            Denominator::Valid => json!("valid"),
-            Denominator::All => json!("all"),
-            Denominator::NonZero => json!("nonzero"),
-            Denominator::Count(count) => json!(count),
-        },
+        "reduction": reduction(set.reduction),
+        "denominator": denominator(set.denominator),
         "ignoreIndex": set.ignore,
         "invalidLabel": match set.invalid_label {
             InvalidLabel::Throw => "throw",
@@ -128,7 +243,7 @@ fn options(call: &Call) -> Value {
         },
         "labelSmoothing": set.label_smoothing,
         "smoothingWeights": if set.smoothing_weights == SmoothingWeights::Class { "class" } else { "row" },
-        "emptyMean": if set.empty_mean == EmptyMean::Zero { "zero" } else { "nan" },
+        "emptyMean": empty_mean(set.empty_mean),
         "zLoss": set.z_loss, "focalGamma": set.focal_gamma, "poly1Epsilon": set.poly1_epsilon,
         "gceQ": set.gce_q,
         "softcap": set.softcap, "logitScale": set.logit_scale, "outputs": outputs,
@@ -150,7 +265,7 @@ fn options(call: &Call) -> Value {
 
 /// By build, the digests: of the gradient, of one that is added, of all else. Or the error.
 fn expected(call: &Call) -> Value {
-    if let Some(code) = refusal(call) {
+    if let Some(code) = refusal(&call.case) {
         return json!({ "code": code });
     }
     let of = |kernel: Kernel| {

@@ -88,6 +88,11 @@ impl<'a> ByChunk<'a> {
         self.plan.options.accumulate
     }
 
+    /// Whether a class is not masked.
+    pub(crate) fn keeps(&self, class: usize) -> bool {
+        self.plan.options.class_mask.is_none_or(|mask| mask[class] != 0)
+    }
+
     /// The gradient of a mean over nothing, which is the same in every valid row: 0 or NaN. `None` for any other loss.
     pub(crate) fn gradient_of_nothing(&self) -> Option<f32> {
         match self.scan.upstream(&self.plan) {

@@ -295,7 +295,18 @@ impl Job<'_> {
         };
         if !computes || is_empty {
             let value = if loss.counts_any() { nothing } else { 0.0 };
-            sums.into_iter().flatten().for_each(|sums| put(sums, value));
+            let Layer { classes, layout, .. } = self.layer;
+            let class_of: [&dyn Fn(usize) -> usize; 2] = match layout {
+                WeightLayout::Vd => [&|at| at / depth, &|at| at],
+                WeightLayout::Dv => [&|at| at % classes, &|at| at],
+            };
+            for (sums, class_of) in sums.into_iter().zip(class_of) {
+                for (at, sum) in sums.into_iter().flatten().enumerate() {
+                    // A class that is masked has no part in it.
+                    let value = if loss.keeps(class_of(at)) { value } else { 0.0 };
+                    put(core::slice::from_mut(sum), value);
+                }
+            }
         }
         let Some(into) = states.gradient() else { return };
         for (row, into) in into.chunks_exact_mut(depth).enumerate() {

@@ -127,6 +127,30 @@ fn a_mean_over_nothing_is_what_its_option_says() {
 }
 
 #[test]
+fn a_mean_over_nothing_leaves_the_weights_of_masked_classes_out() {
+    let mask = [1, 0, 1, 1];
+    let loss = CrossEntropy::new().sample_weight(&[0.0_f64; 3]).empty_mean(EmptyMean::Nan).class_mask(&mask);
+    for layout in LAYOUTS {
+        for accumulates in [false, true] {
+            let dims = if layout == WeightLayout::Vd { [4, 2] } else { [2, 4] };
+            let (mut weight, mut bias) = ([1.5_f32; 8], [1.5_f32; 4]);
+            let grad = LinearGrad { hidden: None, weight: Some(&mut weight), bias: Some(&mut bias) };
+            let op = loss.clone().accumulate(accumulates).linear().weight_layout(layout);
+            op.forward_backward(&states(), &Matrix::new(&WEIGHT, dims).unwrap(), &[0_i64, 2, 3], grad)
+                .unwrap();
+            let masked = if accumulates { 1.5 } else { 0.0 };
+            let is_met = |class: usize, x: f32| if class == 1 { x == masked } else { x.is_nan() };
+            let class_of = |at: usize| if layout == WeightLayout::Vd { at / 2 } else { at % 4 };
+            assert!(
+                (0..8).all(|at| is_met(class_of(at), weight[at])),
+                "{layout:?}, {accumulates}: {weight:?}"
+            );
+            assert!((0..4).all(|at| is_met(at, bias[at])), "{layout:?}, {accumulates}: {bias:?}");
+        }
+    }
+}
+
+#[test]
 fn no_rows_have_gradients_of_zero() {
     let empty: [f32; 0] = [];
     let labels: [i32; 0] = [];

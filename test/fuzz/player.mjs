@@ -145,7 +145,7 @@ function retyped(arrays, lists) {
     const list = arrays[name];
     if (list === undefined) continue;
     const isMask = list.every((/** @type {number} */ x) => x === 0 || x === 1);
-    const Short = name === "classMask" || (name === "sampleWeight" && isMask) ? (integers[list.length % 3] ?? Int32Array) : Float32Array;
+    const Short = name === "classMask" ? Uint8Array : name === "sampleWeight" && isMask ? (integers[list.length % 3] ?? Int32Array) : Float32Array;
     if (lists === 1) same[name] = Short.from(list);
     if (lists === 2) same[name] = name === "classMask" ? Array.from(list, Boolean) : Array.from(list);
   }

@@ -53,6 +53,8 @@ pub(crate) struct Layer {
     pub(crate) chunk_rows: Option<usize>,
     /// Which gradients are asked for: of hidden states, weights and bias.
     pub(crate) wanted: [bool; 3],
+    /// Whether the logits are made again for the gradient, which changes no bit.
+    pub(crate) recomputes: bool,
 }
 
 /// The gradients that were asked for; the others are empty.
@@ -64,9 +66,18 @@ impl Layer {
     pub(crate) fn drawn(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x6c61_7965_7200_0000);
         let most = pick(&mut rng, &[4, 12, 40]);
-        let rows = rng.usize(1..most);
-        let depth = if rng.u8(..12) == 0 { pick(&mut rng, &[255, 256, 257, 300]) } else { rng.usize(1..40) };
+        // So many classes go in strips, where logits are made again.
+        let is_wide = rng.u8(..40) == 0;
+        let rows = rng.usize(1..if is_wide { 4 } else { most });
+        let depth = if is_wide {
+            rng.usize(1..6)
+        } else if rng.u8(..12) == 0 {
+            pick(&mut rng, &[255, 256, 257, 300])
+        } else {
+            rng.usize(1..40)
+        };
         let classes = match rng.u8(..8) {
+            _ if is_wide => pick(&mut rng, &[4_095, 4_096, 4_100, 8_200, 9_001]),
             0..=2 => rng.usize(1..9),
             3..=5 => rng.usize(9..70),
             6 => rng.usize(94..130),
@@ -107,7 +118,8 @@ impl Layer {
         let layout = pick(&mut rng, &[WeightLayout::Vd, WeightLayout::Dv]);
         let chunk_rows = pick(&mut rng, &[None, None, Some(1), Some(3), Some(16), Some(1000)]);
         let wanted = [(); 3].map(|()| rng.u8(..4) > 0);
-        Layer { call, depth, hidden, weight, bias, types, layout, chunk_rows, wanted }
+        let recomputes = call.case.set.class_mask.is_none() && rng.bool();
+        Layer { call, depth, hidden, weight, bias, types, layout, chunk_rows, wanted, recomputes }
     }
 
     /// Hidden states, weights as they lie, and bias, in their types.
@@ -130,6 +142,7 @@ impl Layer {
         threads: usize,
         outputs: u8,
         wanted: [bool; 3],
+        recomputes: bool,
     ) -> Result<(Answer, Grads), Refusal> {
         let (case, depth) = (&self.call.case, self.depth);
         let [rows, classes, _] = case.shape;
@@ -137,7 +150,7 @@ impl Layer {
         let how = How { kernel, executor, outputs: false };
         let op = super::call::with_outputs(how.operation(&case.set), outputs);
         let (hidden, weight, bias) = self.factors();
-        let mut op = op.linear().weight_layout(self.layout);
+        let mut op = op.linear().weight_layout(self.layout).recompute(recomputes);
         if let Some(bias) = &bias {
             op = op.bias(bias.floats());
         }
@@ -174,7 +187,7 @@ impl Layer {
         let all: Vec<Kernel> = kernels().collect();
         let kernel = all[rng.usize(..all.len())];
         let (case, every) = (&self.call.case, self.call.every_output());
-        let base = match (self.run(kernel, 1, every, [true; 3]), refusal(case)) {
+        let base = match (self.run(kernel, 1, every, [true; 3], false), refusal(case)) {
             (Err(got), Some(want)) if got == want => None,
             (Ok(base), None) => Some(base),
             (got, want) => {
@@ -192,7 +205,7 @@ impl Layer {
             // For further results rows of weight 0 are looked at, and are then among those of a chunk.
             let outputs = if self.has_weights_of_0() { every } else { rng.u8(..16) & every };
             let threads = rng.usize(1..4);
-            match (self.run(kernel, threads, outputs, self.wanted), &base) {
+            match (self.run(kernel, threads, outputs, self.wanted, self.recomputes), &base) {
                 (Err(got), None) if Some(&got[..]) == refusal(case) => {}
                 (Ok((answer, grads)), Some((base, all))) => {
                     same_bits("losses", &answer.losses, &base.losses)?;
@@ -257,9 +270,9 @@ impl Layer {
 
     /// In words, long lists left out.
     pub(crate) fn text(&self) -> String {
-        let Layer { depth, types, layout, chunk_rows, wanted, .. } = self;
+        let Layer { depth, types, layout, chunk_rows, wanted, recomputes, .. } = self;
         let about = format!(
-            "layer of depth {depth}, {types:?}, {layout:?}, chunks of {chunk_rows:?}, gradients {wanted:?}"
+            "layer of depth {depth}, {types:?}, {layout:?}, chunks of {chunk_rows:?}, gradients {wanted:?}, recompute {recomputes}"
         );
         format!("{about}; {}", super::campaign::text_of(&self.call))
     }

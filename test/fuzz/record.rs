@@ -63,7 +63,7 @@ fn record_layer(layer: &Layer) -> Vec<u8> {
     }
     arrays.add_operands(call);
     let of = |kernel: Kernel| {
-        let (answer, grads) = layer.run(kernel, 1, call.outputs, layer.wanted).expect("an answer");
+        let (answer, grads) = layer.run(kernel, 1, call.outputs, layer.wanted, false).expect("an answer");
         let digest = |at: usize| {
             let mut digest = Digest(1);
             add_all::<f32>(&mut digest, &widened(&grads[at]));
@@ -77,6 +77,9 @@ fn record_layer(layer: &Layer) -> Vec<u8> {
     };
     let mut options = options(call);
     options["weightLayout"] = json!(if layer.layout == WeightLayout::Vd { "vd" } else { "dv" });
+    if layer.recomputes {
+        options["recompute"] = json!(true);
+    }
     if let Some(rows) = layer.chunk_rows {
         options["chunkRows"] = json!(rows);
     }

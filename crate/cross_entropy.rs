@@ -6,6 +6,7 @@
 //!    by unit, on the executor's threads.
 //! 4. [`totals`] adds up the rows in an order that depends on nothing but their number.
 
+mod batch;
 mod by_chunk;
 #[cfg(not(target_arch = "wasm32"))]
 mod by_kernel;
@@ -23,7 +24,6 @@ mod single;
 mod split;
 mod strided;
 mod strip;
-mod tile;
 mod totals;
 
 use crate::element::{Element, GradElement, Source, Target};

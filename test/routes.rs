@@ -51,7 +51,7 @@ fn accumulate(case: &Case, how: How) -> Vec<f32> {
     grad
 }
 
-/// A case of two classes side by side. Without further results it does not go through the tiles; with them it does.
+/// A case of two classes side by side. Without further results it does not go through the groups; with them it does.
 fn two_classes(rows: usize, magnitude: f64) -> Case {
     let mut case = planes(rows, 2, 1, magnitude, 71);
     // A difference of equal logits, and one that loses digits.
@@ -64,7 +64,7 @@ fn two_classes(rows: usize, magnitude: f64) -> Case {
 }
 
 #[test]
-fn two_classes_have_the_bits_of_the_tiles() {
+fn two_classes_have_the_bits_of_the_groups() {
     let upstream: [Setter; 4] = [
         |case| case.set.upstream = Upstream::One(1e-38),
         |case| case.set.upstream = Upstream::One(f64::NAN),
@@ -327,11 +327,11 @@ fn peculiar_rows_have_the_same_bits_on_every_way_and_agree_with_the_definition()
 }
 
 #[test]
-fn tiles_of_all_kinds_of_rows_have_the_same_bits_on_every_way() {
+fn groups_of_all_kinds_of_rows_have_the_same_bits_on_every_way() {
     for (outer, classes, inner) in [(300, 3, 1), (300, 10, 1), (2, 33, 150)] {
         let mut all = planes(outer, classes, inner, 8.0, 74);
         let rows = all.rows();
-        // Two tiles in three have such rows, so that the guess goes wrong and right again.
+        // Two groups in three have such rows, so that the guess goes wrong and right again.
         for row in (0..rows).filter(|row| row / 128 != 1 && row % 3 == 0) {
             let mut kinds = peculiar(&all, row);
             all = kinds.swap_remove(row % kinds.len());

@@ -2,10 +2,10 @@
 //! their exponentials are in the first cache. What is not in single precision, has masked classes or is shorter than a vector is copied
 //! to scratch before and back after.
 
+use super::batch::Batch;
 use super::deliver::{Values, gather, scatter};
 use super::route::Route;
 use super::rules::{Columns, Rules};
-use super::tile::TileRows;
 use super::totals::UNIT;
 use super::{Access, Call, Results, zeros};
 use crate::Error;
@@ -22,7 +22,7 @@ const LOGITS: usize = 16_384;
 
 /// A group of rows on its way.
 struct Group {
-    rows: TileRows,
+    rows: Batch,
     found: Found,
     /// Whether the next group's rows are looked at one by one. It changes no result.
     wary: bool,
@@ -66,7 +66,7 @@ impl Call<'_> {
 
 impl Group {
     fn new() -> Self {
-        Self { rows: TileRows::new(), found: Found::new(), wary: false, predictions: [-1; WIDTH] }
+        Self { rows: Batch::new(), found: Found::new(), wary: false, predictions: [-1; WIDTH] }
     }
 }
 

@@ -8,8 +8,8 @@ use crate::kernels::objective::WIDTH;
 use crate::kernels::pairs::Pairs;
 use crate::simd::Isa;
 
-/// The tiles of a unit that [`Pairs`] can compute.
-pub(super) struct PairTiles {
+/// The batches of a unit that [`Pairs`] can compute.
+pub(super) struct PairBatches {
     kernel: Pairs,
     /// The weights and steps are those of all rows.
     filled: bool,
@@ -18,31 +18,30 @@ pub(super) struct PairTiles {
 impl Rules<'_> {
     /// `None` where no row of the call can go this way: not the losses and the gradient of the plain objective over two classes
     /// are wanted, or more than that is.
-    pub(super) fn pairs(&self) -> Option<PairTiles> {
+    pub(super) fn pairs(&self) -> Option<PairBatches> {
         let plan = self.plan;
         let plain = plan.shape.classes() == 2 && plan.takes_as_given() && plan.objective.is_plain();
         if !plain || self.looks_at_inactive() {
             return None;
         }
-        let mut tiles = PairTiles { kernel: Pairs::new(), filled: false };
+        let mut batches = PairBatches { kernel: Pairs::new(), filled: false };
         if let (Some(weight), Some(upstream)) = (plan.uniform_weight(), self.upstream.uniform()) {
-            let (weight, step) = self.weigh(weight, upstream);
-            if !step.is_finite() {
-                return None;
-            }
-            (tiles.kernel.weight, tiles.kernel.step) = ([weight; WIDTH], [step; WIDTH]);
-            tiles.filled = true;
+            let (weight, step) = self.weigh(weight, upstream)?;
+            (batches.kernel.weight, batches.kernel.step) = ([weight; WIDTH], [step; WIDTH]);
+            batches.filled = true;
         }
-        Some(tiles)
+        Some(batches)
     }
 
-    /// The row weight and the step in single precision.
-    fn weigh(&self, weight: f64, upstream: f64) -> (f32, f32) {
-        (f32::from_f64(weight), f32::from_f64(upstream * self.plan.objective.scale * weight))
+    /// The row weight and the step in single precision; `None` where that is no number, or keeps few of the step's digits.
+    fn weigh(&self, weight: f64, upstream: f64) -> Option<(f32, f32)> {
+        let exact = upstream * self.plan.objective.scale * weight;
+        let step = f32::from_f64(exact);
+        (step.is_normal() || exact == 0.0).then(|| (f32::from_f64(weight), step))
     }
 }
 
-impl PairTiles {
+impl PairBatches {
     /// Computes the rows that begin with `first_row` and have these classes, or leaves them as they are. Whether it did.
     pub(super) fn compute<I: Isa>(
         &mut self,
@@ -79,7 +78,7 @@ impl PairTiles {
         true
     }
 
-    /// Sets the weight and the step of each row. Whether every row counts and has a step that is a number.
+    /// Sets the weight and the step of each row. Whether every row counts and has a step that single precision holds.
     fn fill(&mut self, rules: &Rules<'_>, first_row: usize, classes: &[i32]) -> bool {
         if self.filled {
             return true;
@@ -90,10 +89,10 @@ impl PairTiles {
             else {
                 return false;
             };
-            (*weight, *step) = rules.weigh(planned.weights.row, rules.upstream.of(row));
-            if !step.is_finite() {
+            let Some(both) = rules.weigh(planned.weights.row, rules.upstream.of(row)) else {
                 return false;
-            }
+            };
+            (*weight, *step) = both;
         }
         true
     }

@@ -1,10 +1,10 @@
 //! Rows whose classes are strided, strip by strip. What the planes' kernel cannot do (f64, inputs that are probabilities, a label matrix)
 //! goes row by row through [`Rules::row`], on a copy of the row.
 
+use super::batch::Batch;
 use super::planes::{PlaneSite, StripPlanes, TypedPlanes, go_on, strided};
 use super::route::Route;
 use super::rules::{Columns, Rules, Scratch};
-use super::tile::TileRows;
 use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{Source, Target};
@@ -86,7 +86,7 @@ impl Call<'_> {
                 let mut scratch = Scratch { single, double, blocks };
                 return rules.columns::<I>(first_row, labels, &mut site, &mut columns, row, &mut scratch);
             }
-            let mut state = TileRows::new();
+            let mut state = Batch::new();
             let mut wary = false;
             let (lines, strip) = single.split_at_mut(TOGETHER * STRIP);
             let mut strip = Strip::new(strip_rows, strip);

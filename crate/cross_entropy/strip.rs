@@ -1,7 +1,7 @@
 //! One strip of rows through the planes' kernel.
 
+use super::batch::Batch;
 use super::rules::{Columns, Rules};
-use super::tile::TileRows;
 use crate::kernels::objective::WIDTH;
 use crate::kernels::planes::{Planes, STRIP, Strip};
 use crate::kernels::rows::{Asked, Small};
@@ -26,7 +26,7 @@ impl Rules<'_> {
         planes: &mut dyn Planes,
         wants_gradient: bool,
         columns: &mut Columns<'_>,
-        state: &mut TileRows,
+        state: &mut Batch,
         strip: &mut Strip<'_>,
         wary: bool,
     ) -> bool {

@@ -1,5 +1,5 @@
 //! Numbers of a type that is known at run time: what the drivers see of a call's arrays. Single precision is handed on as it lies; what
-//! is not is copied to scratch and back, a row or a tile at a time, with one branch each.
+//! is not is copied to scratch and back, a row, a group or a line at a time, with one branch each.
 
 use super::{Element, to_odd};
 use crate::parallel::Typed;

@@ -330,3 +330,20 @@ fn the_others_share_of_a_label_that_weighs_nothing_may_be_as_large_as_single_pre
         }
     }
 }
+
+#[test]
+fn a_step_below_the_normal_range_gives_two_classes_the_same_bits_whatever_else_is_asked_for() {
+    let set = Settings {
+        upstream: Upstream::One(1e-44),
+        denominator: Denominator::All,
+        reduction: Reduction::Mean,
+        ..Settings::none()
+    };
+    let mut logits = [0.0; 30];
+    logits[26] = 2.0;
+    let case = Case::new("a tiny step", [15, 2, 1], &logits, &[0; 15], set);
+    for kernel in kernels() {
+        let of = |how| bits(&run::<f32, f32>(&case, how).expect("a gradient").grad);
+        assert_eq!(of(How::with(kernel)), of(How::with(kernel).with_outputs()), "{kernel:?}");
+    }
+}

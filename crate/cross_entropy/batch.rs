@@ -30,7 +30,7 @@ impl Kind {
 
 /// Rows on their way.
 #[derive(Debug)]
-pub(super) struct TileRows {
+pub(super) struct Batch {
     kind: [Kind; WIDTH],
     /// The label's place among the kept classes; negative for rows that are not computed.
     pub(super) label: [i32; WIDTH],
@@ -39,7 +39,7 @@ pub(super) struct TileRows {
     filled: bool,
 }
 
-impl TileRows {
+impl Batch {
     pub(super) const fn new() -> Self {
         Self { kind: [Kind::Ignored; WIDTH], label: [-1; WIDTH], rows: PlainRows::new(), filled: false }
     }
@@ -55,7 +55,7 @@ impl Rules<'_> {
         stats: &Stats<'_>,
         (all_count, gradient): (bool, bool),
         columns: &mut Columns<'_>,
-        state: &mut TileRows,
+        state: &mut Batch,
     ) {
         if self.plan.objective.is_plain() {
             let logarithms = columns.log_sum_exp.is_some() || columns.log_probs.is_some();
@@ -71,7 +71,7 @@ impl Rules<'_> {
     }
 
     /// What each row is, and its weights. Whether all count.
-    pub(super) fn prepare(&self, first_row: usize, classes: &[i32], state: &mut TileRows) -> bool {
+    pub(super) fn prepare(&self, first_row: usize, classes: &[i32], state: &mut Batch) -> bool {
         match self.alike {
             Some(alike) => self.prepare_alike(alike, classes, state),
             None => self.prepare_each(first_row, classes, state),
@@ -80,7 +80,7 @@ impl Rules<'_> {
 
     /// Where all rows that count have this weight and this step.
     #[inline(never)] // as the others below: once for all dtypes and layouts
-    fn prepare_alike(&self, (weight, step): (f32, f32), classes: &[i32], state: &mut TileRows) -> bool {
+    fn prepare_alike(&self, (weight, step): (f32, f32), classes: &[i32], state: &mut Batch) -> bool {
         if !state.filled {
             (state.rows.weight, state.rows.step, state.filled) = ([weight; WIDTH], [step; WIDTH], true);
         }
@@ -97,7 +97,7 @@ impl Rules<'_> {
     }
 
     #[inline(never)]
-    fn prepare_each(&self, first_row: usize, classes: &[i32], state: &mut TileRows) -> bool {
+    fn prepare_each(&self, first_row: usize, classes: &[i32], state: &mut Batch) -> bool {
         let plan = self.plan;
         let uniform = self.upstream.uniform();
         let looks = self.looks_at_inactive();
@@ -134,7 +134,7 @@ impl Rules<'_> {
 
     /// What the rows that do not count come to.
     #[inline(never)]
-    fn settle(&self, end: usize, state: &mut TileRows) {
+    fn settle(&self, end: usize, state: &mut Batch) {
         let rows = &mut state.rows;
         for (row, kind) in state.kind.iter().enumerate().take(end) {
             let gradient = match kind {
@@ -153,7 +153,7 @@ impl Rules<'_> {
 
     /// The objective with options beyond weights: of all rows at once, and then row by row where that was not enough.
     #[inline(never)]
-    fn evaluate<I: Isa>(&self, first_row: usize, classes: &[i32], stats: &Stats<'_>, state: &mut TileRows) {
+    fn evaluate<I: Isa>(&self, first_row: usize, classes: &[i32], stats: &Stats<'_>, state: &mut Batch) {
         let plan = self.plan;
         let unsettled = match plan.objective.in_single(plan.smoothing_vector().is_some()) {
             Some(terms) => stats.rows_with::<I>(self.scale, &terms, &mut state.rows),

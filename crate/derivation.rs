@@ -96,14 +96,14 @@
 //! # Where each formula is
 //!
 //! The sweeps exist twice, for classes that lie side by side (`kernels/rows.rs`) and for strided ones
-//! (`kernels/planes.rs`), and two classes have a closed form (`kernels/pairs.rs`). All option arithmetic is in `objective.rs`,
-//! and that of the common options again in `kernels/objective.rs`, for a vector of rows at a time.
+//! (`kernels/planes.rs`), and two classes have a closed form (`kernels/pairs.rs`). What each option does is in
+//! `objective/terms.rs`, in f64 and for a vector of rows at a time; `kernels/objective.rs` has the loss without options for such a vector.
 //!
 //! | formula | function |
 //! |---|---|
 //! | `shift`, `exp(x[j] - shift)`, `rest` | [`sweep_small`](../../src/sparse_xent/kernels/rows/sweep.rs.html) and [`row`](../../src/sparse_xent/kernels/rows/sweep.rs.html); [`sweep`](../../src/sparse_xent/kernels/planes/sweep.rs.html) and [`look_and_sweep`](../../src/sparse_xent/kernels/planes/shifted.rs.html) of a strip of rows |
 //! | `exp`, `ln(1 + y)` over vectors | [`exp`](../../src/sparse_xent/math.rs.html), [`ln_1p`](../../src/sparse_xent/math.rs.html) |
-//! | `ln(1 + R)`, `p[y]`, the gradient at the label, every option | [`row`](../../src/sparse_xent/objective.rs.html) of `Objective`; of a vector of rows [`plain_rows`](../../src/sparse_xent/kernels/objective.rs.html) without options and [`rows_with`](../../src/sparse_xent/kernels/objective/terms.rs.html) with some |
+//! | `ln(1 + R)`, `p[y]`, the gradient at the label, every option | [`row`](../../src/sparse_xent/objective.rs.html) of `Objective`; of a vector of rows [`plain_rows`](../../src/sparse_xent/kernels/objective.rs.html) without options and [`rows_with`](../../src/sparse_xent/kernels/objective/shaped.rs.html) with some, which [`rows`](../../src/sparse_xent/objective/terms.rs.html) evaluates |
 //! | `grad[i] = scale exp(x[i] - shift) + bias` | [`write_rows`](../../src/sparse_xent/kernels/rows/grad.rs.html); [`write`](../../src/sparse_xent/kernels/planes/grad.rs.html) of a strip |
 //! | `w = v[y] omega`, and its sum over the rows | [`weigh`](../../src/sparse_xent/cross_entropy/scan.rs.html), before anything is computed |
 //! | what the mean divides by | [`scan`](../../src/sparse_xent/cross_entropy/scan.rs.html) |

@@ -190,7 +190,8 @@ impl Elements {
         }
         let is_double = self.types == Types::F64;
         let (unit, largest, least) = if is_double {
-            (2_f64.powi(-50), f64::MAX, 0.0)
+            // A factor below the normal range is rounded before it is multiplied.
+            (2_f64.powi(-50), f64::MAX, 2.5e-323)
         } else {
             (2_f64.powi(-24), f64::from(f32::MAX), 1e-45)
         };

@@ -222,7 +222,12 @@ fn row_bounds(
     let base = 32.0 + t.capped;
     let off = base * precision.unit;
 
-    let unit = precision.unit * if is_plain { 1.0 } else { 2.0 + gamma };
+    // A scaled difference rounds twice, and a focal loss of a sure row holds its exponential 1 + gamma times.
+    let roundings = match options.logit_scale {
+        1.0 => 2.0 + gamma,
+        _ => 2.0 * (1.0 + gamma),
+    };
+    let unit = precision.unit * if is_plain { 1.0 } else { roundings };
     let tiny = precision.tiny(classes);
     let tiny = if gamma > 0.0 && gamma < 1.0 { tiny.powf(gamma) } else { tiny };
     let tiny = tiny * (target * (1.0 + gamma) * (1.0 + pi) + all_spread + tilt).max(1.0);

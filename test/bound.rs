@@ -274,9 +274,10 @@ fn row_bounds(
     if a == 0.0 {
         grad[label] += unit * (base + t.margin) * (target * slope + spread[label]);
     }
-    // The slope of a cap has an error of its own, which grows as the logit is above it.
+    // The slope of a cap has an error of its own, which grows as the logit is above it; it is 4 times an exponential, which may vanish.
     let grad = grad.into_iter().zip(&t.cap).map(|(bound, (above, slope))| {
-        let chained = if options.softcap == 0.0 { bound } else { bound * (1.5 + above / 2.0) * slope + tiny };
+        let chained =
+            if options.softcap == 0.0 { bound } else { bound * (1.5 + above / 2.0) * slope + 4.0 * tiny };
         chained * options.logit_scale
     });
     let grad = grad.collect();

@@ -331,7 +331,7 @@ run().then(console.log, (error) => console.log(error.code, error.message));
 });
 
 test.each(["mjs", "cjs"])("a stack of the shortened JavaScript says where one is in the sources, by its map (%s)", async (ending) => {
-  const use = `load({ threads: 1 }).then((xent) => xent.crossEntropy([1, 2], [7], { shape: [1, 2] })).catch((error) => console.log(error.stack));`;
+  const use = `load({ threads: 1 }).then((xent) => xent.crossEntropy(new Float32Array(2), [7], { shape: [1, 2] })).catch((error) => console.log(error.stack));`;
   const script = `${folder}/stack.${ending}`;
   writeFileSync(script, ending === "mjs" ? `import { load } from "sparse-xent"; ${use}` : `const { load } = require("sparse-xent"); ${use}`);
   const { stdout } = await run(process.execPath, ["--enable-source-maps", script], { cwd: folder, ...limits });

@@ -3,8 +3,10 @@ import { isSparseXentError, load, type Engine, type LoadOptions, type Tensor } f
 import { afterEach, describe, expect, test } from "vitest";
 import { bytesAt, here, rejectionOf } from "./support.ts";
 
-const file = (name: string): URL => new URL(`../dist/${name}`, import.meta.url);
-const simd = await bytesAt(file("sparse-xent.simd.wasm"));
+// With their endings: of what may lie there Vite imports every file.
+const wasm = (name: string): URL => new URL(`../dist/${name}.wasm`, import.meta.url);
+const script = (name: string): URL => new URL(`../dist/${name}.js`, import.meta.url);
+const simd = await bytesAt(wasm("sparse-xent.simd"));
 const { browser, canShare, canBlock } = here();
 // -ln(1 / 4)
 const LN_4 = Math.log(4);
@@ -43,7 +45,7 @@ describe("refused options", () => {
 
 describe("wasm may be", () => {
   const rows: [name: string, wasm: () => NonNullable<LoadOptions["wasm"]> | Promise<WebAssembly.Module>][] = [
-    ["a URL", () => file("sparse-xent.simd.wasm")],
+    ["a URL", () => wasm("sparse-xent.simd")],
     ["a data URL", () => new URL(`data:application/wasm;base64,${btoa(Array.from(simd, (byte) => String.fromCharCode(byte)).join(""))}`)],
     ["a Response", () => new Response(simd)],
     ["a Uint8Array", () => new Uint8Array(simd)],
@@ -59,12 +61,12 @@ describe("wasm may be", () => {
 
 describe("what cannot be loaded is LOAD_FAILED", () => {
   const rows: (readonly [name: string, options: LoadOptions, message: RegExp])[] = [
-    ["a file that is not there", { wasm: file("absent.wasm") }, /the given wasm could not be read or compiled: .*(ENOENT|no wasm|404)/],
+    ["a file that is not there", { wasm: wasm("absent") }, /the given wasm could not be read or compiled: .*(ENOENT|no wasm|404)/],
     ["an answer that is an error", { wasm: new Response("no", { status: 404 }) }, /answered 404/],
     ["bytes that are no wasm", { wasm: new Uint8Array(8) }, /the given wasm could not be read or compiled: CompileError/],
     ["another wasm", { wasm: Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0) }, /could not be instantiated/],
     // pages.test.ts has what browsers say of it.
-    ...(browser ? [] : [["a worker file that is not there", { workerUrl: file("absent.js"), threads: 3 }, /a helper worker could not be started: .*absent\.js/] as const]),
+    ...(browser ? [] : [["a worker file that is not there", { workerUrl: script("absent"), threads: 3 }, /a helper worker could not be started: .*absent\.js/] as const]),
   ];
   test.each(rows)("%s", async (_name, options, message) => {
     const error = await rejectionOf(load(options));
@@ -84,7 +86,7 @@ test("a wasm of another build than the wished one is a conflict", async () => {
 });
 
 test("the shipped worker file serves as workerUrl", async () => {
-  for (const workerUrl of [file("worker.js"), file("worker.js").href]) {
+  for (const workerUrl of [script("worker"), script("worker").href]) {
     const engine = await loaded({ workerUrl, threads: 3 });
     expect(lossOf(engine)).toBeCloseTo(LN_4, 6);
     const { loss } = await engine.crossEntropyAsync({ data: new Float32Array(8), shape: [2, 4] }, [0, 3]);

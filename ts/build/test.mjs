@@ -32,11 +32,13 @@ async function cargoTest() {
 }
 
 const fuzzMinutes = 2;
+/** The same calls each time, so that what is red is red because of a change; `npm run fuzz` draws others. */
+const fuzzSeed = 500_000_000n;
 
-/** Some of `npm run fuzz`, with other seeds each second. @returns {Promise<Outcome>} */
+/** Some of `npm run fuzz`. @returns {Promise<Outcome>} */
 async function fuzzTest() {
   print("\n== fuzz");
-  const { failed, lines } = await fuzzed({ minutes: fuzzMinutes, seed: BigInt(`${Math.floor(Date.now() / 1000)}000000`), cases: 2n ** 63n - 1n, sanitizes: false });
+  const { failed, lines } = await fuzzed({ minutes: fuzzMinutes, seed: fuzzSeed, cases: 2n ** 63n - 1n, sanitizes: false });
   for (const line of lines) print(line);
   const titles = lines.filter((line) => line.startsWith("not run: ")).map((line) => line.slice("not run: ".length));
   return { name: "fuzz", passed: failed === 0 ? 1 : 0, failed, skipped: titles.length, titles };

@@ -151,27 +151,27 @@ impl Strip<'_> {
                     classes[k] = I::splat((first + k) as f32);
                     weight[k] = I::splat(weights[k]);
                 }
-                for lane in 0..count {
-                    let (scale, label) = (I::load(&scales[lane]), I::load(&numbers[lane]));
-                    let target = I::load(&targets[lane]);
+                for vector in 0..count {
+                    let (scale, label) = (I::load(&scales[vector]), I::load(&numbers[vector]));
+                    let target = I::load(&targets[vector]);
                     for k in 0..N {
-                        let e = I::load(&e[lane][k]);
+                        let e = I::load(&e[vector][k]);
                         let is_label = I::eq(label, classes[k]);
                         let mut p = if SIMPLE {
                             // The label's product is 0, and its sign that of the scale.
                             I::or(I::mul(e, scale), I::and(target, is_label))
                         } else {
-                            let p = I::mul(I::and(e, I::le(I::load(&thresholds[lane]), e)), scale);
-                            let bias = I::load(&biases[lane]);
+                            let p = I::mul(I::and(e, I::le(I::load(&thresholds[vector]), e)), scale);
+                            let bias = I::load(&biases[vector]);
                             // Where the scale is negative, a sum with +0 turns the -0 of vanished probabilities into +0.
                             let bias =
                                 I::select(I::eq(bias, zero), I::and(bias, sign), I::mul(bias, weight[k]));
                             I::select(is_label, target, I::add(p, bias))
                         };
                         if ADDS {
-                            p = I::add(I::load(&g[k][lane]), p);
+                            p = I::add(I::load(&g[k][vector]), p);
                         }
-                        I::store(&mut g[k][lane], p);
+                        I::store(&mut g[k][vector], p);
                     }
                 }
             },

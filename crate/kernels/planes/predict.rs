@@ -38,19 +38,19 @@ fn find<I: Isa, const N: usize>(found: &mut [[f32; WIDTH]; 3], x: [&[f32]; N], f
             let x = x.map(I::chunks);
             let [largest, place, magnitude] = found.each_mut().map(|line| I::chunks_mut(line));
             let first = u32::try_from(first).unwrap_or_default();
-            for lane in 0..x[0].len() {
-                let (mut m, mut at) = (I::load(&largest[lane]), I::load(&place[lane]));
-                let mut far = I::load(&magnitude[lane]);
+            for vector in 0..x[0].len() {
+                let (mut m, mut at) = (I::load(&largest[vector]), I::load(&place[vector]));
+                let mut far = I::load(&magnitude[vector]);
                 for (x, class) in x.iter().zip(first..) {
-                    let x = I::load(&x[lane]);
+                    let x = I::load(&x[vector]);
                     let keeps = I::le(x, m);
                     at = I::select(keeps, at, I::splat(f32::from_bits(class)));
                     m = I::select(keeps, m, x);
                     far = I::max_bits(far, I::abs(x));
                 }
-                I::store(&mut largest[lane], m);
-                I::store(&mut place[lane], at);
-                I::store(&mut magnitude[lane], far);
+                I::store(&mut largest[vector], m);
+                I::store(&mut place[vector], at);
+                I::store(&mut magnitude[vector], far);
             }
         },
     );

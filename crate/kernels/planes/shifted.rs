@@ -56,19 +56,19 @@ impl Strip<'_> {
                 for (k, class) in classes.iter_mut().enumerate() {
                     *class = I::splat((first + k) as f32);
                 }
-                for lane in 0..count {
-                    let label = I::load(&numbers[lane]);
-                    let mut m = I::load(&most[lane]);
-                    let (mut high, mut low) = (I::load(&highest[lane]), I::load(&lowest[lane]));
+                for vector in 0..count {
+                    let label = I::load(&numbers[vector]);
+                    let mut m = I::load(&most[vector]);
+                    let (mut high, mut low) = (I::load(&highest[vector]), I::load(&lowest[vector]));
                     for k in 0..N {
-                        let x = I::load(&x[k][lane]);
+                        let x = I::load(&x[k][vector]);
                         high = I::max_signed_bits(high, x);
                         low = I::max_bits(low, x);
                         m = I::pmax(m, I::select(I::eq(label, classes[k]), least, x));
                     }
-                    I::store(&mut most[lane], m);
-                    I::store(&mut highest[lane], high);
-                    I::store(&mut lowest[lane], low);
+                    I::store(&mut most[vector], m);
+                    I::store(&mut highest[vector], high);
+                    I::store(&mut lowest[vector], low);
                 }
             },
         );

@@ -197,13 +197,13 @@ impl Strip<'_> {
                 let moments = &mut I::chunks_mut(&mut self.moment[rows.clone()])[..count];
                 let mut highest = I::load(&I::chunks(&self.highest)[0]);
                 let mut lowest = I::load(&I::chunks(&self.lowest)[0]);
-                for lane in 0..count {
-                    let label = I::load(&numbers[lane]);
-                    let mut sum = I::load(&rests[lane]);
-                    let mut moment = if OF == AS_IT_IS { zero } else { I::load(&moments[lane]) };
-                    let shift = if OF == SHIFTED { I::load(&shifts[lane]) } else { zero };
+                for vector in 0..count {
+                    let label = I::load(&numbers[vector]);
+                    let mut sum = I::load(&rests[vector]);
+                    let mut moment = if OF == AS_IT_IS { zero } else { I::load(&moments[vector]) };
+                    let shift = if OF == SHIFTED { I::load(&shifts[vector]) } else { zero };
                     for k in 0..N {
-                        let x = I::load(&x[k][lane]);
+                        let x = I::load(&x[k][vector]);
                         if OF != SHIFTED {
                             highest = I::max_signed_bits(highest, x);
                             lowest = I::max_bits(lowest, x);
@@ -217,7 +217,7 @@ impl Strip<'_> {
                         let is_label = I::eq(label, classes[k]);
                         let p = I::and_not(p, is_label);
                         if KEEPS {
-                            I::store(&mut e[lane][k], p);
+                            I::store(&mut e[vector][k], p);
                         }
                         sum = I::add(sum, p);
                         if OF != AS_IT_IS {
@@ -226,9 +226,9 @@ impl Strip<'_> {
                             moment = I::add(moment, I::and_not(I::mul(weights[k], d), left_out));
                         }
                     }
-                    I::store(&mut rests[lane], sum);
+                    I::store(&mut rests[vector], sum);
                     if OF != AS_IT_IS {
-                        I::store(&mut moments[lane], moment);
+                        I::store(&mut moments[vector], moment);
                     }
                 }
                 I::store(&mut I::chunks_mut(&mut self.highest)[0], highest);

@@ -1,5 +1,6 @@
-//! Label dtypes, ignored labels and the range check. Each label is read exactly once, into an `i32` per row; the
-//! kernels see only those, so no label, not even one rewritten during the call, can make a read out of bounds.
+//! Label dtypes, ignored labels and the range check. Each label becomes an `i32` per row, which is judged after it was read; the
+//! kernels see only those, so no label, not even one rewritten during the call, can make a read out of bounds. Where some label
+//! of a run is more than a class or the one to skip, the run is read a second time, and what was read before is forgotten.
 
 /// A row whose label is in `ignore_index`.
 pub(crate) const IGNORED: i32 = -1;
@@ -10,7 +11,7 @@ pub(crate) const INVALID: i32 = -2;
 ///
 /// Integers are compared as they are, in 64 bits: 2^32 is not 0. Floating-point labels (which some frameworks hand
 /// over) must be exact integers below 2^24 (`f32`) or 2^53 (`f64`), -0 being 0; others are
-/// [`Error::LabelNotInteger`](crate::Error::LabelNotInteger). Each label is read once.
+/// [`Error::LabelNotInteger`](crate::Error::LabelNotInteger).
 ///
 /// ```
 /// use sparse_xent::Labels;

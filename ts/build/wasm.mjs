@@ -107,13 +107,13 @@ const stampOf = (name) => `wasm-${name}`;
 /** @param {Build} build @param {string} key */
 const buildIsFresh = ({ name }, key) => isFresh(stampOf(name), key, [wasmOf(name), `${packageOf(name)}/sparse_xent.js`, rustNotices]);
 
-/** @param {readonly Build[]} wanted */
-export const stale = (wanted) => wanted.filter((build) => !buildIsFresh(build, wasmKey()));
+/** @param {readonly Build[]} wanted @param {string} [key] of what they are made from */
+export const stale = (wanted, key = wasmKey()) => wanted.filter((build) => !buildIsFresh(build, key));
 
 /** @param {readonly Build[]} wanted @returns {Promise<string>} the key of the wasm files that are there afterwards */
 export async function buildWasm(wanted) {
   const key = wasmKey();
-  const missing = stale(wanted);
+  const missing = stale(wanted, key);
   const [first] = missing;
   if (first === undefined) return key;
   for (const { name } of missing) forget(stampOf(name));

@@ -8,18 +8,11 @@ import { Command } from "commander";
 import { writePlace } from "../../ts/docs/places.mjs";
 import { ownPython } from "../peers/entrants.mjs";
 import { countOf } from "../speed/arguments.mjs";
-import { inChild } from "../speed/child.mjs";
 import { busyNotice, isBusy, machine } from "../speed/machine.mjs";
+import { layerOf, shapes } from "../speed/parts/linear.mjs";
 import { readRecords, writeRecord } from "../speed/record.mjs";
 import { layerTables } from "./table.mjs";
 
-/** Rows, depth, classes. @type {readonly [number, number, number][]} */
-const shapes = [
-  [4096, 64, 1000],
-  [512, 256, 32_000],
-  [256, 768, 50_257],
-  [128, 512, 128_256],
-];
 const program = new Command("npm run bench:peers -- linear")
   .description("The last layer with its loss, beside products of TensorFlow.js and ONNX Runtime on wasm, and beside PyTorch.")
   .option("--rounds <n>", "rounds (default 3)", countOf(3))
@@ -46,10 +39,7 @@ const here = (/** @type {string} */ name) => fileURLToPath(new URL(name, import.
 const layers = [];
 let torch = "";
 for (const shape of shapes) {
-  const builds = Object.fromEntries(["relaxed", "simd"].map((build) => {
-    const job = { shape, build, threads: 1 };
-    return [build, { ...inChild("linear", { ...job, recompute: false, rounds }), stripScratch: inChild("linear", { ...job, recompute: true, rounds: 0 }).scratch }];
-  })); // prettier-ignore
+  const builds = Object.fromEntries(/** @type {const} */ (["relaxed", "simd"]).map((build) => [build, layerOf({ shape, build, threads: 1 }, rounds)]));
   const web = printed(process.execPath, [here("web.mjs"), JSON.stringify({ shape, rounds })]);
   const crate = printed(native, [shape.join(","), "--rounds", String(rounds)]);
   const found = printed(python, [here("torch_layer.py"), JSON.stringify({ shape, rounds })]);

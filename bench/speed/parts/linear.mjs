@@ -5,7 +5,7 @@ import { bytesOf, error as errorText, figure, textTable, times } from "../table.
 export const about = "the last layer with its loss, logits never stored: products, what is beyond them, memory";
 
 /** Rows, depth, classes. @type {readonly [number, number, number][]} */
-const shapes = [
+export const shapes = [
   [4096, 64, 1000],
   [512, 256, 32_000],
   [256, 768, 50_257],
@@ -13,6 +13,15 @@ const shapes = [
 ];
 /** The largest relative error of a sampled row's loss. */
 const tolerance = 1e-5;
+
+/**
+ * What one build makes of a layer: times, and the memory of both forms. Memory is never given back, so that each takes a process.
+ * @param {{ shape: readonly number[], build: "relaxed" | "simd", threads: number }} asked @param {number} rounds
+ */
+export const layerOf = (asked, rounds) => ({
+  ...inChild("linear", { ...asked, recompute: false, rounds }),
+  stripScratch: inChild("linear", { ...asked, recompute: true, rounds: 0 }).scratch,
+});
 
 /** @param {import("../contest.mjs").Context} context */
 export async function run({ builds, threads, rounds, divisor, wants, print, told }) {
@@ -28,9 +37,7 @@ export async function run({ builds, threads, rounds, divisor, wants, print, told
       for (const count of threads) {
         told(`${name}, ${build}, ${count} threads`);
         const asked = { shape: [rows, depth, classes], build, threads: count };
-        const { error, scratch, step, again, loss, beyond } = inChild("linear", { ...asked, recompute: false, rounds: Math.max(2, Math.floor(rounds / 3)) });
-        // Memory is never given back, so that of the other form takes another process.
-        const { scratch: stripScratch } = inChild("linear", { ...asked, recompute: true, rounds: 0 });
+        const { error, scratch, stripScratch, step, again, loss, beyond } = layerOf(asked, Math.max(2, Math.floor(rounds / 3)));
         const label = `${build} t${count}`;
         if (!(error <= tolerance)) {
           lines.push([label, "FAIL", `a loss is off by ${error}`]);

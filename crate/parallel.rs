@@ -92,6 +92,14 @@ pub(crate) fn progress() {
     tests::PROGRESS.set(tests::PROGRESS.get() + 1);
 }
 
+/// A sign of life before some of the pieces of a row, which have so many elements each.
+#[inline(always)]
+pub(crate) fn go_on(piece: usize, elements: usize) {
+    if piece > 0 && piece.is_multiple_of(STEP / elements) {
+        progress();
+    }
+}
+
 /// The pieces of a row of this many elements, with a sign of life between them.
 #[inline(always)]
 pub(crate) fn steps(length: usize) -> impl Iterator<Item = core::ops::Range<usize>> {

@@ -98,10 +98,10 @@ impl Rules<'_> {
         self.together::<I>() * self.stride::<I>() * (usize::from(copies) + usize::from(keeps))
     }
 
-    /// What is computed of each row.
-    fn asked(&self) -> Asked<'_> {
+    /// What is computed of each row; small ones are those of `counted` classes.
+    pub(super) fn asked(&self, counted: usize) -> Asked<'_> {
         let (classes, moment) = (self.plan.classes(), self.plan.moment());
-        let small = Small::new(&self.plan.objective, classes, moment);
+        let small = Small::new(&self.plan.objective, counted, moment);
         Asked { classes, scale: self.scale, moment, small }
     }
 
@@ -124,7 +124,7 @@ impl Rules<'_> {
             self.fill::<I>(access.logits(), copied);
             if let Some(softcap) = &self.plan.softcap {
                 // A cap keeps the order, but rounds to ties.
-                if self.predicts() {
+                if self.wants.predictions {
                     self.predict::<I>(&group.rows.label[..labels.len()], copied, &mut group.predictions);
                 }
                 softcap.cap::<I>(copied);
@@ -179,9 +179,9 @@ impl Rules<'_> {
     #[inline(never)]
     fn sweep_group<I: Isa>(&self, classes: &[i32], mut cells: Cells<'_>, group: &mut Group) {
         let labels = &group.rows.label[..classes.len()];
-        let asked = self.asked();
+        let asked = self.asked(self.plan.classes());
         let stride = self.stride::<I>();
-        let predicts = self.predicts() && self.plan.softcap.is_none();
+        let predicts = self.wants.predictions && self.plan.softcap.is_none();
         let rows = &group.rows.rows;
         let mut steps = rows.step;
         if let MomentOf::Weights(_) = asked.moment {
@@ -209,10 +209,6 @@ impl Rules<'_> {
             group.found.put(row, &found);
         }
         group.wary = !all_small;
-    }
-
-    fn predicts(&self) -> bool {
-        self.wants.predictions || self.wants.per_class
     }
 
     /// The classes of the largest logits; -1 for a row with NaN.

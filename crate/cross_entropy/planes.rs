@@ -4,7 +4,7 @@ use super::plan::Kept;
 use crate::element::{Element, Source, Target, typed};
 use crate::kernels::objective::WIDTH;
 use crate::kernels::planes::{STRIP, TOGETHER};
-use crate::parallel::{Planes, STEP, Strided, Typed, progress};
+use crate::parallel::{Planes, Strided, Typed, go_on};
 use core::array::from_fn;
 use core::ops::Range;
 use half::{bf16, f16};
@@ -78,14 +78,6 @@ pub(super) struct StripPlanes<'s, 'a, 'p> {
     pub(super) lines: &'s mut [f32],
 }
 
-/// A sign of life at some of the classes, each of which is a piece of a strip's rows.
-#[inline(always)]
-pub(super) fn go_on(class: usize) {
-    if class > 0 && class.is_multiple_of(STEP / WIDTH) {
-        progress();
-    }
-}
-
 /// The class at a position among those that are kept.
 #[inline(always)]
 fn class_of(kept: Option<&Kept>, position: usize) -> usize {
@@ -136,7 +128,7 @@ fn store(line: &[f32], mut plane: Target<'_>, adds: bool) {
 
 impl crate::kernels::planes::Planes for StripPlanes<'_, '_, '_> {
     fn logits(&mut self, first: usize, count: usize, rows: Range<usize>) -> [&[f32]; TOGETHER] {
-        go_on(first);
+        go_on(first, WIDTH);
         let Self { site, kept, lines, .. } = self;
         let range = rows.start..rows.end.min(site.rows.len());
         let plane = |k: usize| site.plane(class_of(*kept, first + k)).part(range.clone());
@@ -153,7 +145,7 @@ impl crate::kernels::planes::Planes for StripPlanes<'_, '_, '_> {
     }
 
     fn gradient(&mut self, first: usize, count: usize, write: &mut dyn FnMut([&mut [f32]; TOGETHER], bool)) {
-        go_on(first);
+        go_on(first, WIDTH);
         let PlaneSite { logits, rows, gradient, adds, .. } = &mut *self.site;
         let adds = *adds && logits.is_some();
         let length = rows.len().next_multiple_of(self.lanes);

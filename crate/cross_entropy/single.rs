@@ -8,7 +8,7 @@ use crate::element::{Element, Source, Target};
 use crate::kernels::rows::{Asked, BLOCK, Cells, Small};
 use crate::kernels::{Bias, MomentOf, rows};
 use crate::objective::{Coefficients, RowResult};
-use crate::parallel::{STEP, progress};
+use crate::parallel::go_on;
 use crate::simd::{Isa, MOST_LANES};
 use core::ops::Range;
 
@@ -43,14 +43,6 @@ pub(super) type Floats<'a> = (&'a [f32], Option<&'a mut [f32]>);
 #[inline(always)]
 fn whole<'a, I: Isa>(row: &'a mut [f32], range: &Range<usize>) -> &'a mut [f32] {
     &mut row[range.start..][..range.len().max(I::LANES)]
-}
-
-/// A sign of life before some of the blocks.
-#[inline(always)]
-fn go_on(index: usize) {
-    if index > 0 && index.is_multiple_of(STEP / BLOCK) {
-        progress();
-    }
 }
 
 impl Rules<'_> {
@@ -93,7 +85,7 @@ impl Rules<'_> {
         let blocks = &mut scratch.blocks[..rows::blocks(classes)];
         let (mut hints, mut given) = (Hints::NONE, Hints::NONE);
         for (index, block) in blocks.iter_mut().enumerate() {
-            go_on(index);
+            go_on(index, BLOCK);
             let range = rows::block(classes, index);
             let cells = self.cells_of(&range);
             let floats = self.floats::<I>(access.part(cells.clone()), &range, logits, exponentials);
@@ -107,7 +99,7 @@ impl Rules<'_> {
         let concluded = self.conclude(row, upstream, blocks, label);
         if access.wants_gradient() {
             for (index, block) in blocks.iter().enumerate() {
-                go_on(index);
+                go_on(index, BLOCK);
                 let range = rows::block(classes, index);
                 let cells = self.cells_of(&range);
                 if self.plan.softcap.is_some() {

@@ -2,14 +2,15 @@
 //! goes row by row through [`Rules::row`], on a copy of the row.
 
 use super::batch::Batch;
-use super::planes::{PlaneSite, StripPlanes, TypedPlanes, go_on, strided};
+use super::planes::{PlaneSite, StripPlanes, TypedPlanes, strided};
 use super::route::Route;
 use super::rules::{Columns, Rules, Scratch};
 use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{Source, Target};
+use crate::kernels::objective::WIDTH;
 use crate::kernels::planes::{STRIP, Strip, TOGETHER, scratch_length, strip_rows};
-use crate::parallel::{PerWorker, Strided};
+use crate::parallel::{PerWorker, Strided, go_on};
 use crate::simd::Isa;
 
 impl Call<'_> {
@@ -123,11 +124,11 @@ impl Rules<'_> {
         let is_apart = !to.is_empty();
         for (row, label) in classes.iter().enumerate() {
             for (class, slot) in from.iter_mut().enumerate() {
-                go_on(class);
+                go_on(class, WIDTH);
                 *slot = site.plane(class).get(row);
             }
             for (class, slot) in to.iter_mut().enumerate() {
-                go_on(class);
+                go_on(class, WIDTH);
                 *slot = site.gradient(class).map_or(0.0, |plane| plane.read().get(row));
             }
             let access = match (is_apart, site.gradient.is_some()) {
@@ -141,7 +142,7 @@ impl Rules<'_> {
                 continue;
             }
             for (class, value) in (if is_apart { &*to } else { &*from }).iter().enumerate() {
-                go_on(class);
+                go_on(class, WIDTH);
                 // What nothing was added to keeps its bytes.
                 if let Some(mut plane) = site.gradient(class)
                     && plane.read().get(row).to_bits() != value.to_bits()

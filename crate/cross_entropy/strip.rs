@@ -4,19 +4,9 @@ use super::batch::Batch;
 use super::rules::{Columns, Rules};
 use crate::kernels::objective::WIDTH;
 use crate::kernels::planes::{Planes, STRIP, Strip};
-use crate::kernels::rows::{Asked, Small};
 use crate::simd::Isa;
 
 impl Rules<'_> {
-    fn asked_of_planes(&self) -> Asked<'_> {
-        let (classes, moment) = (self.plan.classes(), self.plan.moment());
-        let objective = &self.plan.objective;
-        // Of planes, two classes are worth a sum; but their smoothing is exact where both are equal.
-        let counted = if objective.needs_moment() { classes } else { classes.max(3) };
-        let small = Small::new(objective, counted, moment);
-        Asked { classes, scale: self.scale, moment, small }
-    }
-
     /// Computes rows that begin with `first_row` and have these classes. Whether the next ones are to be looked at first, as these are if
     /// they are to be `wary` of: it changes no result.
     #[expect(clippy::too_many_arguments, reason = "what goes in, what comes out, and scratch")]
@@ -30,8 +20,9 @@ impl Rules<'_> {
         strip: &mut Strip<'_>,
         wary: bool,
     ) -> bool {
-        let asked = self.asked_of_planes();
         let has_bias = self.plan.objective.needs_moment();
+        // Of planes, two classes are worth a sum; but their smoothing is exact where both are equal.
+        let asked = self.asked(if has_bias { self.plan.classes() } else { self.plan.classes().max(3) });
         let mut positions = [0; STRIP];
         let labels = match &self.plan.kept {
             None => classes,

@@ -10,6 +10,7 @@ import { all, supportedBuilds, threadCounts } from "./speed/ours.mjs";
 import { parts } from "./speed/parts/index.mjs";
 import { progress } from "./speed/progress.mjs";
 import { publish } from "./speed/publish.mjs";
+import { keep } from "./speed/keep.mjs";
 import { writeRecord } from "./speed/record.mjs";
 import { targetTable } from "./speed/report.mjs";
 
@@ -100,7 +101,7 @@ told.end();
 const wrong = Object.values(results).flat().filter((each) => each?.wrong !== undefined);
 for (const each of wrong) console.error(`FAIL ${each.shape} ${each.what} ${each.build ?? ""}: ${each.wrong}`);
 if (wishes.record && wrong.length === 0) {
-  console.log(`\nrecorded in ${writeRecord("speed", about.family, { ...about, builds, threads: context.threads, rounds: context.rounds, loadAfter: load() }, results)}`);
+  console.log(`\nrecorded in ${writeRecord("speed", about.family, { ...about, builds, threads: context.threads, rounds: context.rounds, loadAfter: load() }, keep(results))}`);
   for (const file of await publish()) console.log(`wrote ${file}`);
 }
 process.exitCode = wrong.length === 0 ? 0 : 1;

@@ -12,6 +12,7 @@ import { exactGrad, exactLosses } from "../bench/speed/definition.mjs";
 import { parts } from "../bench/speed/parts/index.mjs";
 import { caption, pictureFile } from "../bench/speed/publish.mjs";
 import { readRecord as readAccuracy } from "../bench/accuracy/record.mjs";
+import { keep } from "../bench/speed/keep.mjs";
 import { headline } from "../bench/summary.mjs";
 import { speedSection } from "../bench/speed/readme.mjs";
 import { baselineOf, readRecords } from "../bench/speed/record.mjs";
@@ -117,6 +118,14 @@ function beside(key: "unrolled" | "naive") {
   const all = { ...parts, kernels: kernels.map(renamed), batch: batch.map(renamed) };
   return { ...record, family: "here", file: "speed.here.json", parts: key === "unrolled" ? { ...all, growth: rows, ...sweeps } : { ...all, growth: [...rows, ...sweeps.classes] } };
 }
+
+test("a record keeps what is read of it, and no more", () => {
+  const ours = { shape: "500x33", what: "loss", build: "relaxed", threads: 1, unrolled: 2 };
+  const run = { classes: [{ ...ours, best: 1, spread: 0.1, gigabytes: 3 }, { ...ours, what: "textbook loss+grad" }], overhead: [{ what: "tensors, loss", sync: { median: 2 } }] };
+  expect(keep(run)).toEqual({ ...run, classes: [ours] });
+  // What a record has lost would be missing in the pages, which are compared with it below.
+  for (const { parts } of records) expect(keep(parts)).toEqual(parts);
+});
 
 describe("targets", () => {
   const verdicts = (results: Record<string, object[]>, what: string) => judged(results).find((each) => each.what === what) ?? expect.fail(what);

@@ -14,7 +14,7 @@ const naiveOf = (build) => `${folder}/naive.${build}.wasm`;
 
 // The same memory as the package's, shared, so that neither has an advantage from it.
 const linkArguments = ["--shared-memory", "--import-memory", `--max-memory=${2 ** 32}`, "--export=__heap_base"];
-const rustflags = ["-Ctarget-feature=+atomics,+simd128", ...linkArguments.map((argument) => `-Clink-arg=${argument}`)];
+const rustflags = ["-Ctarget-feature=+atomics,+simd128", "-Cllvm-args=-pre-RA-sched=source", ...linkArguments.map((argument) => `-Clink-arg=${argument}`)];
 
 /** @param {import("../../ts/build/toolchain.mjs").Toolchain} toolchain @param {(typeof builds)[number]} build */
 async function compile(toolchain, { name, features }) {

@@ -4,7 +4,7 @@
 //! of the depth the `width` numbers of its lines side by side. The last panel is filled up with lines of zeros.
 
 use super::Floats;
-use super::product::CUT;
+use super::product::{CUT, Packed, Side, padded};
 use crate::simd::Isa;
 use core::ops::Range;
 
@@ -34,36 +34,37 @@ static ZEROS: [f32; CUT] = [0.0; CUT];
 impl Source<'_> {
     /// Some columns of a row in single precision: where they lie, or widened into the buffer.
     #[inline(always)]
-    pub(super) fn row<'b>(&'b self, row: usize, columns: Range<usize>, buffer: &'b mut [f32]) -> &'b [f32] {
+    fn row<'b>(&'b self, row: usize, columns: Range<usize>, buffer: &'b mut [f32]) -> &'b [f32] {
         let row = self.rows.map_or(row, |rows| rows[row] as usize);
         let start = row * self.stride;
         self.data.widened(start + columns.start..start + columns.end, buffer)
     }
 
-    /// Panels of `width` lines, from the lines `lines` and the depth `depth` (a cut at most).
+    /// Panels of `W` lines, from the lines `lines` and the depth `depth` (a cut at most).
     #[inline(always)]
-    pub(super) fn pack<I: Isa>(
+    fn panels<I: Isa, const W: usize>(
         &self,
         way: Lines,
-        width: usize,
         lines: Range<usize>,
         depth: Range<usize>,
         out: &mut [f32],
     ) {
-        let panel = width * depth.len();
-        let out = &mut out[..lines.len().div_ceil(width) * panel];
+        let mut buffers = [[0.0; CUT]; 4];
+        let panel = W * depth.len();
         match way {
             Lines::AreRows => {
                 for (index, out) in out.chunks_exact_mut(panel).enumerate() {
-                    let first = lines.start + index * width;
-                    self.rows_to_panel::<I>(width, first..lines.end.min(first + width), depth.clone(), out);
+                    let first = lines.start + index * W;
+                    let rows = first..lines.end.min(first + W);
+                    self.rows_to_panel::<I, W>(rows, depth.clone(), &mut buffers, out);
                 }
             }
             Lines::AreColumns => {
-                let run = RUN.div_ceil(width) * width;
-                for (index, out) in out.chunks_mut(run / width * panel).enumerate() {
+                let run = RUN.div_ceil(W) * W;
+                for (index, out) in out.chunks_mut(run / W * panel).enumerate() {
                     let first = lines.start + index * run;
-                    self.columns_to_panels(width, first..lines.end.min(first + run), depth.clone(), out);
+                    let columns = first..lines.end.min(first + run);
+                    self.columns_to_panels::<I, W>(columns, depth.clone(), &mut buffers[0], out);
                 }
             }
         }
@@ -71,50 +72,98 @@ impl Source<'_> {
 
     /// Four rows at a time, turned in blocks of four by four.
     #[inline(always)]
-    fn rows_to_panel<I: Isa>(&self, width: usize, lines: Range<usize>, depth: Range<usize>, out: &mut [f32]) {
+    fn rows_to_panel<I: Isa, const W: usize>(
+        &self,
+        lines: Range<usize>,
+        depth: Range<usize>,
+        buffers: &mut [[f32; CUT]; 4],
+        out: &mut [f32],
+    ) {
         let length = depth.len();
-        let mut buffers = [[0.0; CUT]; 4];
-        for group in (0..width).step_by(4) {
-            let count = (width - group).min(4);
-            let [a, b, c, d] = &mut buffers;
-            let line = |index: usize, buffer| {
-                let line = lines.start + group + index;
-                if line < lines.end { self.row(line, depth.clone(), buffer) } else { &ZEROS[..length] }
-            };
-            let rows: [&[f32]; 4] = [line(0, a), line(1, b), line(2, c), line(3, d)];
-            let [a, b, c, d] = [rows[0], rows[1], rows[2], rows[3]].map(|row| row.as_chunks::<4>().0);
-            let (blocks, rest) = out.split_at_mut(length / 4 * 4 * width);
-            let each = blocks.chunks_exact_mut(4 * width).zip(a).zip(b).zip(c).zip(d);
-            for ((((block, a), b), c), d) in each {
+        let steps = out.as_chunks_mut::<W>().0;
+        for group in (0..W).step_by(4) {
+            let mut rows = [&ZEROS[..length]; 4];
+            let there = (lines.start + group..lines.end).zip(buffers.iter_mut());
+            for (slot, (line, buffer)) in rows.iter_mut().zip(there) {
+                *slot = self.row(line, depth.clone(), buffer);
+            }
+            let [a, b, c, d] = rows.map(|row| row.as_chunks::<4>().0);
+            let (blocks, rest) = steps.as_chunks_mut::<4>();
+            for ((((block, a), b), c), d) in blocks.iter_mut().zip(a).zip(b).zip(c).zip(d) {
                 let columns = I::transpose([a, b, c, d]);
-                for (step, column) in block.chunks_exact_mut(width).zip(&columns) {
-                    step[group..group + count].copy_from_slice(&column[..count]);
+                for (step, column) in block.iter_mut().zip(columns) {
+                    if let Some(slots) = step[group..].first_chunk_mut() {
+                        *slots = column;
+                    } else {
+                        // A width of six: two lines are left.
+                        step[group] = column[0];
+                        step[group + 1] = column[1];
+                    }
                 }
             }
-            for (step, slots) in rest.chunks_exact_mut(width).enumerate() {
-                for (slot, row) in slots[group..group + count].iter_mut().zip(&rows) {
-                    *slot = row[length / 4 * 4 + step];
-                }
+            for (step, at) in rest.iter_mut().zip(length / 4 * 4..) {
+                step[group..].iter_mut().zip(&rows).for_each(|(slot, row)| *slot = row[at]);
             }
         }
     }
 
     /// A run of lines, step by step of the depth.
     #[inline(always)]
-    fn columns_to_panels(&self, width: usize, lines: Range<usize>, depth: Range<usize>, out: &mut [f32]) {
-        let (panel, count) = (width * depth.len(), lines.len());
-        let mut buffer = [0.0; 2 * RUN];
+    fn columns_to_panels<I: Isa, const W: usize>(
+        &self,
+        lines: Range<usize>,
+        depth: Range<usize>,
+        buffer: &mut [f32; CUT],
+        out: &mut [f32],
+    ) {
+        let panel = W * depth.len();
         for (step, row) in depth.enumerate() {
-            let run = self.row(row, lines.clone(), &mut buffer[..count]);
-            for (index, part) in run.chunks(width).enumerate() {
-                let slots = &mut out[index * panel + step * width..][..width];
-                if part.len() == width {
-                    slots.copy_from_slice(part);
-                } else {
-                    slots[..part.len()].copy_from_slice(part);
-                    slots[part.len()..].fill(0.0);
-                }
+            let run = self.row(row, lines.clone(), buffer);
+            let (whole, rest) = run.as_chunks::<W>();
+            let mut panels = out.chunks_exact_mut(panel).map(|panel| &mut panel.as_chunks_mut::<W>().0[step]);
+            for (part, slots) in whole.iter().zip(&mut panels) {
+                copy::<I, W>(part, slots);
+            }
+            if let Some(slots) = panels.next() {
+                *slots = [0.0; W];
+                slots.iter_mut().zip(rest).for_each(|(slot, x)| *slot = *x);
             }
         }
     }
+}
+
+/// A copy in vectors: of a length this short a compiler for wasm may make a call.
+#[inline(always)]
+fn copy<I: Isa, const W: usize>(from: &[f32; W], to: &mut [f32; W]) {
+    for (from, to) in I::chunks(from).iter().zip(I::chunks_mut(to)) {
+        I::store(to, I::load(from));
+    }
+    let done = W / I::LANES * I::LANES;
+    to[done..].iter_mut().zip(&from[done..]).for_each(|(to, from)| *to = *from);
+}
+
+/// Packs lines of a matrix as a factor of a product, into the front of some scratch.
+#[inline(never)]
+pub(super) fn pack<'s, I: Isa>(
+    source: &Source<'_>,
+    way: Lines,
+    side: Side,
+    lines: Range<usize>,
+    depth: Range<usize>,
+    scratch: &'s mut [f32],
+) -> Packed<'s> {
+    let count = lines.len();
+    let panels = &mut scratch[..padded(count, side.width::<I>()) * depth.len()];
+    I::enter(
+        #[inline(always)]
+        || match side.width::<I>() {
+            4 => source.panels::<I, 4>(way, lines, depth, panels),
+            6 => source.panels::<I, 6>(way, lines, depth, panels),
+            8 => source.panels::<I, 8>(way, lines, depth, panels),
+            12 => source.panels::<I, 12>(way, lines, depth, panels),
+            16 => source.panels::<I, 16>(way, lines, depth, panels),
+            _ => source.panels::<I, 32>(way, lines, depth, panels),
+        },
+    );
+    Packed { lines: count, panels }
 }

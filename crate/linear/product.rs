@@ -21,46 +21,52 @@ pub(super) fn cuts(depth: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     depth.step_by(CUT).map(move |start| start..end.min(start + CUT))
 }
 
-/// Columns of a panel of the right factor: two vectors.
-#[inline(always)]
-pub(super) fn columns<I: Isa>() -> usize {
-    2 * I::LANES
+/// The factors of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Left,
+    Right,
 }
 
-/// Rows of a panel of the left factor: as many as leave room in the registers for the sums, two vectors of the right factor and
-/// a number of the left one. With sixteen registers a wasm compiler keeps eight sums; AVX-512 has thirty-two registers.
-#[inline(always)]
-pub(super) fn rows<I: Isa>() -> usize {
-    match I::LANES {
-        4 => 4,
-        8 => 6,
-        _ => 8,
+impl Side {
+    /// Lines of a panel: two vectors of columns of the right factor; of rows of the left one as many as leave room in the registers
+    /// for the sums, those two vectors and a number of the left one. Of sixteen registers a wasm engine keeps one for itself, and a
+    /// product that is not fused needs one; AVX-512 has thirty-two.
+    #[inline(always)]
+    pub(super) fn width<I: Isa>(self) -> usize {
+        match (self, I::LANES) {
+            (Side::Right, lanes) => 2 * lanes,
+            (Side::Left, 4) if !I::FUSED => 4,
+            (Side::Left, 4 | 8) => 6,
+            (Side::Left, _) => 12,
+        }
+    }
+
+    pub(super) fn other(self) -> Self {
+        if self == Side::Left { Side::Right } else { Side::Left }
     }
 }
 
-/// Where a product goes: rows of numbers, each as one slice.
-pub(super) trait Target {
-    /// A row, to write; it may be longer than what is written.
-    fn row(&mut self, row: usize) -> &mut [f32];
+/// Lines filled up to whole panels.
+pub(super) fn padded(count: usize, width: usize) -> usize {
+    count.next_multiple_of(width)
 }
 
-impl Target for Planes<'_, f32> {
+/// Where a product goes: rows of numbers, which may be longer than what is written.
+pub(super) enum Target<'a> {
+    /// A part of wider rows.
+    Planes(Planes<'a, f32>),
+    /// Rows of so many numbers, side by side.
+    Rows(&'a mut [f32], usize),
+}
+
+impl Target<'_> {
     #[inline(always)]
-    fn row(&mut self, row: usize) -> &mut [f32] {
-        self.plane(row)
-    }
-}
-
-/// Rows side by side.
-pub(super) struct Whole<'a> {
-    pub(super) data: &'a mut [f32],
-    pub(super) width: usize,
-}
-
-impl Target for Whole<'_> {
-    #[inline(always)]
-    fn row(&mut self, row: usize) -> &mut [f32] {
-        &mut self.data[row * self.width..][..self.width]
+    pub(super) fn row(&mut self, row: usize) -> &mut [f32] {
+        match self {
+            Target::Planes(planes) => planes.plane(row),
+            Target::Rows(rows, width) => &mut rows[row * *width..][..*width],
+        }
     }
 }
 
@@ -71,56 +77,68 @@ pub(super) struct Packed<'a> {
     pub(super) panels: &'a [f32],
 }
 
+/// Numbers of the left factor that meet a panel of the right one before the next panel comes: with it they stay in the first cache.
+const PASS: usize = 1 << 12;
+
 /// Writes, or adds, the product of two packed factors over the same cut of `depth` steps.
 #[inline(never)]
-pub(super) fn multiply<I: Isa, T: Target>(
+pub(super) fn multiply<I: Isa>(
     a: Packed<'_>,
     b: Packed<'_>,
     depth: usize,
     adds: bool,
-    target: &mut T,
+    target: &mut Target<'_>,
 ) {
-    match I::LANES {
-        4 => multiply_by::<I, 4, T>(a, b, depth, adds, target),
-        8 => multiply_by::<I, 6, T>(a, b, depth, adds, target),
-        _ => multiply_by::<I, 8, T>(a, b, depth, adds, target),
+    match Side::Left.width::<I>() {
+        4 => multiply_by::<I, 4>(a, b, depth, adds, target),
+        6 => multiply_by::<I, 6>(a, b, depth, adds, target),
+        _ => multiply_by::<I, 12>(a, b, depth, adds, target),
     }
 }
 
 #[inline(always)]
-fn multiply_by<I: Isa, const ROWS: usize, T: Target>(
+fn multiply_by<I: Isa, const ROWS: usize>(
     a: Packed<'_>,
     b: Packed<'_>,
     depth: usize,
     adds: bool,
-    target: &mut T,
+    target: &mut Target<'_>,
 ) {
     I::enter(
         #[inline(always)]
         || {
-            let columns = columns::<I>();
-            // A panel of `b` stays in the first cache while those of `a` pass by.
-            for (right, b_panel) in b.panels.chunks_exact(columns * depth).enumerate() {
-                let from = right * columns;
-                let to = b.lines.min(from + columns);
-                for (left, a_panel) in a.panels.chunks_exact(ROWS * depth).enumerate() {
-                    let sums = micro::<I, ROWS>(a_panel, b_panel);
-                    let first = left * ROWS;
-                    let count = a.lines.saturating_sub(first).min(ROWS);
-                    if count == ROWS && to - from == columns {
-                        for (row, sums) in sums.iter().enumerate() {
-                            let slots = I::chunks_mut(&mut target.row(first + row)[from..to]);
-                            for (slot, sum) in slots.iter_mut().zip(sums) {
-                                let sum = if adds { I::add(I::load(slot), *sum) } else { *sum };
-                                I::store(slot, sum);
+            let columns = Side::Right.width::<I>();
+            let pass = (PASS / (ROWS * depth)).max(1);
+            for (index, a_panels) in a.panels.chunks(pass * ROWS * depth).enumerate() {
+                for (right, b_panel) in b.panels.chunks_exact(columns * depth).enumerate() {
+                    let from = right * columns;
+                    let to = b.lines.min(from + columns);
+                    for (left, a_panel) in a_panels.chunks_exact(ROWS * depth).enumerate() {
+                        let first = (index * pass + left) * ROWS;
+                        let sums = micro::<I, ROWS>(a_panel, b_panel);
+                        if first + ROWS <= a.lines && to - from == columns {
+                            for (row, [low, high]) in sums.into_iter().enumerate() {
+                                let [slots, others] = I::chunks_mut(&mut target.row(first + row)[from..to])
+                                else {
+                                    unreachable!("two vectors")
+                                };
+                                put::<I>(slots, low, adds);
+                                put::<I>(others, high, adds);
                             }
-                        }
-                    } else {
-                        for (row, sums) in sums.iter().enumerate().take(count) {
-                            let slots = target.row(first + row)[from..to].chunks_mut(I::LANES);
-                            for (slots, sums) in slots.zip(sums) {
-                                for (slot, sum) in slots.iter_mut().zip(I::lanes(*sums).as_ref()) {
-                                    *slot = if adds { *slot + *sum } else { *sum };
+                        } else {
+                            // The sums themselves stay in registers: what is indexed is a copy.
+                            let mut copy = [[I::empty(); 2]; ROWS];
+                            for (copy, [low, high]) in copy.iter_mut().zip(sums) {
+                                I::store(&mut copy[0], low);
+                                I::store(&mut copy[1], high);
+                            }
+                            let count = a.lines.saturating_sub(first).min(ROWS);
+                            for (row, sums) in copy.iter().enumerate().take(count) {
+                                let slots = target.row(first + row)[from..to].chunks_mut(I::LANES);
+                                for (slots, sums) in slots.zip(sums) {
+                                    for (slot, sum) in slots.iter_mut().zip(sums.as_ref()) {
+                                        *slot = if adds { *slot + *sum } else { *sum };
+                                    }
                                 }
                             }
                         }
@@ -131,7 +149,15 @@ fn multiply_by<I: Isa, const ROWS: usize, T: Target>(
     );
 }
 
+#[inline(always)]
+fn put<I: Isa>(slots: &mut I::Chunk, sum: I::V, adds: bool) {
+    let sum = if adds { I::add(I::load(slots), sum) } else { sum };
+    I::store(slots, sum);
+}
+
 /// `ROWS` lines of `a` by two vectors of lines of `b`, summed over their depth.
+///
+/// A number of `a` is used as soon as it is read: a compiler that keeps this order needs one register for all of them.
 #[inline(always)]
 fn micro<I: Isa, const ROWS: usize>(a: &[f32], b: &[f32]) -> [[I::V; 2]; ROWS] {
     let mut sums = [[I::splat(0.0); 2]; ROWS];

@@ -10,8 +10,8 @@
 //! [`CUT`]. The first two are cut by classes. The third runs over the classes, slab by slab, and is cut by rows and columns of its
 //! result. What the threads share of a factor is packed once; what a unit alone needs it packs itself.
 
-use super::pack::{Lines, Source};
-use super::product::{CUT, Packed, Whole, columns, cuts, multiply, rows};
+use super::pack::{Lines, Source, pack};
+use super::product::{CUT, Packed, Side, Target, cuts, multiply, padded};
 use super::{Floats, WeightLayout};
 use crate::Error;
 use crate::parallel::{Executor, PerWorker, Rows, Strided};
@@ -57,10 +57,6 @@ pub(super) struct Part {
     pub(super) classes: Range<usize>,
 }
 
-fn padded(count: usize, width: usize) -> usize {
-    count.next_multiple_of(width)
-}
-
 impl Layer<'_> {
     /// How lines of the weights lie whose depth is that of the hidden states, and those whose depth is the classes.
     fn lines(&self) -> (Lines, Lines) {
@@ -70,17 +66,18 @@ impl Layer<'_> {
         }
     }
 
-    /// How wide a panel of the hidden states is in the second product.
-    fn second_width<I: Isa>(&self) -> usize {
+    /// Which factor the hidden states are in the second product.
+    fn second_side(&self) -> Side {
         match self.layout {
-            WeightLayout::Vd => columns::<I>(),
-            WeightLayout::Dv => rows::<I>(),
+            WeightLayout::Vd => Side::Right,
+            WeightLayout::Dv => Side::Left,
         }
     }
 
     /// How many numbers [`Hidden`] has for a chunk of so many rows.
     pub(super) fn hidden_lengths<I: Isa>(&self, chunk: usize) -> (usize, usize) {
-        (padded(chunk, rows::<I>()) * self.depth, padded(self.depth, self.second_width::<I>()) * chunk)
+        let [first, second] = [Side::Left, self.second_side()].map(Side::width::<I>);
+        (padded(chunk, first) * self.depth, padded(self.depth, second) * chunk)
     }
 
     /// How many numbers of scratch a worker needs.
@@ -115,15 +112,15 @@ impl Layer<'_> {
         is_silent: impl Fn(usize) -> bool,
         into: &mut Hidden,
     ) {
-        let (left, right) = (rows::<I>(), self.second_width::<I>());
+        let [left, right] = [Side::Left, self.second_side()].map(Side::width::<I>);
         for cut in cuts(0..self.depth) {
             let into = &mut into.left[padded(chunk, left) * cut.start..];
-            pack::<I>(hidden, Lines::AreRows, left, 0..chunk, cut, into);
+            pack::<I>(hidden, Lines::AreRows, Side::Left, 0..chunk, cut, into);
         }
         // Without gradients there is no second product.
         for cut in cuts(0..if into.right.is_empty() { 0 } else { chunk }) {
             let into = &mut into.right[padded(self.depth, right) * cut.start..];
-            pack::<I>(hidden, Lines::AreColumns, right, 0..self.depth, cut.clone(), into);
+            pack::<I>(hidden, Lines::AreColumns, self.second_side(), 0..self.depth, cut.clone(), into);
             for (step, _) in cut.clone().enumerate().filter(|(_, row)| is_silent(*row)) {
                 let panels = into.chunks_exact_mut(right * cut.len()).take(self.depth.div_ceil(right));
                 panels.for_each(|panel| panel[step * right..][..right].fill(0.0));
@@ -140,41 +137,31 @@ impl Layer<'_> {
         logits: &mut [f32],
         scratch: &mut [f32],
     ) -> Result<(), Error> {
-        let (classes, left, width) = (window.len(), rows::<I>(), self.stripe(chunk));
+        let (classes, left, width) = (window.len(), Side::Left.width::<I>(), self.stripe(chunk));
         let outputs = (Strided::new(logits, chunk, classes, width), PerWorker::new(scratch, Self::SCRATCH));
         let units = classes.div_ceil(width);
-        self.executor(chunk, classes).run(
-            units,
-            self.cancel,
-            outputs,
-            |_, unit, (mut target, scratch)| {
-                let stripe = window.start + unit * width..window.end.min(window.start + (unit + 1) * width);
-                for cut in cuts(0..self.depth) {
-                    let b = self.pack_weight::<I>(self.lines().0, stripe.clone(), cut.clone(), scratch);
-                    let panels =
-                        &hidden.left[padded(chunk, left) * cut.start..][..padded(chunk, left) * cut.len()];
-                    multiply::<I, _>(
-                        Packed { lines: chunk, panels },
-                        b,
-                        cut.len(),
-                        cut.start > 0,
-                        &mut target,
-                    );
-                }
-                if let Some(bias) = self.bias {
-                    let mut buffer = [0.0; STRIPE];
-                    let bias = bias.widened(stripe, &mut buffer);
-                    I::enter(
-                        #[inline(always)]
-                        || {
-                            for row in 0..chunk {
-                                target.plane(row).iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
-                            }
-                        },
-                    );
-                }
-            },
-        )?;
+        self.executor(chunk, classes).run(units, self.cancel, outputs, |_, unit, (planes, scratch)| {
+            let mut target = Target::Planes(planes);
+            let stripe = window.start + unit * width..window.end.min(window.start + (unit + 1) * width);
+            for cut in cuts(0..self.depth) {
+                let b = self.pack_weight::<I>(self.lines().0, stripe.clone(), cut.clone(), scratch);
+                let panels =
+                    &hidden.left[padded(chunk, left) * cut.start..][..padded(chunk, left) * cut.len()];
+                multiply::<I>(Packed { lines: chunk, panels }, b, cut.len(), cut.start > 0, &mut target);
+            }
+            if let Some(bias) = self.bias {
+                let mut buffer = [0.0; STRIPE];
+                let bias = bias.widened(stripe, &mut buffer);
+                I::enter(
+                    #[inline(always)]
+                    || {
+                        for row in 0..chunk {
+                            target.row(row).iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
+                        }
+                    },
+                );
+            }
+        })?;
         Ok(())
     }
 
@@ -185,7 +172,7 @@ impl Layer<'_> {
         depth: Range<usize>,
         scratch: &'s mut [f32],
     ) -> Packed<'s> {
-        pack::<I>(&self.weight, way, columns::<I>(), lines, depth, scratch)
+        pack::<I>(&self.weight, way, Side::Right, lines, depth, scratch)
     }
 
     /// Writes, or adds, what a chunk gives to the gradients of weights and bias in a window of the classes.
@@ -198,7 +185,7 @@ impl Layer<'_> {
         adds: bool,
         scratch: &mut [f32],
     ) -> Result<(), Error> {
-        let (classes, depth, right) = (window.len(), self.depth, self.second_width::<I>());
+        let (classes, depth, right) = (window.len(), self.depth, self.second_side().width::<I>());
         let width = self.stripe(chunk);
         let source = Source { data: Floats::F32(gradient), stride: classes, rows: None };
         let (by_rows, by_columns) = match (self.layout, weight) {
@@ -224,29 +211,18 @@ impl Layer<'_> {
                 if let Some(bias) = bias {
                     add_rows::<I>(gradient, classes, stripe.clone(), adds, bias);
                 }
-                let mut by_rows = by_rows.map(|data| Whole { data, width: depth });
-                let mut by_columns = by_columns;
+                let by_rows = by_rows.map(|rows| Target::Rows(rows, depth));
+                let Some(mut target) = by_rows.or(by_columns.map(Target::Planes)) else { return };
                 for cut in cuts(0..chunk) {
                     let length = padded(depth, right) * cut.len();
                     let panels = &hidden.right[padded(depth, right) * cut.start..][..length];
                     let states = Packed { lines: depth, panels };
                     let adds = adds || cut.start > 0;
                     let steps = cut.len();
-                    if let Some(target) = &mut by_rows {
-                        let a =
-                            pack::<I>(&source, Lines::AreColumns, rows::<I>(), stripe.clone(), cut, scratch);
-                        multiply::<I, _>(a, states, steps, adds, target);
-                    } else if let Some(target) = &mut by_columns {
-                        let b = pack::<I>(
-                            &source,
-                            Lines::AreColumns,
-                            columns::<I>(),
-                            stripe.clone(),
-                            cut,
-                            scratch,
-                        );
-                        multiply::<I, _>(states, b, steps, adds, target);
-                    }
+                    let side = self.second_side().other();
+                    let own = pack::<I>(&source, Lines::AreColumns, side, stripe.clone(), cut, scratch);
+                    let [a, b] = if side == Side::Left { [own, states] } else { [states, own] };
+                    multiply::<I>(a, b, steps, adds, &mut target);
                 }
             },
         )?;
@@ -257,7 +233,7 @@ impl Layer<'_> {
     fn tile<I: Isa>(&self, chunk: usize) -> [usize; 2] {
         let workers = self.workers(chunk);
         let wanted = if workers == 1 { 1 } else { 3 * workers };
-        let (left, right) = (rows::<I>(), columns::<I>());
+        let [left, right] = [Side::Left, Side::Right].map(Side::width::<I>);
         let mut tile = [chunk.clamp(1, BLOCK), self.depth.min(STRIPE)];
         while chunk.div_ceil(tile[0]) * self.depth.div_ceil(tile[1]) < wanted {
             let side = usize::from(tile[1] / FEWEST[1] >= tile[0] / FEWEST[0]);
@@ -296,7 +272,8 @@ impl Layer<'_> {
                 units,
                 self.cancel,
                 outputs,
-                |_, unit, (mut target, scratch)| {
+                |_, unit, (planes, scratch)| {
+                    let mut target = Target::Planes(planes);
                     let first = unit / tiles * tall;
                     let lines = first..chunk.min(first + tall);
                     let first = unit % tiles * wide;
@@ -304,34 +281,15 @@ impl Layer<'_> {
                     let (left, right) = scratch.split_at_mut(PACKED);
                     for cut in cuts(start..window.end.min(start + slab)) {
                         let there = cut.start - window.start..cut.end - window.start;
-                        let a = pack::<I>(&source, Lines::AreRows, rows::<I>(), lines.clone(), there, left);
+                        let a = pack::<I>(&source, Lines::AreRows, Side::Left, lines.clone(), there, left);
                         let b = self.pack_weight::<I>(self.lines().1, columns.clone(), cut.clone(), right);
-                        multiply::<I, _>(a, b, cut.len(), cut.start > 0, &mut target);
+                        multiply::<I>(a, b, cut.len(), cut.start > 0, &mut target);
                     }
                 },
             )?;
         }
         Ok(())
     }
-}
-
-/// Packs lines of a matrix into the front of some scratch.
-#[inline(never)]
-fn pack<'s, I: Isa>(
-    source: &Source<'_>,
-    way: Lines,
-    width: usize,
-    lines: Range<usize>,
-    depth: Range<usize>,
-    scratch: &'s mut [f32],
-) -> Packed<'s> {
-    let panels = &mut scratch[..padded(lines.len(), width) * depth.len()];
-    let count = lines.len();
-    I::enter(
-        #[inline(always)]
-        || source.pack::<I>(way, width, lines, depth, panels),
-    );
-    Packed { lines: count, panels }
 }
 
 /// Writes, or adds, the sum over all rows of the columns `stripe`.

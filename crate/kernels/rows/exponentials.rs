@@ -43,7 +43,7 @@ pub(super) struct Sweep<'a> {
 pub(super) struct Sums<'a> {
     /// Four rows at a time.
     pub(super) rest: &'a mut [[f32; 4]],
-    /// The labels' logits, before exponentials replace them.
+    /// The labels' logits.
     pub(super) label: &'a mut [f32],
 }
 
@@ -205,9 +205,6 @@ fn short_rows<I: Isa, const KEPT: u8, const OF: u8>(
         for (label, rest) in labels.iter().zip(&mut rest) {
             let (Some(own), Some((x, e))) = (own.next(), next::<KEPT>(&mut all_x, &mut all_e)) else { break };
             let Ok(label) = usize::try_from(*label) else { continue };
-            if let Some(x) = x.get(label) {
-                *own = *x;
-            }
             let tail = if has_tail { I::load(I::last(x)) } else { zero };
             let masks = others(label);
             let mut sum = zero;
@@ -234,6 +231,9 @@ fn short_rows<I: Isa, const KEPT: u8, const OF: u8>(
                 if KEPT != DROPPED {
                     I::store(I::last_mut(e), e_tail);
                 }
+            }
+            if let Some(x) = x.get(label) {
+                *own = *x;
             }
             *rest = sum;
         }
@@ -263,14 +263,10 @@ fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
         for (label, rest) in labels.iter().zip(&mut rest) {
             let (Some(own), Some((x, e))) = (own.next(), next::<KEPT>(&mut all_x, &mut all_e)) else { break };
             let Ok(label) = usize::try_from(*label) else { continue };
-            if let Some(x) = x.get(label) {
-                *own = *x;
-            }
             let tail = if has_tail { I::load(I::last(x)) } else { zero };
             let cut = if label < whole * I::LANES { label / I::LANES } else { whole };
             let lane = I::only(label % I::LANES);
-            let x = I::chunks(x);
-            let e_chunks = I::chunks_mut(e);
+            let (chunks, e_chunks) = (I::chunks(x), I::chunks_mut(e));
             let mut total = zero;
             for start in (0..whole).step_by(RUN) {
                 let end = whole.min(start + RUN);
@@ -287,16 +283,16 @@ fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
                 while from < end {
                     let to = if (from..end).contains(&cut) { cut } else { end };
                     if KEPT == DROPPED {
-                        for x in &x[from..to] {
+                        for x in &chunks[from..to] {
                             add(I::load(x), None);
                         }
                     } else {
-                        for (x, e) in x[from..to].iter().zip(&mut e_chunks[from..to]) {
+                        for (x, e) in chunks[from..to].iter().zip(&mut e_chunks[from..to]) {
                             I::store(e, add(I::load(x), None));
                         }
                     }
                     if to < end {
-                        let p = add(I::load(&x[to]), Some(lane));
+                        let p = add(I::load(&chunks[to]), Some(lane));
                         if KEPT != DROPPED {
                             I::store(&mut e_chunks[to], p);
                         }
@@ -313,6 +309,10 @@ fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
                 if KEPT != DROPPED {
                     I::store(I::last_mut(e), p);
                 }
+            }
+            // Now that the row is in the first cache.
+            if let Some(x) = x.get(label) {
+                *own = *x;
             }
             *rest = total;
         }

@@ -80,7 +80,9 @@ impl Rules<'_> {
         scratch: &mut Scratch<'_>,
     ) -> RowOutputs {
         let classes = self.plan.classes();
-        let label = self.label_logit::<I>(row, access.logits());
+        // A sweep in place overwrites it; otherwise it is in the caches after the sweep.
+        let before =
+            matches!(access, Access::InPlace(_)).then(|| self.label_logit::<I>(row, access.logits()));
         let (logits, exponentials) = scratch.single.split_at_mut(self.logits_length(&access));
         let blocks = &mut scratch.blocks[..rows::blocks(classes)];
         let (mut hints, mut given) = (Hints::NONE, Hints::NONE);
@@ -96,6 +98,7 @@ impl Rules<'_> {
                 block.largest = self.largest::<I>(&logits[..range.len()], range.start, &mut given);
             }
         }
+        let label = before.unwrap_or_else(|| self.label_logit::<I>(row, access.logits()));
         let concluded = self.conclude(row, upstream, blocks, label);
         if access.wants_gradient() {
             for (index, block) in blocks.iter().enumerate() {
@@ -119,7 +122,7 @@ impl Rules<'_> {
         concluded.values
     }
 
-    /// The label's logit, which a sweep in place overwrites.
+    /// The label's logit.
     pub(super) fn label_logit<I: Isa>(&self, row: &RowPlan, logits: Source<'_>) -> f32 {
         let class = self.plan.kept.as_ref().map_or(row.label, |kept| kept.classes[row.label] as usize);
         let logit = f32::from_f64(logits.get(class));

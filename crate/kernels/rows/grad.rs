@@ -63,10 +63,11 @@ fn write<I: Isa, const TO: u8>(
         || {
             find_thresholds::<I>(&rows.scale, labels.len(), &mut thresholds);
             let stride = if TO == OVER { stride::<I>(classes) } else { classes };
+            let own = if TO == ADD { at_labels(g, stride, labels) } else { ZERO };
             let factors = rows.scale.iter().zip(&thresholds).zip(rows.bias.iter().zip(&rows.target));
             let mut all_e = e.chunks_exact(stride);
-            let rows = g.chunks_exact_mut(stride).zip(labels).zip(factors);
-            for ((g, label), ((scale, threshold), (bias, target))) in rows {
+            let rows = g.chunks_exact_mut(stride).zip(labels.iter().zip(&own)).zip(factors);
+            for ((g, (label, own)), ((scale, threshold), (bias, target))) in rows {
                 let e = if TO == OVER { &[][..] } else { all_e.next().unwrap_or_default() };
                 if scale.is_nan() {
                     g[..classes].fill(f32::NAN);
@@ -78,17 +79,15 @@ fn write<I: Isa, const TO: u8>(
                     }
                     continue;
                 }
-                let Some(own) = usize::try_from(*label).ok().and_then(|label| g.get(label).copied()) else {
-                    continue;
-                };
+                let Ok(label) = usize::try_from(*label) else { continue };
                 let factors = (*scale, *threshold, *bias);
                 // A sum with +0 where the scale is negative turns the -0 of vanished probabilities into +0.
                 match weights.filter(|_| *bias != 0.0) {
                     None => map::<I, TO, 1, true>(e, g, classes, factors, &[]),
                     Some(weights) => map::<I, TO, 2, true>(e, g, classes, factors, weights),
                 }
-                if let Ok(label) = usize::try_from(*label) {
-                    g[label] = if TO == ADD { own + target } else { *target };
+                if let Some(slot) = g.get_mut(label) {
+                    *slot = if TO == ADD { own + target } else { *target };
                 }
             }
         },
@@ -146,19 +145,29 @@ fn scale<I: Isa, const TO: u8, const BIAS: u8>(
                 }
                 return;
             }
+            let own = if TO == ADD { at_labels(g, stride, labels) } else { ZERO };
             let factors = rows.scale.iter().zip(rows.bias.iter().zip(&rows.target));
             let mut all_e = e.chunks_exact(stride);
-            for ((g, label), (scale, (bias, target))) in g.chunks_exact_mut(stride).zip(labels).zip(factors) {
+            let rows = g.chunks_exact_mut(stride).zip(labels.iter().zip(&own)).zip(factors);
+            for ((g, (label, own)), (scale, (bias, target))) in rows {
                 let e = if TO == OVER { &[][..] } else { all_e.next().unwrap_or_default() };
-                let label = usize::try_from(*label).unwrap_or_default();
-                let before = if TO == ADD { g.get(label).copied().unwrap_or_default() } else { 0.0 };
                 map::<I, TO, BIAS, false>(e, g, classes, (*scale, 0.0, *bias), &[]);
-                if let Some(slot) = g.get_mut(label) {
-                    *slot = before + target;
+                if let Some(slot) = usize::try_from(*label).ok().and_then(|label| g.get_mut(label)) {
+                    *slot = own + target;
                 }
             }
         },
     );
+}
+
+/// The elements at the labels of all rows. They lie anywhere in memory: asked for at once, they are waited for together.
+#[inline(always)]
+fn at_labels(g: &[f32], stride: usize, labels: &[i32]) -> Line {
+    let mut own = ZERO;
+    for ((g, label), own) in g.chunks_exact(stride).zip(labels).zip(&mut own) {
+        *own = usize::try_from(*label).ok().and_then(|label| g.get(label).copied()).unwrap_or_default();
+    }
+    own
 }
 
 /// What [`zero_threshold`] is for each scale.

@@ -92,8 +92,8 @@ pub(crate) fn row<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &
 fn exponentials<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &Asked<'_>) -> Row {
     let class = usize::try_from(label).ok().filter(|class| *class < asked.classes);
     let x = &cells.logits()[..asked.classes];
-    let own = class.map_or(f32::NEG_INFINITY, |class| x[class]);
     let seen = observe::<I>(x, class);
+    let own = class.map_or(f32::NEG_INFINITY, |class| x[class]);
     let is_sound = !own.is_nan() && own < f32::INFINITY && seen.most < f32::INFINITY && !seen.has_nan();
     let is_alone = seen.most == f32::NEG_INFINITY;
     let mut found = Row { shift: 0.0, label: own, rest: 0.0, moment: 0.0, is_small: false, is_sound };

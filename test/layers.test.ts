@@ -170,7 +170,7 @@ const layers: readonly (readonly string[])[] = [
   ["memory", "features"],
   ["pool"],
   ["aborts", "lists"],
-  ["dtypes", "errors", "symbols"],
+  ["dtypes", "errors", "symbols", "probes"],
 ];
 
 describe("the package's layers", () => {

@@ -4,6 +4,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 
 import { availableParallelism } from "node:os";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
+import { RELAXED } from "../probes.js";
 import { installPackages, packagesAreFresh } from "./packages.mjs";
 import { builds, paths, root } from "./project.mjs";
 import { say, secondsSince } from "./report.mjs";
@@ -96,18 +97,10 @@ export const setUp = () =>
     checkSizes(await buildScripts(await buildWasm(builds)));
   });
 
-const zero = [0x41, 0x00, 0xfd, 0x0f];
-const multiplyAdd = [...zero, ...zero, ...zero, 0xfd, 0x85, 0x02];
-/** A module with one function, from nothing to a v128 by a relaxed instruction. ts/features.ts asks the same, and cannot run before there are packages. */
-const relaxedModule = [
-  ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00], ...[0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b], ...[0x03, 0x02, 0x01, 0x00],
-  ...[0x0a, multiplyAdd.length + 4, 0x01, multiplyAdd.length + 2, 0x00, ...multiplyAdd, 0x0b],
-];
-
 /** Brings up to date what the command line needs on this Node. Without relaxed SIMD that is one wasm file, with it both: the engine tries which is faster. */
 export const setUpCommand = () =>
   timed(async () => {
-    const wanted = builds.filter(({ name }) => name === "simd" || WebAssembly.validate(Uint8Array.from(relaxedModule)));
+    const wanted = builds.filter(({ name }) => name === "simd" || WebAssembly.validate(RELAXED));
     announce(wanted);
     await installPackages();
     const { buildCommand } = await import("./bundle.mjs");

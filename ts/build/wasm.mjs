@@ -23,6 +23,17 @@ const rustflags = [
   "-Zunstable-options",
   "-Cpanic=immediate-abort",
   "-Zlocation-detail=none",
+  // Kernels say themselves what is a vector, unrolled or inlined; LLVM's guesses for all other code make a file an eighth larger. What it makes vectors of in
+  // straight lines stays: without it kernels take half as long again.
+  "-Cno-vectorize-loops",
+  ...[
+    "-unroll-runtime=false",
+    "-unroll-allow-partial=false",
+    "-inline-threshold=25",
+    "-inlinehint-threshold=100",
+    // In the order of the source. In another one V8 has fewer numbers in registers.
+    "-pre-RA-sched=source",
+  ].map((argument) => `-Cllvm-args=${argument}`),
   ...[
     "--shared-memory",
     "--import-memory",
@@ -51,6 +62,9 @@ const environment = (toolchain) => ({
   CARGO_ENCODED_RUSTFLAGS: rustflags.join("\x1f"),
 });
 
+/** Packages that are in no loop over logits: they are compiled for size. Not for std, which is larger then. */
+const compiledSmall = ["rayon", "rayon-core", "crossbeam-deque", "crossbeam-epoch", "crossbeam-utils", "crossbeam-channel", "wasm-bindgen", "wasm-bindgen-rayon", "js-sys"];
+
 /** @param {string} target features of the instruction set @param {string} crate features of the crate */
 const cargoArguments = (target, crate) => [
   "--locked",
@@ -60,6 +74,7 @@ const cargoArguments = (target, crate) => [
   // No backtraces, which a panic without text does not have: the same bytes without the crates that read debug information.
   "-Zbuild-std-features=",
   "-Zprofile-rustflags",
+  ...compiledSmall.flatMap((name) => ["--config", `profile.release.package.${name}.opt-level="s"`]),
   ...(target === "" ? [] : ["--config", `profile.release.package.sparse-xent.rustflags=["-Ctarget-feature=${target}"]`]),
 ];
 
@@ -81,12 +96,12 @@ async function compile(toolchain, build, crate = "js") {
 }
 
 /**
- * -O2 and not -O3: what -O3 makes hangs in Node 20 while loading. A function that is called from one place stays one unless it is small: in one that holds many
- * loops, V8 keeps fewer numbers in registers, and a file is 4 % larger.
+ * -Os, which leaves out what of -O2 makes a file larger, and not -O3: what -O3 makes hangs in Node 20 while loading. A function that is called from one place
+ * stays one unless it is small: in one that holds many loops, V8 keeps fewer numbers in registers, and a file is 4 % larger.
  * @param {Build} build
  */
 async function optimise(build) {
-  const how = ["-O2", "--one-caller-inline-max-function-size=50", "--strip-debug", "--strip-producers"];
+  const how = ["-Os", "--one-caller-inline-max-function-size=50", "--strip-debug", "--strip-producers", "--strip-target-features"];
   const args = [...how, `${packageOf(build.name)}/sparse_xent_bg.wasm`, "-o", wasmOf(build.name)];
   await run(process.execPath, [`${root}/node_modules/binaryen/bin/wasm-opt`, ...args], { name: `wasm-opt ${build.name}` });
 }

@@ -26,14 +26,7 @@ const rustflags = [
   // Kernels say themselves what is a vector, unrolled or inlined; LLVM's guesses for all other code make a file an eighth larger. What it makes vectors of in
   // straight lines stays: without it kernels take half as long again.
   "-Cno-vectorize-loops",
-  ...[
-    "-unroll-runtime=false",
-    "-unroll-allow-partial=false",
-    "-inline-threshold=25",
-    "-inlinehint-threshold=100",
-    // In the order of the source. In another one V8 has fewer numbers in registers.
-    "-pre-RA-sched=source",
-  ].map((argument) => `-Cllvm-args=${argument}`),
+  ...["-unroll-runtime=false", "-unroll-allow-partial=false", "-inline-threshold=25", "-inlinehint-threshold=100"].map((argument) => `-Cllvm-args=${argument}`),
   ...[
     "--shared-memory",
     "--import-memory",

@@ -116,8 +116,7 @@ impl Element for f64 {
     }
 }
 
-/// The conversions of slices are branch-free functions of this file and not `half`'s, so that the compiler makes vectors of
-/// eight numbers in a row.
+/// The conversions of slices are branch-free functions of this file and not `half`'s, so that the compiler makes vectors of the loops.
 /// Their constants are read through a pointer that the compiler cannot follow: a wasm compiler makes a constant vector that it knows
 /// anew in each turn. What 16-bit logits cost beside f32 is in `bench/record` (part `dtypes`).
 ///
@@ -142,14 +141,7 @@ macro_rules! half_element {
                 by_best(
                     #[inline(always)]
                     || {
-                        let ((to, last), (from, left)) = (to.as_chunks_mut::<8>(), from.as_chunks::<8>());
                         for (to, from) in to.iter_mut().zip(from) {
-                            *to = from.map(
-                                #[inline(always)]
-                                |x| $widened(&constants, x.to_bits()),
-                            );
-                        }
-                        for (to, from) in last.iter_mut().zip(left) {
                             *to = $widened(&constants, from.to_bits());
                         }
                     },
@@ -161,14 +153,7 @@ macro_rules! half_element {
                 by_best(
                     #[inline(always)]
                     || {
-                        let ((to, last), (from, left)) = (to.as_chunks_mut::<8>(), from.as_chunks::<8>());
                         for (to, from) in to.iter_mut().zip(from) {
-                            *to = from.map(
-                                #[inline(always)]
-                                |x| $type::from_bits($narrowed(&constants, x)),
-                            );
-                        }
-                        for (to, from) in last.iter_mut().zip(left) {
                             *to = $type::from_bits($narrowed(&constants, *from));
                         }
                     },

@@ -208,7 +208,7 @@ impl<'a> LinearCrossEntropy<'a> {
 
     /// Rows whose logits are there at the same time, at least 1: fewer take less memory, and more time since the weights are read
     /// once for each chunk. Unless set, as many as give 32 MiB of logits, but 64 to 128; under [`recompute`](Self::recompute) as many
-    /// as give 12 MiB of logits and hidden states, but 64 to 512.
+    /// as give 12 MiB of logits and hidden states, but 64 to 512, from 4,096 classes on.
     pub fn chunk_rows(mut self, rows: usize) -> Self {
         self.chunk_rows = Some(rows);
         self

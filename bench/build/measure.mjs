@@ -58,6 +58,7 @@ export async function peers(args) {
   if (args[0] === "linear") {
     await installPackages();
     await installHosts(paths.testHosts);
+    await buildNaive();
     return measure("bench/last-layer/main.mjs", args.slice(1));
   }
   const measures = !args.some((argument) => ["-h", "--help", "--readme"].includes(argument));

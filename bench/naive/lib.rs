@@ -11,12 +11,13 @@
 //! call, and nothing else of the package: one logarithm per row, the label's term subtracted afterwards. So a ratio to them shows what the package's
 //! arrangement of the work is worth, and not the quality of an exponential or what a compiler makes of constants.
 //!
-//! Rows whose classes are strided are in [`planes`].
+//! Rows whose classes are strided are in [`planes`]. What a matrix product could reach at most is in [`product`].
 
 #![no_std]
 
 mod math;
 mod planes;
+mod product;
 
 use core::arch::wasm32::{f32x4_add, f32x4_extract_lane, f32x4_mul, f32x4_pmax, f32x4_splat, f32x4_sub};
 use math::{Exp, ln1, load, max1, max4, store, sum4};

@@ -24,7 +24,7 @@ static CONSTANTS: [f32; 11] = [
 
 /// `a * b + c`, rounded once where the build has relaxed SIMD and the processor fuses.
 #[inline(always)]
-fn multiply_add(a: v128, b: v128, c: v128) -> v128 {
+pub(crate) fn multiply_add(a: v128, b: v128, c: v128) -> v128 {
     #[cfg(target_feature = "relaxed-simd")]
     return core::arch::wasm32::f32x4_relaxed_madd(a, b, c);
     #[cfg(not(target_feature = "relaxed-simd"))]

@@ -18,6 +18,24 @@ const tolerance = { relative: 1e-5, absolute: 4e-6 };
 /** @param {"relaxed" | "simd"} build */
 const compiled = (build) => new WebAssembly.Module(readFileSync(new URL(`../../target/naive/naive.${build}.wasm`, import.meta.url)));
 
+/**
+ * What a matrix product could reach at most (bench/naive/product.rs), to be called; it gives the GFLOP of a call.
+ * @param {"relaxed" | "simd"} build @returns {() => number}
+ */
+export function productRoof(build) {
+  const memory = new WebAssembly.Memory({ initial: 32, maximum: mostPages, shared: true });
+  /** @type {any} */
+  const wasm = new WebAssembly.Instance(compiled(build), { env: { memory } }).exports;
+  const a = Math.ceil(wasm.__heap_base.value / 64) * 64;
+  const [depth, times] = [256, 100_000];
+  const [b, c] = [a + 4 * 4 * depth, a + 4 * 12 * depth];
+  new Float32Array(memory.buffer, a, 12 * depth).fill(0.5);
+  return () => {
+    wasm.product_4x8(a, b, c, depth, times);
+    return 2e-9 * 32 * depth * times;
+  };
+}
+
 /** What a form is called beside the job that it does: `unrolled loss+grad`. @param {Form} form @param {Ours} what */
 export const baselineName = (form, what) => `${form} ${what}`;
 

@@ -68,10 +68,12 @@ impl LinearCrossEntropy<'_> {
         let within = |bytes: usize, per_row: usize, [fewest, most]: [usize; 2]| {
             (bytes / size_of::<f32>() / per_row).clamp(fewest, most)
         };
-        if !self.recompute {
+        let strips = ByChunk::strips(classes);
+        // One strip is all of a row.
+        if !self.recompute || strips == 1 {
             return within(CHUNK_BYTES, classes, CHUNK_ROWS);
         }
-        let strip = ByChunk::strip(classes, ByChunk::strips(classes) - 1).len();
+        let strip = ByChunk::strip(classes, strips - 1).len();
         let most = within(STRIP_BYTES, strip.saturating_add(depth.saturating_mul(3)), STRIP_ROWS);
         // Chunks of one size: each reads all weights.
         rows.div_ceil(rows.div_ceil(most).max(1)).max(1)

@@ -23,7 +23,7 @@ use core::sync::atomic::AtomicI32;
 pub(super) const STRIPE: usize = 256;
 const BLOCK: usize = 128;
 /// The fewest rows and columns that a unit of the third product is cut to.
-const FEWEST: [usize; 2] = [32, 64];
+const FEWEST: [usize; 2] = [64, 64];
 /// Multiplications of a unit of the third product, and the most of one of the others where its classes can be fewer: some milliseconds.
 const MOST: usize = 1 << 26;
 /// The fewest classes of a unit: a panel of the widest vectors.
@@ -156,7 +156,7 @@ impl Layer<'_> {
                     #[inline(always)]
                     || {
                         for row in 0..chunk {
-                            target.row(row).iter_mut().zip(bias).for_each(|(x, bias)| *x += bias);
+                            add::<I>(target.row(row), bias);
                         }
                     },
                 );
@@ -232,7 +232,7 @@ impl Layer<'_> {
     /// How the third product is cut: rows and columns of a unit. Bits do not depend on it.
     fn tile<I: Isa>(&self, chunk: usize) -> [usize; 2] {
         let workers = self.workers(chunk);
-        let wanted = if workers == 1 { 1 } else { 3 * workers };
+        let wanted = if workers == 1 { 1 } else { 2 * workers };
         let [left, right] = [Side::Left, Side::Right].map(Side::width::<I>);
         let mut tile = [chunk.clamp(1, BLOCK), self.depth.min(STRIPE)];
         while chunk.div_ceil(tile[0]) * self.depth.div_ceil(tile[1]) < wanted {
@@ -300,11 +300,21 @@ fn add_rows<I: Isa>(matrix: &[f32], width: usize, stripe: Range<usize>, adds: bo
         || {
             let mut sums = [0.0_f32; STRIPE];
             for row in matrix.chunks_exact(width) {
-                sums.iter_mut().zip(&row[stripe.clone()]).for_each(|(sum, x)| *sum += x);
+                add::<I>(&mut sums, &row[stripe.clone()]);
             }
             for (slot, sum) in into.iter_mut().zip(&sums) {
                 *slot = if adds { *slot + sum } else { *sum };
             }
         },
     );
+}
+
+/// Adds numbers to the first of others.
+#[inline(always)]
+fn add<I: Isa>(into: &mut [f32], numbers: &[f32]) {
+    for (slots, numbers) in I::chunks_mut(into).iter_mut().zip(I::chunks(numbers)) {
+        I::store(slots, I::add(I::load(slots), I::load(numbers)));
+    }
+    let done = numbers.len() / I::LANES * I::LANES;
+    into[done..].iter_mut().zip(&numbers[done..]).for_each(|(slot, x)| *slot += x);
 }

@@ -2,21 +2,18 @@
 // process, since memory is never given back.
 import process from "node:process";
 import { load } from "sparse-xent";
+import { drawing } from "../drawn.mjs";
 import { productRoof } from "../naive.mjs";
 
 /** @type {{ shape: [number, number, number], build: "relaxed" | "simd", threads: number, rounds: number, recompute: boolean }} */
 const { shape: [rows, depth, classes], build, threads, rounds, recompute } = JSON.parse(process.argv[2] ?? "{}");
 const xent = await load({ build, threads });
 
-let state = 1;
+const draw = drawing();
 /** @param {number[]} shape @param {number} scale */
 function filled(shape, scale) {
   const tensor = xent.tensor("f32", shape);
-  const { view } = tensor;
-  for (let i = 0; i < view.length; i += 1) {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
-    view[i] = (state / 2 ** 31) * scale;
-  }
+  draw(tensor.view, scale);
   return tensor;
 }
 

@@ -57,6 +57,16 @@ fn every_kernel_and_any_number_of_classes_has_the_bits_of_whole_rows() {
 }
 
 #[test]
+fn one_strip_has_the_chunks_of_the_default() {
+    // More rows than a chunk has: gradients of weights are added chunk by chunk.
+    let layer = Layer::drawn(300, 3, 1000, 5);
+    let how = How::with(Kernel::Lanes4);
+    let (_, grads) = layer.run::<f32, f32>(how, WeightLayout::Vd, None);
+    let (_, others) = in_strips(&layer).run::<f32, f32>(how, WeightLayout::Vd, None);
+    assert_eq!(grads.bits(), others.bits());
+}
+
+#[test]
 fn matches_the_definition() {
     let mut layer = Layer::drawn(9, 40, 6200, 29);
     layer.case.set.label_smoothing = 0.1;

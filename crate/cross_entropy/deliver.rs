@@ -206,8 +206,15 @@ pub(super) fn scatter(gradient: Values<'_>, kept: Option<&Kept>, into: &mut Targ
                 into.part(cells.clone()).narrow_double(&gradient[cells], accumulate);
             }
             (Values::Single(gradient), Some(kept)) => {
-                let classes = &kept.classes[cells.clone()];
-                doubles(&gradient[cells], |start, values| into.put(&classes[start..], values, accumulate));
+                let (gradient, classes) = (&gradient[cells.clone()], &kept.classes[cells]);
+                let each = classes.iter().map(|class| *class as usize).zip(gradient);
+                match into.single() {
+                    Some(into) if accumulate => each.for_each(|(class, value)| into[class] += value),
+                    Some(into) => each.for_each(|(class, value)| into[class] = *value),
+                    None => {
+                        doubles(gradient, |start, values| into.put(&classes[start..], values, accumulate))
+                    }
+                }
             }
             (Values::Double(gradient), Some(kept)) => {
                 into.put(&kept.classes[cells.clone()], &gradient[cells], accumulate);

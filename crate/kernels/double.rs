@@ -154,12 +154,9 @@ impl Probs {
                 let sum = blocked(x.iter().copied());
                 let share = own / sum;
                 let flat = if inside(share) || share.is_nan() { step } else { 0.0 };
-                for cells in steps(x.len()) {
-                    for (class, x) in cells.clone().zip(&mut x[cells]) {
-                        let gather = if class == label { 1.0 / own } else { 0.0 };
-                        *x = if flat == 0.0 { 0.0 } else { flat * (1.0 / sum - gather) };
-                    }
-                }
+                let gradient = |gather: f64| if flat == 0.0 { 0.0 } else { flat * (1.0 / sum - gather) };
+                steps(x.len()).for_each(|cells| x[cells].fill(gradient(0.0)));
+                x[label] = gradient(1.0 / own);
                 -libm::log(self.clip(share))
             }
             ProbsNormalize::After => {

@@ -217,6 +217,8 @@ impl Elements {
                 EmptyMean::Nan if denominator == 0.0 => f64::NAN,
                 _ => times(factor, times(weight, slope)),
             };
+            // An exponential below the normal range has few digits, and more of them do not come of what it is multiplied by.
+            let smallest = if is_double { smallest * (factor * weight).abs().max(1.0) } else { smallest };
             let bound = (1.01 * step + 2_f64.powi(-48)) * (factor * weight * slope_size).abs() + smallest;
             let bound = if denominator == 0.0 { 0.0 } else { bound };
             if !within(got.grad[at], want, bound, end) {

@@ -12,7 +12,9 @@ mod by_chunk;
 mod by_kernel;
 mod by_strip;
 mod deliver;
+mod distribution;
 mod group;
+mod output;
 mod pairs;
 mod plan;
 mod planes;
@@ -28,7 +30,7 @@ mod totals;
 
 use crate::element::{Element, GradElement, Source, Target};
 use crate::labels::Labels;
-use crate::options::{CrossEntropy, Reduction};
+use crate::options::CrossEntropy;
 use crate::parallel::{Executor, Stopped};
 #[cfg(target_arch = "wasm32")]
 use crate::simd::Best;
@@ -38,6 +40,8 @@ pub(crate) use by_chunk::{ByChunk, Fate, PerRow};
 pub(crate) use by_strip::Strips;
 use core::sync::atomic::AtomicI32;
 pub(crate) use deliver::rows;
+pub(crate) use distribution::Distribution;
+pub use output::{Output, PerClass, TopK};
 use plan::Plan;
 use route::Route;
 
@@ -81,77 +85,6 @@ impl<'a, E: Element> LogitsMut<'a, E> {
     }
 }
 
-/// What a call comes to. `L` is the type of per-row results: `f64` for `f64` logits, otherwise `f32`.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Output<L> {
-    /// The reduced loss, in nats; under [`Reduction::None`] the sum of `losses`.
-    pub loss: f64,
-    /// The weighted loss of each row under [`Reduction::None`], in the order of the labels; otherwise empty.
-    pub losses: Vec<L>,
-    /// The sum of the weighted row losses, each rounded to `L`; before the denominator, and without upstream.
-    pub loss_sum: f64,
-    /// The sum of the row weights over valid rows, the denominator of [`Denominator::Weights`](crate::Denominator::Weights).
-    pub weight_sum: f64,
-    /// Rows that are not ignored.
-    pub valid_count: usize,
-    /// Rows whose label was invalid, under [`InvalidLabel::Nan`](crate::InvalidLabel::Nan) or
-    /// [`Ignore`](crate::InvalidLabel::Ignore).
-    pub invalid_count: usize,
-    /// All rows.
-    pub row_count: usize,
-    /// Rows whose loss is NaN or infinite.
-    pub non_finite_count: usize,
-    /// What the mean was divided by; 1 for other reductions.
-    pub denominator: f64,
-    /// The log-sum-exp of each row, where asked for; NaN for ignored and invalid rows.
-    pub log_sum_exp: Vec<L>,
-    /// `ln softmax[label]` of each row, where asked for: unweighted, at most 0; NaN for ignored and invalid rows.
-    pub target_log_prob: Vec<L>,
-    /// The first of the largest logits of each row, where asked for; -1 for ignored and invalid rows and rows with NaN.
-    pub predictions: Vec<i32>,
-    /// Valid rows whose prediction is their label, where predictions or `per_class` were asked for.
-    pub correct_count: Option<usize>,
-    /// Sums by label, where asked for.
-    pub per_class: Option<PerClass>,
-}
-
-impl<L> Output<L> {
-    /// What an element-wise operation comes to.
-    pub(crate) fn of_elements(summary: &Summary, losses: Vec<L>, elements: usize) -> Self {
-        Self {
-            loss: summary.loss,
-            losses,
-            loss_sum: summary.loss_sum,
-            weight_sum: summary.weight_sum,
-            valid_count: summary.valid,
-            invalid_count: summary.invalid,
-            row_count: elements,
-            non_finite_count: summary.non_finite,
-            denominator: summary.denominator,
-            log_sum_exp: Vec::new(),
-            target_log_prob: Vec::new(),
-            predictions: Vec::new(),
-            correct_count: None,
-            per_class: None,
-        }
-    }
-}
-
-/// Sums over the valid rows of each label; vectors of `classes` entries, that of a label without rows 0.
-#[derive(Debug, Clone, PartialEq, Default)]
-#[non_exhaustive]
-pub struct PerClass {
-    /// Weighted losses.
-    pub loss: Vec<f64>,
-    /// Row weights.
-    pub weight: Vec<f64>,
-    /// Rows.
-    pub count: Vec<f64>,
-    /// Rows whose prediction is their label.
-    pub correct: Vec<f64>,
-}
-
 /// The logits of a call and where their gradient goes.
 #[derive(Debug)]
 pub(crate) enum Access<'a> {
@@ -170,6 +103,7 @@ pub(crate) struct Results<'a> {
     pub(crate) predictions: Option<&'a mut [i32]>,
     /// Four runs of `classes` numbers: loss, weight, count, correct.
     pub(crate) per_class: Option<&'a mut [f64]>,
+    pub(crate) distribution: Option<Distribution<'a>>,
 }
 
 /// The numbers of a call.
@@ -199,14 +133,6 @@ pub(crate) fn zeros<T: Copy + Default>(length: usize) -> Result<Vec<T>, Error> {
     let mut vector = empty(length)?;
     vector.resize(length, T::default());
     Ok(vector)
-}
-
-fn zeros_if<T: Copy + Default>(wanted: bool, length: usize) -> Result<Vec<T>, Error> {
-    if wanted { zeros(length) } else { Ok(Vec::new()) }
-}
-
-fn some_if<T>(wanted: bool, slice: &mut [T]) -> Option<&mut [T]> {
-    wanted.then_some(slice)
 }
 
 impl CrossEntropy<'_> {
@@ -269,61 +195,6 @@ impl CrossEntropy<'_> {
         self.output(Access::InPlace(E::target(logits.data)), logits.shape, labels.into())
     }
 
-    fn output<L: Element>(
-        &self,
-        access: Access<'_>,
-        shape: Shape,
-        labels: Labels<'_>,
-    ) -> Result<Output<L>, Error> {
-        self.collected(shape.rows(), shape.classes(), |results| {
-            self.execute(access, shape, labels, results, None)
-        })
-    }
-
-    /// What a computation over arrays of its own comes to.
-    pub(crate) fn collected<L: Element>(
-        &self,
-        rows: usize,
-        classes: usize,
-        compute: impl FnOnce(Results<'_>) -> Result<Summary, Error>,
-    ) -> Result<Output<L>, Error> {
-        let wanted = self.outputs;
-        let mut losses = zeros(rows)?;
-        let mut log_sum_exp = zeros_if(wanted.log_sum_exp, rows)?;
-        let mut target_log_prob = zeros_if(wanted.target_log_prob, rows)?;
-        let mut predictions = zeros_if(wanted.predictions || wanted.per_class, rows)?;
-        let mut per_class = zeros_if(wanted.per_class, 4 * classes)?;
-        let results = Results {
-            losses: L::target(&mut losses),
-            log_sum_exp: some_if(wanted.log_sum_exp, &mut log_sum_exp).map(L::target),
-            target_log_prob: some_if(wanted.target_log_prob, &mut target_log_prob).map(L::target),
-            predictions: some_if(wanted.predictions || wanted.per_class, &mut predictions),
-            per_class: some_if(wanted.per_class, &mut per_class),
-        };
-        let summary = compute(results)?;
-        if self.reduction != Reduction::None {
-            losses = Vec::new();
-        }
-        if !wanted.predictions {
-            predictions = Vec::new();
-        }
-        let mut columns = per_class.chunks_exact(classes).map(<[f64]>::to_vec);
-        let mut column = || columns.next().unwrap_or_default();
-        Ok(Output {
-            log_sum_exp,
-            target_log_prob,
-            predictions,
-            correct_count: (wanted.predictions || wanted.per_class).then_some(summary.correct),
-            per_class: wanted.per_class.then(|| PerClass {
-                loss: column(),
-                weight: column(),
-                count: column(),
-                correct: column(),
-            }),
-            ..Output::of_elements(&summary, losses, rows)
-        })
-    }
-
     /// The whole call over caller-owned memory. `cancel`, once not 0, stops it between units.
     pub(crate) fn execute(
         &self,
@@ -337,7 +208,8 @@ impl CrossEntropy<'_> {
         let kernel = self.kernel.choose()?;
         let (plan, scan) = self.judge(shape, &labels, self.executor, cancel)?;
         let route = Route::of(&plan, access.logits().is_double());
-        let executor = self.executor.for_work(route.work(&plan, access.wants_gradient()));
+        let told = results.distribution.as_ref().map_or(0.0, |distribution| distribution.work(&plan));
+        let executor = self.executor.for_work(route.work(&plan, access.wants_gradient()) + told);
         let call = Call { plan: &plan, scan: &scan, executor, cancel };
         // The twins would triple the size of a wasm file, which has no use for them.
         #[cfg(target_arch = "wasm32")]
@@ -385,11 +257,13 @@ impl Call<'_> {
         mut results: Results<'_>,
     ) -> Result<Summary, Error> {
         let room = self.room(&results)?;
+        let mut telling = self.telling(&mut results, access.logits().is_double())?;
+        let telling = telling.as_mut();
         if self.plan.shape.rows() > 0 {
             match route {
-                Route::Groups => self.groups::<I>(access, &mut results)?,
-                Route::Blocks | Route::Doubles => self.rows::<I>(route, access, &mut results)?,
-                Route::Strips | Route::Columns => self.strided::<I>(route, access, &mut results)?,
+                Route::Groups => self.groups::<I>(access, &mut results, telling)?,
+                Route::Blocks | Route::Doubles => self.rows::<I>(route, access, &mut results, telling)?,
+                Route::Strips | Route::Columns => self.strided::<I>(route, access, &mut results, telling)?,
             }
         }
         self.totals(results, room)

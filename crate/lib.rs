@@ -93,7 +93,7 @@ mod js;
 #[doc = include_str!("../README.md")]
 mod readme {}
 
-pub use cross_entropy::{Logits, LogitsMut, Output, PerClass};
+pub use cross_entropy::{Logits, LogitsMut, Output, PerClass, TopK};
 pub use element::{Element, GradElement};
 pub use error::Error;
 pub use half::{bf16, f16};

@@ -266,6 +266,10 @@ impl<'a> LinearCrossEntropy<'a> {
             WeightLayout::Dv => (weight.columns, weight.rows, "weight column"),
         };
         fits(weight_depth, depth, line)?;
+        if self.loss.outputs.of_distribution() {
+            let option = "topK, targetRank, entropy or logProbs";
+            return Err(Error::OptionConflict { option, with: "a linear layer" });
+        }
         let inputs = Inputs { rows, depth, classes, weight: weight.data, labels };
         self.loss.collected(rows, classes, |results| {
             self.execute(

@@ -3,6 +3,7 @@
 mod builder;
 mod check;
 mod choices;
+mod outputs;
 mod weights;
 
 pub use choices::{Denominator, EmptyMean, Input, InvalidLabel, ProbsNormalize, Reduction, SmoothingWeights};
@@ -151,6 +152,23 @@ pub(crate) struct Wanted {
     pub(crate) target_log_prob: bool,
     pub(crate) predictions: bool,
     pub(crate) per_class: bool,
+    /// How many of the largest classes; 0 for none.
+    pub(crate) top_k: usize,
+    pub(crate) target_rank: bool,
+    pub(crate) entropy: bool,
+    pub(crate) log_probs: bool,
+}
+
+impl Wanted {
+    /// Whether any of those that need the logits of a row at once.
+    pub(crate) fn of_distribution(self) -> bool {
+        self.target_rank || self.needs_logits()
+    }
+
+    /// Whether any of those that are probabilities.
+    pub(crate) fn needs_logits(self) -> bool {
+        self.top_k > 0 || self.entropy || self.log_probs
+    }
 }
 
 impl Default for CrossEntropy<'_> {

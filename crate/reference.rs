@@ -18,6 +18,7 @@
 //! # Ok::<(), sparse_xent::Error>(())
 //! ```
 
+mod outputs;
 mod row;
 
 pub use row::RowStats;
@@ -237,6 +238,11 @@ pub struct Answer {
     pub predictions: Vec<i64>,
     /// loss, weight, count, correct of each class.
     pub per_class: Vec<[f64; 4]>,
+    /// How many kept classes come before the label: those with a larger logit, and those before it with the same. -1 where a row has a NaN.
+    pub target_rank: Vec<i64>,
+    pub entropy: Vec<f64>,
+    /// As the logits lie.
+    pub log_probs: Vec<f64>,
 }
 
 /// What becomes of a row; decided in this order, labels before weights.
@@ -319,6 +325,9 @@ pub fn cross_entropy(problem: &Problem<'_>, options: &Options<'_>) -> Result<Ans
         target_log_prob: vec![f64::NAN; rows],
         predictions: vec![-1; rows],
         per_class: vec![[0.0; 4]; problem.classes],
+        target_rank: vec![-1; rows],
+        entropy: vec![f64::NAN; rows],
+        log_probs: vec![f64::NAN; problem.logits.len()],
     };
     for row in valid() {
         let factor = options.upstream.at(row) / denominator;
@@ -342,7 +351,8 @@ pub fn cross_entropy(problem: &Problem<'_>, options: &Options<'_>) -> Result<Ans
             answer.grad[problem.place(row, class)] = if options.keeps(class) { element(grad) } else { 0.0 };
         }
         if kinds[row] != Kind::Invalid {
-            outputs(&mut answer, row, (&given, &x), label_of(row), weight_of(row), options);
+            let own = outputs::Row { problem, options, row, label: label_of(row), weight: weight_of(row) };
+            own.tell(&mut answer, &given, &x);
         }
     }
     answer.loss_sum = answer.losses.iter().sum();
@@ -353,39 +363,4 @@ pub fn cross_entropy(problem: &Problem<'_>, options: &Options<'_>) -> Result<Ans
         _ => answer.loss_sum / denominator,
     };
     Ok(answer)
-}
-
-/// What is reported of a valid row beside its loss; weights play no part but in `per_class`. A cap changes no order, so the
-/// prediction is that of the logits as they were given.
-fn outputs(
-    answer: &mut Answer,
-    row: usize,
-    (given, x): (&[f64], &[f64]),
-    label: usize,
-    weight: f64,
-    options: &Options<'_>,
-) {
-    let kept = || (0..x.len()).filter(|class| options.keeps(*class));
-    let top = kept().reduce(|best, class| if given[class] > given[best] { class } else { best });
-    let has_nan = kept().any(|class| x[class].is_nan());
-    let prediction = top.filter(|_| !has_nan);
-    let is_correct = prediction == Some(label);
-    answer.predictions[row] = prediction.and_then(|class| i64::try_from(class).ok()).unwrap_or(-1);
-    answer.correct_count += usize::from(is_correct);
-
-    let stats = RowStats::of(x, label, options.logit_scale, |class| options.keeps(class));
-    answer.target_log_prob[row] = match (options.input, &stats) {
-        (Input::Logits, Some(stats)) => -stats.surprise[label],
-        (Input::Logits, None) => f64::NAN,
-        (Input::LogProbs, _) => x[label],
-        (Input::Probs(normalize, epsilon), _) => -row::probs(x, label, normalize, epsilon).loss,
-    };
-    if let (Input::Logits, Some(stats)) = (options.input, stats) {
-        answer.log_sum_exp[row] = options.logit_scale * stats.max + stats.ln_sum;
-    }
-    let totals = &mut answer.per_class[label];
-    totals[0] += answer.losses[row];
-    totals[1] += weight;
-    totals[2] += 1.0;
-    totals[3] += f64::from(u8::from(is_correct));
 }

@@ -14,6 +14,7 @@
 #![expect(unreachable_pub, reason = "a module of a program")]
 
 use crate::support::{Case, widened};
+use core::cmp::Ordering;
 use core::fmt::Debug;
 use sparse_xent::reference::{
     Answer, Input, InvalidLabel, Kind, Normalize, Options, Problem, RowStats, SmoothingWeights, kind_of,
@@ -352,6 +353,18 @@ pub struct Beside<'a> {
     pub predictions: &'a [i32],
     /// Loss, weight, count, correct.
     pub per_class: [&'a [f64]; 4],
+    pub distribution: Distribution<'a>,
+}
+
+/// What a call tells of the rows' distributions; empty where it was not asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Distribution<'a> {
+    /// As many for each row as there are for all rows together.
+    pub top_values: &'a [f64],
+    pub top_classes: &'a [i32],
+    pub target_rank: &'a [i32],
+    pub entropy: &'a [f64],
+    pub log_probs: &'a [f64],
 }
 
 impl<'a> Judge<'a> {
@@ -448,6 +461,7 @@ impl<'a> Judge<'a> {
                 return self.differ(&format!("prediction of row {row}"), got, &answer.predictions[row]);
             }
         }
+        self.distribution(&got.distribution)?;
         let [losses, ..] = got.per_class;
         for (class, [loss, weight, count, correct]) in answer.per_class.iter().enumerate() {
             let Some(got_loss) = losses.get(class) else { break };
@@ -465,6 +479,61 @@ impl<'a> Judge<'a> {
             // Weights of the tests and their sums are exact.
             if got[1..] != [*weight, *count, *correct] {
                 return self.differ(&format!("class {class}"), &got, &[*weight, *count, *correct]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares what a call tells of the rows' distributions.
+    fn distribution(&self, got: &Distribution<'_>) -> Result<(), String> {
+        let Judge { case, answer, precision, .. } = self;
+        let (problem, options) = (case.problem(), case.set.reference());
+        let is_told = [got.entropy.len(), got.log_probs.len(), got.top_classes.len()] != [0; 3];
+        for row in 0..case.rows() {
+            let rank = got.target_rank.get(row);
+            if let Some(got) = rank.filter(|got| i64::from(**got) != answer.target_rank[row]) {
+                return self.differ(
+                    &format!("rank of the label of row {row}"),
+                    got,
+                    &answer.target_rank[row],
+                );
+            }
+            if !is_told {
+                continue;
+            }
+            let bound = distribution_bounds(&problem, &options, row, *precision);
+            let far = |got: f64, want: f64, bound: f64| !agrees(got, want, bound, precision.largest);
+            if let Some(got) = got.entropy.get(row).filter(|got| far(**got, answer.entropy[row], bound.0)) {
+                let what = format!("entropy of row {row}, to {:e}", bound.0);
+                return self.differ(&what, got, &answer.entropy[row]);
+            }
+            if let Some(got) = got.entropy.get(row).filter(|got| **got < 0.0) {
+                return self.differ(&format!("entropy of row {row}"), got, &"at least 0");
+            }
+            for class in (0..problem.classes).filter(|_| !got.log_probs.is_empty()) {
+                let place = case.place(row, class);
+                let (got, want) = (got.log_probs[place], answer.log_probs[place]);
+                if far(got, want, bound.1[class]) || got > 0.0 {
+                    let what = format!("log-probability {class} of row {row}, to {:e}", bound.1[class]);
+                    return self.differ(&what, &got, &want);
+                }
+            }
+            let k = got.top_classes.len() / case.rows();
+            // A row that is looked at has its kept classes first; where none are left, classes without probability.
+            let is_known = answer.target_rank[row] >= 0;
+            let ranking = if k > 0 { ranking(&problem.row(row), &options) } else { Vec::new() };
+            let nothing =
+                if is_known && !answer.entropy[row].is_nan() { f64::NEG_INFINITY } else { f64::NAN };
+            for place in 0..k {
+                let (own, value) = (got.top_classes[row * k + place], got.top_values[row * k + place]);
+                let class = ranking.get(place).filter(|_| is_known);
+                let want = class.map_or(nothing, |class| answer.log_probs[case.place(row, *class)]);
+                let bound = class.map_or(0.0, |class| bound.1[*class]);
+                let is_own = usize::try_from(own).ok() == class.copied() && (own >= 0 || own == -1);
+                if !is_own || far(value, want, bound) {
+                    let what = format!("place {place} of row {row}, to {bound:e}");
+                    return self.differ(&what, &(own, value), &(class, want));
+                }
             }
         }
         Ok(())
@@ -520,11 +589,73 @@ pub fn compare_outputs<L: Element>(case: &Case, out: &Output<L>, precision: Prec
         target_log_prob: &widened(&out.target_log_prob),
         predictions: &out.predictions,
         per_class: columns.map_or([&[]; 4], |columns| columns.map(|column| &column[..])),
+        distribution: Distribution {
+            top_values: &out.top_k.as_ref().map(|top| widened(&top.values)).unwrap_or_default(),
+            top_classes: out.top_k.as_ref().map(|top| &top.classes[..]).unwrap_or_default(),
+            target_rank: &out.target_rank,
+            entropy: &widened(&out.entropy),
+            log_probs: &widened(&out.log_probs),
+        },
     })?;
     if out.correct_count.is_some_and(|got| got != judge.answer.correct_count) {
         return judge.differ("correct rows", &out.correct_count, &judge.answer.correct_count);
     }
     Ok(())
+}
+
+/// All kept classes of a row, the largest logit first, of equals (-0 and +0 too) the first class.
+fn ranking(x: &[f64], options: &Options<'_>) -> Vec<usize> {
+    let keeps = |class: &usize| options.class_mask.is_none_or(|mask| mask[*class] != 0);
+    let mut classes: Vec<usize> = (0..x.len()).filter(keeps).collect();
+    classes.sort_by(|one, other| x[*other].partial_cmp(&x[*one]).unwrap_or(Ordering::Equal));
+    classes
+}
+
+/// The bounds on the entropy of a row and on the log-probability of each class: the bound of a loss whose label is that class, with the
+/// distance of the two largest in place of the label's. Of an entropy, that on each of its terms `p (1 + d)`, d being the distance from
+/// the largest; the exponentials that count as 0 are times such a distance there.
+fn distribution_bounds(
+    problem: &Problem<'_>,
+    options: &Options<'_>,
+    row: usize,
+    precision: Precision,
+) -> (f64, Vec<f64>) {
+    let given = problem.row(row);
+    let nothing = (0.0, vec![0.0; given.len()]);
+    let label = usize::try_from(problem.labels[row]).ok().filter(|label| *label < given.len());
+    let Some(label) = label.filter(|_| options.input == Input::Logits) else { return nothing };
+    let Some(t) = terms(&given, label, options) else { return nothing };
+    let x = options.capped(&given);
+    let scale = options.logit_scale;
+    let keeps = |class: usize| options.class_mask.is_none_or(|mask| mask[class] != 0);
+    let largest =
+        (0..x.len()).filter(|class| keeps(*class)).fold(f64::NEG_INFINITY, |most, class| most.max(x[class]));
+    let top = (0..x.len()).find(|class| keeps(*class) && x[*class] == largest);
+    let others = (0..x.len()).filter(|class| keeps(*class) && Some(*class) != top);
+    let second = others.fold(f64::NEG_INFINITY, |most, class| most.max(x[class]));
+    let margin = finite_or_0(scale * (largest - second));
+    let unit = precision.unit * if scale == 1.0 { 1.0 } else { 2.0 };
+    let tiny = precision.tiny(x.len());
+    // What a cap rounds is relative to the capped logits, not to their differences.
+    let capped = |class: usize| match options.softcap {
+        0.0 => 0.0,
+        _ => 12.0 * scale * (finite_or_0(x[class].abs()) + finite_or_0(largest.abs())),
+    };
+    // A difference may overflow before it is scaled.
+    let beyond = 0.5 * precision.largest * scale.min(1.0);
+    let log_probs = (0..x.len()).map(|class| {
+        let size = finite_or_0(t.surprise[class]);
+        if size > beyond {
+            return f64::INFINITY;
+        }
+        unit * ((32.0 + 2.0 * margin) * size + capped(class)) + tiny
+    });
+    let entropy: f64 = (0..x.len())
+        .filter(|class| keeps(*class) && Some(*class) != top)
+        .map(|class| t.p[class] * (1.0 + t.depth[class]) * (36.0 + 2.0 * t.depth[class] + capped(class)))
+        .sum();
+    let log_probs = log_probs.collect();
+    (unit * entropy + 100.0 * tiny, log_probs)
 }
 
 /// The bounds on the log-sum-exp of a row, and on the log-probability of its label.

@@ -1,5 +1,5 @@
 // Every option: its default, the edges of its range, what is refused, and what it excludes.
-import { presets, type CrossEntropyOptions } from "sparse-xent";
+import { presets, type CrossEntropyOptions, type CrossEntropyResult, type Tensor } from "sparse-xent";
 import { describe, expect, test } from "vitest";
 import { optionNames } from "../ts/settings.ts";
 import { errorOf, expectClose, f64, rejectionOf, useEngine } from "./support.ts";
@@ -10,9 +10,12 @@ const engine = useEngine();
 /** A call with options of any kind; a fresh gradient makes their effect visible. */
 function run(options: object, logits = f64(A)) {
   const given = { grad: true, reduction: "sum", ...options } as Omit<CrossEntropyOptions, "grad"> & { grad: true };
-  const { grad, loss, ...totals } = engine.xent.crossEntropy(logits, [2, 0, 3], given);
-  const result = { ...totals, loss: typeof loss === "object" ? [...(loss as { toArray(): Float64Array }).toArray()] : loss, grad: grad && [...(grad.toArray() as Float64Array)] };
+  const { grad, loss, topK, ...totals } = engine.xent.crossEntropy(logits, [2, 0, 3], given) as CrossEntropyResult<{ grad: true; outputs: ["topK"] }, Tensor<"f64">>;
+  const largest = topK && [topK.values, topK.classes].map((tensor) => [...tensor.toArray()]);
+  const result = { ...totals, largest, loss: typeof loss === "object" ? [...(loss as { toArray(): Float64Array }).toArray()] : loss, grad: grad && [...(grad.toArray() as Float64Array)] };
   grad?.dispose();
+  topK?.values.dispose();
+  topK?.classes.dispose();
   if (typeof loss === "object") (loss as { dispose(): void }).dispose();
   return result;
 }
@@ -67,7 +70,8 @@ const rows: Partial<Record<keyof CrossEntropyOptions, Row>> = {
   probsNormalize: { with: { input: "probs" }, logits: softmax, same: [undefined, "before"], refused: ["both", null, true] },
   classMask: { same: [undefined, [1, 1, 1, 1], [true, true, true, true], Uint8Array.of(1, 1, 1, 1)], other: [[1, 0, 1, 1], [true, false, true, true]] },
   labelMatrix: { other: [[[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0], [0, 0, 0, 2]]] },
-  outputs: { same: [undefined, [], {}, { predictions: false, logSumExp: undefined }], other: [["logSumExp"], ["targetLogProb"], { predictions: true }, ["perClass"]], refused: ["logSumExp", ["lse"], [null], null, { length: 0 }, { lse: true }] },
+  outputs: { same: [undefined, [], {}, { predictions: false, logSumExp: undefined }], other: [["logSumExp"], ["targetLogProb"], { predictions: true }, ["perClass"], ["topK"], { targetRank: true }, ["entropy"], ["logProbs"]], refused: ["logSumExp", ["lse"], [null], null, { length: 0 }, { lse: true }, { topK: { k: 3 } }] },
+  k: { with: { outputs: ["topK"] }, same: [undefined, 1], other: [2, 4], refused: [0, -1, 1.5, 5, Infinity, ...numberLike] },
 }; // prettier-ignore
 
 test("the table has every option", () => {
@@ -183,6 +187,9 @@ describe("options that exclude each other", () => {
     ["softcap", { input: "probs", softcap: 30 }],
     ["logitScale", { input: "probs", logitScale: 2 }],
     ["outputs logSumExp", { input: "probs", outputs: ["logSumExp"] }],
+    ["outputs topK", { input: "logProbs", outputs: ["topK"] }],
+    ["outputs entropy", { input: "probs", outputs: ["entropy"] }],
+    ["outputs logProbs", { input: "logProbs", outputs: ["logProbs"] }],
     ["focalGamma", { input: "probs", focalGamma: 1 }],
     ["poly1Epsilon", { input: "probs", poly1Epsilon: 1 }],
     ["gceQ", { input: "probs", gceQ: 0.7 }],

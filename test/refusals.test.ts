@@ -61,6 +61,7 @@ interface Case {
 }
 
 const outputs = ["logSumExp", "targetLogProb", "predictions", "perClass"];
+const distribution = ["topK", "targetRank", "entropy", "logProbs"];
 const cases: readonly Case[] = [
   { name: "rows", dtype: "f32", shape: [600, 1000], options: {}, grad: true },
   { name: "rows in place", dtype: "f32", shape: [600, 1000], options: { reduction: "none", outputs }, grad: "logits" },
@@ -69,6 +70,8 @@ const cases: readonly Case[] = [
   { name: "double precision", dtype: "f64", shape: [40, 1000], options: { outputs, labelSmoothing: 0.1 }, grad: "given" },
   { name: "half precision under a mask, accumulated", dtype: "f16", shape: [300, 2500], options: { accumulate: true, classMask: Array.from({ length: 2500 }, (_, k) => k < 5 || k % 3 !== 0) }, grad: "given" },
   { name: "planes in place", dtype: "f32", shape: [2, 33, 10_000], options: { axis: 1, reduction: "none", outputs: ["predictions"] }, grad: "logits" },
+  { name: "all of a row's distribution, in place", dtype: "f32", shape: [60, 5000], options: { outputs: distribution, k: 7, reduction: "none" }, grad: "logits" },
+  { name: "all of a row's distribution, planes of half precision", dtype: "f16", shape: [2, 33, 500], options: { axis: 1, outputs: distribution, k: 7 }, grad: "logits" },
   { name: "planes in double precision", dtype: "f64", shape: [2, 33, 500], options: { axis: 1, reduction: "none" }, grad: "logits" },
   { name: "a label matrix", dtype: "bf16", shape: [50, 70], options: { labelMatrix: { data: Float64Array.from(numbers(70 * 70)), shape: [70, 70] } }, grad: true },
   { name: "log-probabilities", dtype: "f32", shape: [50, 70], options: { input: "logProbs", labelSmoothing: 0.5, classWeight: numbers(70) }, grad: "logits" },

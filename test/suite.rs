@@ -8,6 +8,7 @@ mod support;
 
 mod conformance;
 mod digests;
+mod distribution;
 mod errors;
 mod fuzz;
 mod golden;

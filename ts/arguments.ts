@@ -4,11 +4,11 @@
 // elements of typed arrays and tensors.
 import { arrayHolds, dtypeOfArray, dtypes, isTypedArray, type Dtype, type LogitsDtype, type TypedArray } from "./dtypes.js";
 import { mismatch, show, SparseXentError } from "./errors.js";
-import { broadcastTarget, checkBytes, checkSizes, forLogits, layoutOf, product, readShape, sameShape, type Layout } from "./layout.js";
+import { broadcastTarget, checkBytes, checkSizes, forLogits, layoutOf, product, readShape, sameShape, targetShape, type Layout } from "./layout.js";
 import { LARGEST_ALLOCATION, outOfMemory, type Memory } from "./memory.js";
 import { assertUsable, copyOfList, find, look, lookIfAny, lookOrNumber, shaped, type Given, type Operand } from "./operands.js";
 import type { CrossEntropyAsyncOptions } from "./options.js";
-import { checkConflicts, conflict, optionNames, optionReader, type Settings } from "./settings.js";
+import { checkConflicts, checkK, conflict, optionNames, optionReader, type ResultName, type Settings } from "./settings.js";
 import { Tensor } from "./tensor.js";
 
 /** What a call computes. */
@@ -29,7 +29,7 @@ export interface Operands {
 export type Target = Tensor | TypedArray;
 
 /** Targets by the names of the results. */
-export type Targets = Readonly<Partial<Record<"loss" | "logSumExp" | "targetLogProb" | "predictions", Target>>>;
+export type Targets = Readonly<Partial<Record<"loss" | Exclude<ResultName, "perClass">, Target>>>;
 
 /** What was given for the result of a name. */
 interface Named<T = unknown> {
@@ -83,6 +83,8 @@ export interface GivenOperands {
   readonly labelMatrix?: Given | undefined;
   /** What results are to be written to, as it was given, and maybe no target at all; not those that are new or not asked for. */
   readonly targets: readonly Named[];
+  /** How many of the largest classes a row's targets hold. */
+  readonly k?: number;
   readonly axis: unknown;
   readonly shape: unknown;
   readonly dtype: unknown;
@@ -107,11 +109,14 @@ export function readArguments(memory: Memory, logits: unknown, labels: unknown, 
     shape: copyOfList(options.shape),
     dtype: options.dtype,
     targets: namedTargets(options.loss, options.grad, others.settings.outputs),
+    k: others.settings.k,
   };
   const { read, layout } = readOperands(memory, given, "rows");
-  if (others.fault !== undefined) throw others.fault;
-  checkConflicts(others, given);
   const { settings, signal } = others;
+  if (settings.outputs.get("logProbs") === true) checkBytes("logProbs", layout.elements * dtypes[read.logits.dtype === "f64" ? "f64" : "f32"].bytes, memory.maximumBytes);
+  if (others.fault !== undefined) throw others.fault;
+  checkK(settings, layout.classes);
+  checkConflicts(others, given);
   const written = readTargets(given.targets);
   checkGradConflicts(read, written.grad, settings, "row");
   checkLossConflict(written.targets, settings);
@@ -169,9 +174,9 @@ export function readOperands(
   };
   const rows = layoutMade ? layoutMade(read.logits) : layoutOf(logitsShape(read.logits, shape), axis ?? -1);
   const layout = unit === "rows" ? rows : { ...rows, rows: rows.elements, rowShape: rows.dims, keptShape: rows.dims };
-  checkShapes(layout, read, targets);
+  checkShapes(layout, read, given);
   if (layoutMade === undefined) checkLength(read.logits, layout.elements, "logits", layout.dims);
-  checkLengths(layout, read, targets, unit);
+  checkLengths(layout, read, given, unit);
   checkSizes(rows);
   checkByteCounts(layoutMade ? read.logits.length : layout.elements, read, targets.some(({ name, target }) => name === "grad" && target === true), memory.maximumBytes);
   if (classMap === undefined) return { read, layout };
@@ -196,10 +201,11 @@ export function checkLossConflict(targets: Targets, settings: Settings): void {
 function checkTargetDtype(name: string, target: unknown, logits: LogitsDtype): void {
   if (!isTarget(target)) return;
   const wide = logits === "f64" ? "f64" : "f32";
-  const allowed: readonly Dtype[] = name === "grad" ? [...new Set([logits, wide] as const)] : name === "predictions" ? ["i32"] : [wide];
+  const areClasses = name === "predictions" || name === "targetRank" || name === "topK.classes";
+  const allowed: readonly Dtype[] = name === "grad" ? [...new Set([logits, wide] as const)] : areClasses ? ["i32"] : [wide];
   if (allowed.some((dtype) => (Tensor.is(target) ? target.dtype === dtype : arrayHolds(target, dtype)))) return;
   const got = Tensor.is(target) ? target.dtype : dtypeOfArray(target);
-  throw mismatch("DTYPE", `${name} dtype`, got, `${allowed.join(" or ")}${name === "predictions" ? "" : ` for ${logits} logits`}`, { shown: String(got) });
+  throw mismatch("DTYPE", `${name} dtype`, got, `${allowed.join(" or ")}${areClasses ? "" : ` for ${logits} logits`}`, { shown: String(got) });
 }
 
 function isTarget(value: unknown): value is Target {
@@ -252,7 +258,7 @@ export function operandsOf({ logits, labels, classWeight, sampleWeight, upstream
 }
 
 /** SHAPE of everything but the logits. */
-function checkShapes(layout: Layout, read: Operands, targets: GivenOperands["targets"]): void {
+function checkShapes(layout: Layout, read: Operands, given: GivenOperands): void {
   const { dims, classes, rowShape, keptShape } = layout;
   checkShape(layout, read.labels, rowShape, keptShape);
   if (read.classWeight !== undefined) checkShape(layout, read.classWeight, [classes]);
@@ -262,10 +268,10 @@ function checkShapes(layout: Layout, read: Operands, targets: GivenOperands["tar
     throw mismatch("SHAPE", "sampleWeight shape", weight.shape, expected);
   }
   if (typeof read.upstream === "object") checkShape(layout, read.upstream, rowShape, keptShape);
-  for (const { name, target } of targets) {
+  for (const { name, target } of given.targets) {
     if (!Tensor.is(target)) continue;
-    const [shape, also] = name === "grad" ? [dims, dims] : [rowShape, keptShape];
-    checkShape(layout, { name, shape: target.shape }, shape, also);
+    const shape = targetShape(layout, name, given.k);
+    checkShape(layout, { name, shape: target.shape }, shape, shape === rowShape ? keptShape : shape);
   }
   if (read.classMask !== undefined) checkShape(layout, read.classMask, [classes]);
   if (read.labelMatrix !== undefined) checkShape(layout, read.labelMatrix, [classes, classes]);
@@ -291,18 +297,19 @@ function either(one: readonly number[], other: readonly number[]): string {
 }
 
 /** LENGTH: a bare array has as many elements as it stands for, a shaped one as many as its shape says. */
-function checkLengths(layout: Layout, read: Operands, targets: GivenOperands["targets"], unit: string): void {
-  const { classes, rows, elements } = layout;
+function checkLengths(layout: Layout, read: Operands, given: GivenOperands, unit: string): void {
+  const { classes, rows } = layout;
   checkLength(read.labels, rows, unit, undefined, unit === "rows" ? layout : undefined);
   checkLength(read.classWeight, classes, "classes");
   checkLength(read.sampleWeight, rows, unit);
   checkLength(read.upstream, rows, unit);
   checkLength(read.classMask, classes, "classes");
   checkLength(read.labelMatrix, classes ** 2, "classes x classes");
-  for (const { name, target } of targets) {
+  for (const { name, target } of given.targets) {
     if (!isTarget(target)) continue;
-    const [count, of] = name === "grad" ? [elements, "logits"] : [rows, unit];
-    checkLength({ name, shape: undefined, length: target.length }, count, of);
+    const shape = targetShape(layout, name, given.k);
+    const of = shape === layout.dims && unit === "rows" ? "logits" : shape === layout.rowShape ? unit : `${unit} x k`;
+    checkLength({ name, shape: undefined, length: target.length }, product(shape), of);
   }
 }
 

@@ -3,10 +3,10 @@
 // Memory is taken in two steps, labels and weights first: where the second is refused, what they hold can still be judged.
 import type { Arguments, Layer, Operation } from "./arguments.js";
 import { arrayHolds, dtypes, type Dtype, type TypedArray } from "./dtypes.js";
-import { broadcastIndex, broadcastTarget, product, sameShape } from "./layout.js";
+import { broadcastIndex, broadcastTarget, product, sameShape, targetShape } from "./layout.js";
 import type { Allocation, Memory } from "./memory.js";
 import type { Operand } from "./operands.js";
-import { optionTable } from "./settings.js";
+import { optionTable, type ResultName } from "./settings.js";
 import { Tensor } from "./tensor.js";
 
 /** The words of the block in their order. An address of 0 means "none". The names from `code` on are results. */
@@ -16,7 +16,8 @@ export const callFields = [
   "classWeightAddress", "classWeightDtype", "sampleWeightAddress", "sampleWeightDtype", "sampleWeightValue", "labelSmoothing", "smoothingWeights",
   "emptyMean", "upstreamAddress", "upstreamDtype", "upstreamValue", "zLoss", "focalGamma", "poly1Epsilon", "gceQ", "softcap", "logitScale",
   "input", "probsEpsilon", "probsNormalize", "classMaskAddress", "labelMatrixAddress", "labelMatrixDtype",
-  "logSumExpAddress", "targetLogProbAddress", "predictionsAddress", "perClassAddress", "ignoreCount", "ignoreAddress", "wantsCounts",
+  "logSumExpAddress", "targetLogProbAddress", "predictionsAddress", "perClassAddress",
+  "topK", "topValuesAddress", "topClassesAddress", "targetRankAddress", "entropyAddress", "logProbsAddress", "ignoreCount", "ignoreAddress", "wantsCounts",
   "depth", "weightAddress", "weightDtype", "weightLayout", "biasAddress", "biasDtype", "chunkRows", "recompute",
   "weightGradAddress", "biasGradAddress", "accumulates",
   "code", "errorIndex", "errorGot", "errorCount", "loss", "lossSum", "weightSum", "validCount", "invalidCount", "rowCount", "nonFiniteCount",
@@ -47,7 +48,19 @@ export interface Made {
 }
 
 /** The results of a call that need memory. */
-export type MadeName = "loss" | "grad" | "grad.hidden" | "grad.weight" | "grad.bias" | "logSumExp" | "targetLogProb" | "predictions" | "perClass";
+export type MadeName = "loss" | "grad" | "grad.hidden" | "grad.weight" | "grad.bias" | ResultName;
+
+/** The results of rows: where their addresses are, and what they hold if not numbers as losses are. */
+const resultWords = [
+  ["logSumExp", wordOf.logSumExpAddress],
+  ["targetLogProb", wordOf.targetLogProbAddress],
+  ["predictions", wordOf.predictionsAddress, "i32"],
+  ["topK.values", wordOf.topValuesAddress],
+  ["topK.classes", wordOf.topClassesAddress, "i32"],
+  ["targetRank", wordOf.targetRankAddress, "i32"],
+  ["entropy", wordOf.entropyAddress],
+  ["logProbs", wordOf.logProbsAddress],
+] as const satisfies readonly (readonly [ResultName, number, Dtype?])[];
 
 /** A call, written down: as far as it can be judged, and once `complete()` has returned, ready to run. */
 export class Call {
@@ -161,9 +174,11 @@ export class Call {
 
   /** The address of a result: of the tensor it shall be written to, or of new memory. */
   #result(name: keyof Arguments["targets"], dtype: Dtype): number {
-    const { labels, layout, targets } = this.#arguments;
+    const { labels, layout, settings, targets } = this.#arguments;
     const target = targets[name];
-    return Tensor.is(target) ? this.#pin(target) : this.#make(name, dtype, labels.shape ?? layout.rowShape, target).address;
+    if (Tensor.is(target)) return this.#pin(target);
+    const shape = targetShape(layout, name, settings.k);
+    return this.#make(name, dtype, shape === layout.rowShape ? (labels.shape ?? shape) : shape, target).address;
   }
 
   /** The address of an argument: in place if it is a tensor, otherwise of a copy for the length of the call. */
@@ -309,9 +324,8 @@ export class Call {
     const lossDtype = logits.dtype === "f64" ? "f64" : "f32";
     if (reduction === "none") this.#write(wordOf.lossAddress, this.#result("loss", lossDtype));
     if (outputs.size === 0) return;
-    if (outputs.has("logSumExp")) this.#write(wordOf.logSumExpAddress, this.#result("logSumExp", lossDtype));
-    if (outputs.has("targetLogProb")) this.#write(wordOf.targetLogProbAddress, this.#result("targetLogProb", lossDtype));
-    if (outputs.has("predictions")) this.#write(wordOf.predictionsAddress, this.#result("predictions", "i32"));
+    for (const [name, word, dtype] of resultWords) if (outputs.has(name)) this.#write(word, this.#result(name, dtype ?? lossDtype));
+    if (outputs.has("topK.values")) this.#write(wordOf.topK, settings.k);
     if (outputs.has("perClass")) this.#write(wordOf.perClassAddress, this.#make("perClass", "f64", [PER_CLASS_COLUMNS, layout.classes]).address);
     this.#write(wordOf.wantsCounts, outputs.has("predictions") || outputs.has("perClass") ? 1 : 0);
   }

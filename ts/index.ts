@@ -26,8 +26,9 @@ export type {
   Reduction,
   SampleWeightInput,
   ShapedArray,
+  TopKTargets,
   WeightsInput,
 } from "./options.js";
-export type { CrossEntropyResult, Disposing, LinearCrossEntropyResult, LinearGrads, OutputResults, PerClass, Totals, WeightedSigmoidResult } from "./result.js";
-export type { FactorInput, LinearCrossEntropyAsyncOptions, LinearCrossEntropyOptions, LinearGradOptions } from "./linear.js";
+export type { CrossEntropyResult, Disposing, LinearCrossEntropyResult, LinearGrads, OutputResults, PerClass, TopK, Totals, WeightedSigmoidResult } from "./result.js";
+export type { FactorInput, LinearCrossEntropyAsyncOptions, LinearCrossEntropyOptions, LinearGradOptions, LinearOutputName } from "./linear.js";
 export type { WeightedSigmoidAsyncOptions, WeightedSigmoidOptions } from "./sigmoid.js";

@@ -139,3 +139,8 @@ export function broadcastIndex(shape: readonly number[], target: readonly number
     return index;
   };
 }
+
+/** The shape of a result by its name; those of the `k` largest classes have that many for each row. */
+export function targetShape({ dims, rowShape }: Layout, name: string, k = 1): readonly number[] {
+  return name === "grad" || name === "logProbs" ? dims : name.startsWith("topK") ? [...rowShape, k] : rowShape;
+}

@@ -25,7 +25,7 @@ import { mismatch, show, SparseXentError } from "./errors.js";
 import { checkBytes, layoutOf, product, sameShape, type Layout } from "./layout.js";
 import type { Memory } from "./memory.js";
 import { assertUsable, copyOfList, find, look, lookIfAny, lookOrNumber, shaped, type Operand } from "./operands.js";
-import type { CrossEntropyAsyncOptions, CrossEntropyOptions, ShapedArray } from "./options.js";
+import type { CrossEntropyAsyncOptions, CrossEntropyOptions, OutputName, OutputTargets, ShapedArray } from "./options.js";
 import { conflict, optionNames, optionReader } from "./settings.js";
 import { Tensor } from "./tensor.js";
 
@@ -42,9 +42,14 @@ export interface LinearGradOptions {
   readonly bias?: boolean | Tensor<"f32"> | undefined;
 }
 
+/** See {@link LinearCrossEntropyOptions.outputs}. */
+export type LinearOutputName = Exclude<OutputName, "topK" | "targetRank" | "entropy" | "logProbs">;
+
 /** The options of {@link Engine.linearCrossEntropy}; every one may be left out. Those shared with `crossEntropy` mean the same. */
 export interface LinearCrossEntropyOptions
-  extends Omit<CrossEntropyOptions, "axis" | "input" | "probsEpsilon" | "probsNormalize" | "labelMatrix" | "grad"> {
+  extends Omit<CrossEntropyOptions, "axis" | "input" | "probsEpsilon" | "probsNormalize" | "labelMatrix" | "grad" | "outputs" | "k"> {
+  /** Further results, as of `crossEntropy`, but none that takes a row of logits at once. Default none. */
+  readonly outputs?: readonly LinearOutputName[] | Pick<OutputTargets, LinearOutputName> | undefined;
   /** A bias per class, V numbers. Default none. */
   readonly bias?: FactorInput | undefined;
   /** How the weights lie: `vd` for `[V, D]` (PyTorch; default), `dv` for `[D, V]` (TensorFlow, Keras). Both are read as they lie. */
@@ -72,7 +77,9 @@ export interface LinearCrossEntropyAsyncOptions extends LinearCrossEntropyOption
   readonly signal?: AbortSignal | null | undefined;
 }
 
-const excluded: readonly string[] = ["axis", "input", "probsEpsilon", "probsNormalize", "labelMatrix"];
+const excluded: readonly string[] = ["axis", "input", "probsEpsilon", "probsNormalize", "labelMatrix", "k"];
+/** What takes a row of logits at once. */
+const ofRows = ["topK.values", "targetRank", "entropy", "logProbs"] as const;
 
 /** Every key an options object may have. */
 export const linearOptionNames: readonly string[] = [...optionNames.filter((name) => !excluded.includes(name)), "bias", "weightLayout", "chunkRows", "recompute"];
@@ -136,6 +143,8 @@ export function readLinearArguments(
   const written = readTargets(given.targets);
   checkGradConflicts(read, false, { ...settings, accumulate: false }, "row");
   checkLossConflict(written.targets, settings);
+  const taken = ofRows.find((name) => settings.outputs.has(name));
+  if (taken !== undefined) throw conflict(`outputs ${taken.replace(/\..*/, "")}`, "none of a linear layer, whose logits are never all there");
   if (recompute === true && given.classMask !== undefined) throw conflict("recompute", "none with classMask");
   const hasGiven = gradNames.some((name) => Tensor.is(grads[name]));
   const isInPlace = Tensor.is(grads.hidden) && grads.hidden === read.logits.source;

@@ -64,6 +64,18 @@ export interface OutputTargets {
   readonly targetLogProb?: boolean | FloatTarget | undefined;
   readonly predictions?: boolean | Tensor<"i32"> | Int32Array | undefined;
   readonly perClass?: boolean | undefined;
+  /** The values and the classes, each new unless there is something to write it to: of the labels' shape, with `k` behind. */
+  readonly topK?: boolean | TopKTargets | undefined;
+  readonly targetRank?: boolean | Tensor<"i32"> | Int32Array | undefined;
+  readonly entropy?: boolean | FloatTarget | undefined;
+  /** Of the logits' shape, f32 also under `f16` and `bf16`. */
+  readonly logProbs?: boolean | FloatTarget | undefined;
+}
+
+/** Where the largest classes are written to. */
+export interface TopKTargets {
+  readonly values?: true | FloatTarget | undefined;
+  readonly classes?: true | Tensor<"i32"> | Int32Array | undefined;
 }
 
 /** See {@link CrossEntropyOptions.reduction}. */
@@ -71,7 +83,7 @@ export type Reduction = "none" | "sum" | "mean";
 /** See {@link CrossEntropyOptions.denominator}. */
 export type Denominator = "weights" | "valid" | "all" | "nonzero" | number;
 /** See {@link CrossEntropyOptions.outputs}. */
-export type OutputName = "logSumExp" | "targetLogProb" | "predictions" | "perClass";
+export type OutputName = "logSumExp" | "targetLogProb" | "predictions" | "perClass" | "topK" | "targetRank" | "entropy" | "logProbs";
 
 /**
  * The options of a call; every one may be left out.
@@ -161,6 +173,8 @@ export interface CrossEntropyOptions {
    * array to write it to. Default none.
    */
   readonly outputs?: readonly OutputName[] | OutputTargets | undefined;
+  /** How many classes the output `topK` gives of each row, an integer in 1..C. Default 1. */
+  readonly k?: number | undefined;
 }
 
 /** The options of {@link Engine.crossEntropyAsync}. */

@@ -24,6 +24,14 @@ export interface PerClass {
   readonly correct: Float64Array<ArrayBuffer>;
 }
 
+/** The `k` largest classes of each row, of the labels' shape with `k` behind: the largest logit first, of equals the first class. */
+export interface TopK<D extends LogitsDtype = LogitsDtype> {
+  /** ln p of each; NaN in ignored and invalid rows and those whose loss is NaN, -inf where `classMask` keeps fewer than `k`. */
+  readonly values: Tensor<LossDtype<D>>;
+  /** Which classes they are; -1 in ignored and invalid rows, in rows with a NaN, and where `classMask` keeps fewer than `k`. */
+  readonly classes: Tensor<"i32">;
+}
+
 /** The results that every call gives. */
 export interface Totals {
   /** Σ of the row losses before denominator and upstream: the sum of what `reduction: "none"` returns. */
@@ -54,6 +62,17 @@ export interface OutputResults<D extends LogitsDtype = LogitsDtype> {
   readonly correctCount: number;
   /** See {@link PerClass}. */
   readonly perClass: PerClass;
+  /** See {@link TopK}; how many is the option `k`. */
+  readonly topK: TopK<D>;
+  /**
+   * How many classes come before the label in the order of `topK`: 0 where the prediction is right, below k where the label is among the k largest.
+   * -1 for ignored and invalid rows and rows with a NaN.
+   */
+  readonly targetRank: Tensor<"i32">;
+  /** -Σ p·ln p of each row, in nats, exact in rows that are sure of a class; NaN for ignored and invalid rows and those whose loss is NaN. */
+  readonly entropy: Tensor<LossDtype<D>>;
+  /** ln p of every class, of the logits' shape, f32 also for f16 and bf16 logits: -inf for classes that are masked, NaN as for `entropy`. */
+  readonly logProbs: Tensor<LossDtype<D>>;
 }
 
 /** Losses are f32, and f64 for f64 logits. */
@@ -101,7 +120,13 @@ type OutputPart<Asked, D extends LogitsDtype> = Asked extends readonly unknown[]
   : { readonly [Name in keyof Asked as Name extends OutputName ? ([Asked[Name]] extends [false | undefined] ? never : Name) : never]: OutputOf<Name, Asked[Name], D> } &
       ("predictions" extends keyof Asked ? ([Asked["predictions"]] extends [false | undefined] ? unknown : { readonly correctCount: number }) : unknown);
 
-type OutputOf<Name, T, D extends LogitsDtype> = Name extends OutputName ? (T extends false | undefined ? undefined : Written<T, OutputResults<D>[Name]>) : never;
+type OutputOf<Name, T, D extends LogitsDtype> = T extends false | undefined
+  ? undefined
+  : Name extends "topK"
+    ? { readonly [Part in keyof TopK<D>]: Part extends keyof T ? Written<T[Part], TopK<D>[Part]> : TopK<D>[Part] }
+    : Name extends OutputName
+      ? Written<T, OutputResults<D>[Name]>
+      : never;
 
 /** Results hold memory until they are disposed of, or until the end of a `using` block. */
 export interface Disposing {
@@ -229,9 +254,13 @@ export function readResult(memory: Memory, call: Call, args: Arguments): AnyResu
   results.invalidCount = call.read(wordOf.invalidCount);
   results.rowCount = call.read(wordOf.rowCount);
   if (settings.outputs.size === 0) return results as AnyResult;
-  for (const name of ["logSumExp", "targetLogProb", "predictions"] as const) {
+  for (const name of ["logSumExp", "targetLogProb", "predictions", "targetRank", "entropy", "logProbs"] as const) {
     const output = Results.take(results, memory, call, name, targets[name]);
     if (output !== undefined) results[name] = output;
+  }
+  if (settings.outputs.has("topK.values")) {
+    const part = (name: "topK.values" | "topK.classes"): Target | undefined => Results.take(results, memory, call, name, targets[name]);
+    results.topK = { values: part("topK.values"), classes: part("topK.classes") } as TopK;
   }
   if (settings.outputs.has("predictions")) results.correctCount = call.read(wordOf.correctCount);
   const perClass = readPerClass(memory, call, layout.classes);

@@ -72,8 +72,12 @@ export const optionTable = {
   probsNormalize: word(["before", "after", "none"], "before"),
   classMask: argument,
   labelMatrix: argument,
-  outputs: { words: ["logSumExp", "targetLogProb", "predictions", "perClass"], fallback: noOutputs(), read: readOutputs },
+  outputs: { words: ["logSumExp", "targetLogProb", "predictions", "perClass", "topK", "targetRank", "entropy", "logProbs"], fallback: noOutputs(), read: readOutputs },
+  k: number(1, "an integer of at least 1", (value) => Number.isSafeInteger(value) && value >= 1),
 } as const satisfies Record<keyof CrossEntropyOptions, Rule<unknown> | undefined>;
+
+/** What `outputs` may ask for, `topK` in its two parts. */
+export type ResultName = Exclude<OutputName, "topK"> | "topK.values" | "topK.classes";
 
 type Table = typeof optionTable;
 
@@ -166,7 +170,7 @@ function noLabels(): readonly bigint[] {
   return [];
 }
 
-function noOutputs(): ReadonlyMap<OutputName, unknown> {
+function noOutputs(): ReadonlyMap<ResultName, unknown> {
   return new Map();
 }
 
@@ -193,19 +197,33 @@ function readIgnored(name: string, value: unknown): readonly bigint[] {
 }
 
 /** What is asked for, and where it is to be written: a target that is not looked at here, or true. */
-function readOutputs(name: string, value: unknown): ReadonlyMap<OutputName, unknown> {
+function readOutputs(name: string, value: unknown): ReadonlyMap<ResultName, unknown> {
   const { words } = optionTable.outputs;
   const expected = `a list of ${words.join(", ")}, or an object with such keys`;
   if (typeof value !== "object" || value === null) throw mismatch("OPTION_RANGE", name, value, expected);
   const entries: readonly (readonly [unknown, unknown])[] = Array.isArray(value) ? value.map((each: unknown) => [each, true]) : Object.entries(value);
-  const wanted = new Map<OutputName, unknown>();
+  const wanted = new Map<ResultName, unknown>();
   for (const [key, target] of entries) {
     const output = words.find((candidate) => candidate === key);
     if (output === undefined) throw mismatch("OPTION_RANGE", name, key, expected);
     if (output === "perClass" && target !== undefined && typeof target !== "boolean") throw mismatch("OPTION_RANGE", `${name} perClass`, target, "true or false");
-    if (target !== undefined && target !== false) wanted.set(output, target);
+    if (target === undefined || target === false) continue;
+    if (output !== "topK") wanted.set(output, target);
+    else for (const [part, own] of Object.entries(readTopK(`${name} ${output}`, target))) wanted.set(`topK.${part as "values" | "classes"}`, own ?? true);
   }
   return wanted;
+}
+
+function readTopK(name: string, target: unknown): Readonly<Record<"values" | "classes", unknown>> {
+  const isObject = typeof target === "object" && target !== null && Object.keys(target).every((key) => key === "values" || key === "classes");
+  if (target !== true && !isObject) throw mismatch("OPTION_RANGE", name, target, "true, false or { values, classes }");
+  const { values, classes } = target === true ? {} : (target as Partial<Record<"values" | "classes", unknown>>);
+  return { values, classes };
+}
+
+/** OPTION_RANGE: no more of the classes than there are. */
+export function checkK({ outputs, k }: Settings, classes: number): void {
+  if (k > classes && outputs.has("topK.values")) throw mismatch("OPTION_RANGE", "k", k, `an integer in 1..${classes}`);
 }
 
 /** What each input or option rules out. Upstream and grad, which depend on arguments, are looked at where those are. */
@@ -217,6 +235,9 @@ export function checkConflicts({ settings, given }: OptionsRead, arrays: Partial
     softcap: settings.softcap !== 0,
     logitScale: settings.logitScale !== 1,
     "outputs logSumExp": settings.outputs.has("logSumExp"),
+    "outputs topK": settings.outputs.has("topK.values"),
+    "outputs entropy": settings.outputs.has("entropy"),
+    "outputs logProbs": settings.outputs.has("logProbs"),
     focalGamma: settings.focalGamma !== 0,
     poly1Epsilon: settings.poly1Epsilon !== 0,
     gceQ: settings.gceQ !== 0,
@@ -231,9 +252,10 @@ export function checkConflicts({ settings, given }: OptionsRead, arrays: Partial
     const name = names.find((candidate) => active[candidate]);
     if (name !== undefined) throw conflict(name, `none with ${reason}`);
   };
-  if (settings.input === "logProbs") exclude('input: "logProbs"', ["zLoss", "softcap", "logitScale", "outputs logSumExp"]);
+  const ofLogits = ["outputs logSumExp", "outputs topK", "outputs entropy", "outputs logProbs"] as const;
+  if (settings.input === "logProbs") exclude('input: "logProbs"', ["zLoss", "softcap", "logitScale", ...ofLogits]);
   if (settings.input === "probs") {
-    exclude('input: "probs"', ["zLoss", "softcap", "logitScale", "outputs logSumExp", "focalGamma", "poly1Epsilon", "gceQ", "labelSmoothing", "classMask", "labelMatrix"]);
+    exclude('input: "probs"', ["zLoss", "softcap", "logitScale", ...ofLogits, "focalGamma", "poly1Epsilon", "gceQ", "labelSmoothing", "classMask", "labelMatrix"]);
   } else {
     exclude(`input: "${settings.input}"`, ["probsEpsilon", "probsNormalize"]);
   }

@@ -173,6 +173,7 @@ impl<'a> ByChunk<'a> {
             target_log_prob: column(results.target_log_prob.is_some(), &mut per_row.target_log_prob, count),
             predictions: results.predictions.is_some().then(|| &mut per_row.predictions[..count]),
             per_class: None,
+            distribution: None,
         };
         let access = match with_gradient {
             true => Access::InPlace(Target::F32(logits)),

@@ -4,6 +4,7 @@
 
 use super::batch::Batch;
 use super::deliver::{Values, gather, scatter};
+use super::distribution::{Lying, Telling};
 use super::route::Route;
 use super::rules::{Columns, Rules};
 use super::totals::UNIT;
@@ -30,7 +31,12 @@ struct Group {
 }
 
 impl Call<'_> {
-    pub(super) fn groups<I: Isa>(&self, access: Access<'_>, results: &mut Results<'_>) -> Result<(), Error> {
+    pub(super) fn groups<I: Isa>(
+        &self,
+        access: Access<'_>,
+        results: &mut Results<'_>,
+        telling: Option<&mut Telling<'_>>,
+    ) -> Result<(), Error> {
         let rules = Rules::new(self, Route::Groups, results);
         let (rows, classes) = (self.plan.shape.rows(), self.plan.shape.classes());
         let together = rules.together::<I>();
@@ -39,27 +45,41 @@ impl Call<'_> {
         let length = rules.scratch_length::<I>(&access);
         let mut scratch = zeros(length * self.executor.workers(units))?;
         let (logits, gradient) = access.by_rows(classes, per_unit);
-        let outputs = (gradient, results.by_rows(per_unit), PerWorker::new(&mut scratch, length));
-        self.executor.run(units, self.cancel, outputs, |_, unit, (mut gradient, columns, scratch)| {
-            let mut columns = Columns::new(columns);
-            let mut pairs = rules.pairs();
-            let mut group = Group::new();
-            let end = columns.losses.len();
-            for start in (0..end).step_by(together) {
-                let rows = start..end.min(start + together);
-                let cells = rows.start * classes..rows.end * classes;
-                let first_row = unit * per_unit + start;
-                let mut access = Access::in_unit(logits, &mut gradient, first_row * classes, cells);
-                let labels = &self.scan.classes[first_row..][..rows.len()];
-                let mut columns = columns.rows(rows);
-                if let Some(pairs) = &mut pairs
-                    && pairs.compute::<I>(&rules, first_row, labels, &mut access, &mut columns.losses)
-                {
-                    continue;
+        let cut = telling.map(|telling| telling.cut(rows, per_unit));
+        let scratch = PerWorker::new(&mut scratch, length);
+        let outputs = (gradient, results.by_rows(per_unit), scratch, cut.as_ref());
+        self.executor.run(
+            units,
+            self.cancel,
+            outputs,
+            |_, unit, (mut gradient, columns, scratch, told)| {
+                let mut columns = Columns::new(columns);
+                let mut pairs = rules.pairs();
+                let mut group = Group::new();
+                let end = columns.losses.len();
+                if let Some(told) = told {
+                    let first_row = unit * per_unit;
+                    let labels = &self.scan.classes[first_row..][..end];
+                    let access =
+                        Access::in_unit(logits, &mut gradient, first_row * classes, 0..end * classes);
+                    rules.tell::<I>(told, labels, Lying::Rows(access.logits()));
                 }
-                rules.group::<I>(first_row, labels, access, &mut columns, &mut group, scratch);
-            }
-        })?;
+                for start in (0..end).step_by(together) {
+                    let rows = start..end.min(start + together);
+                    let cells = rows.start * classes..rows.end * classes;
+                    let first_row = unit * per_unit + start;
+                    let mut access = Access::in_unit(logits, &mut gradient, first_row * classes, cells);
+                    let labels = &self.scan.classes[first_row..][..rows.len()];
+                    let mut columns = columns.rows(rows);
+                    if let Some(pairs) = &mut pairs
+                        && pairs.compute::<I>(&rules, first_row, labels, &mut access, &mut columns.losses)
+                    {
+                        continue;
+                    }
+                    rules.group::<I>(first_row, labels, access, &mut columns, &mut group, scratch);
+                }
+            },
+        )?;
         Ok(())
     }
 }

@@ -86,6 +86,11 @@ impl<'a> Plan<'a> {
             fits(matrix.len(), classes.saturating_mul(classes), "labelMatrix")?;
         }
         options.check()?;
+        let k = options.outputs.top_k;
+        if k > classes {
+            let expected = "at most as many as there are classes";
+            return Err(Error::OptionRange { option: "k", got: k as f64, expected });
+        }
         let kept = options.class_mask.map(Kept::new).transpose()?.flatten();
         let keeps_none = options.class_mask.is_some_and(|mask| mask.iter().all(|keep| *keep == 0));
         let count = kept.as_ref().map_or(classes, |kept| kept.classes.len());

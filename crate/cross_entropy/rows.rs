@@ -1,6 +1,7 @@
 //! Rows whose classes lie side by side, unit by unit; and one row of any kind, which the strided layout borrows.
 
 use super::deliver::{Values, gather_double};
+use super::distribution::{Lying, Telling};
 use super::plan::{Fate, RowPlan};
 use super::route::Route;
 use super::rules::{BLOCK_LOGITS, Columns, RowOutputs, Rules, Scratch};
@@ -161,9 +162,10 @@ impl Call<'_> {
         route: Route,
         mut access: Access<'_>,
         results: &mut Results<'_>,
+        telling: Option<&mut Telling<'_>>,
     ) -> Result<(), Error> {
         let rules = Rules::new(self, route, results);
-        if self.split::<I>(&rules, &mut access, results)? {
+        if telling.is_none() && self.split::<I>(&rules, &mut access, results)? {
             return Ok(());
         }
         let (rows, classes) = (self.plan.shape.rows(), self.plan.shape.classes());
@@ -174,20 +176,27 @@ impl Call<'_> {
         let (mut singles, mut doubles) = (zeros(single * workers)?, zeros(double * workers)?);
         let mut all_blocks = zeros(blocks * workers)?;
         let (logits, gradient) = access.by_rows(classes, per_unit);
+        let cut = telling.map(|telling| telling.cut(rows, per_unit));
         let scratch = (
             PerWorker::new(&mut singles, single),
             PerWorker::new(&mut doubles, double),
             PerWorker::new(&mut all_blocks, blocks),
         );
-        let outputs = (gradient, results.by_rows(per_unit), scratch);
+        let outputs = (gradient, results.by_rows(per_unit), scratch, cut.as_ref());
         self.executor.run(
             units,
             self.cancel,
             outputs,
-            |_, unit, (mut gradient, columns, (single, double, blocks))| {
+            |_, unit, (mut gradient, columns, (single, double, blocks), told)| {
                 let mut scratch = Scratch { single, double, blocks };
                 let mut columns = Columns::new(columns);
-                let labels = &self.scan.classes[unit * per_unit..][..columns.losses.len()];
+                let end = columns.losses.len();
+                let labels = &self.scan.classes[unit * per_unit..][..end];
+                if let Some(told) = told {
+                    let first = unit * per_unit * classes;
+                    let access = Access::in_unit(logits, &mut gradient, first, 0..end * classes);
+                    rules.tell::<I>(told, labels, Lying::Rows(access.logits()));
+                }
                 for (offset, label) in labels.iter().enumerate() {
                     let row = unit * per_unit + offset;
                     let cells = offset * classes..(offset + 1) * classes;

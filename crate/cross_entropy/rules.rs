@@ -160,6 +160,7 @@ impl<'a> Rules<'a> {
                 target_log_prob: results.target_log_prob.is_some(),
                 predictions: results.predictions.is_some(),
                 per_class: results.per_class.is_some(),
+                ..Wanted::default()
             },
             accumulate: call.plan.options.accumulate,
             scale: f32::from_f64(call.plan.options.logit_scale),

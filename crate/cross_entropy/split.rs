@@ -140,6 +140,7 @@ mod tests {
                 target_log_prob: None,
                 predictions: None,
                 per_class: None,
+                distribution: None,
             };
             begun.store(true, Ordering::Relaxed);
             op.execute(Access::InPlace(Target::F32(&mut x)), shape, (&[7_u32]).into(), results, Some(&flag))

@@ -2,6 +2,7 @@
 //! goes row by row through [`Rules::row`], on a copy of the row.
 
 use super::batch::Batch;
+use super::distribution::{Lying, Telling};
 use super::planes::{PlaneSite, StripPlanes, TypedPlanes, strided};
 use super::route::Route;
 use super::rules::{Columns, Rules, Scratch};
@@ -19,6 +20,7 @@ impl Call<'_> {
         route: Route,
         access: Access<'_>,
         results: &mut Results<'_>,
+        telling: Option<&mut Telling<'_>>,
     ) -> Result<(), Error> {
         let rules = Rules::new(self, route, results);
         let shape = self.plan.shape;
@@ -46,13 +48,14 @@ impl Call<'_> {
         let mut all_blocks = zeros(blocks * workers)?;
         let adds = self.plan.options.accumulate;
         let all = Columns::all(results);
+        let cut = telling.map(|telling| telling.cut(inner, span));
         let per_row = |numbers| strided(numbers, 1, inner, span);
         let outputs = (
             gradient.map(|gradient| strided(gradient, classes, inner, span)),
             per_row(all.losses),
-            all.log_sum_exp.map(per_row),
-            all.log_probs.map(per_row),
+            (all.log_sum_exp.map(per_row), all.log_probs.map(per_row)),
             all.predictions.map(|slice| Strided::new(slice, 1, inner, span)),
+            cut.as_ref(),
             PerWorker::new(&mut singles, single),
             PerWorker::new(&mut doubles, double + from + to),
             PerWorker::new(&mut all_blocks, blocks),
@@ -61,9 +64,9 @@ impl Call<'_> {
             let (
                 gradient,
                 mut losses,
-                mut log_sum_exp,
-                mut log_probs,
+                (mut log_sum_exp, mut log_probs),
                 mut predictions,
+                told,
                 single,
                 double,
                 blocks,
@@ -77,11 +80,13 @@ impl Call<'_> {
                 predictions: predictions.as_mut().map(|planes| planes.plane(0)),
             };
             let end = columns.losses.len();
-            let mut site = PlaneSite { logits, first, inner, rows: 0..0, gradient, adds };
+            let mut site = PlaneSite { logits, first, inner, rows: 0..end, gradient, adds };
+            let labels = &self.scan.classes[outer * inner + start..][..end];
+            if let Some(told) = told {
+                rules.tell::<I>(told, labels, Lying::Planes(&site));
+            }
             if route != Route::Strips {
-                site.rows = 0..end;
                 let first_row = outer * inner + start;
-                let labels = &self.scan.classes[first_row..][..end];
                 let (copies, double) = double.split_at_mut(from + to);
                 let row = copies.split_at_mut(from);
                 let mut scratch = Scratch { single, double, blocks };

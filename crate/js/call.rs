@@ -2,11 +2,12 @@
 
 mod codes;
 mod linear;
+mod results;
 
 use self::codes::numbers;
 use super::fields::{Field, terms};
 use super::pool::{ENGINE_LOST, is_lost};
-use crate::cross_entropy::{Access, Results, Summary, zeros};
+use crate::cross_entropy::{Access, Summary};
 use crate::element::{Source, Target};
 use crate::labels::Labels;
 use crate::options::*;
@@ -169,51 +170,6 @@ impl Block<'_> {
         })
     }
 
-    /// Calls a computation with where its results go: where the block says, or scratch.
-    fn with_results(
-        &self,
-        rows: usize,
-        classes: usize,
-        compute: impl FnOnce(Results<'_>) -> Result<Summary, Error>,
-    ) -> Result<Summary, Error> {
-        let mut own_losses = self.own_losses(rows)?;
-        let per_class = self.slice_mut(Field::perClassAddress, 4 * classes);
-        let predictions = self.slice_mut(Field::predictionsAddress, rows);
-        let counted = predictions.is_none() && (per_class.is_some() || self.whole(Field::wantsCounts) != 0);
-        let mut own_predictions = zeros(if counted { rows } else { 0 })?;
-        let results = Results {
-            losses: self.losses(&mut own_losses, rows),
-            log_sum_exp: self.per_row(Field::logSumExpAddress, rows),
-            target_log_prob: self.per_row(Field::targetLogProbAddress, rows),
-            predictions: predictions.or(if counted { Some(&mut own_predictions) } else { None }),
-            per_class,
-        };
-        compute(results)
-    }
-
-    /// Whether per-row results are doubles: where logits are.
-    fn is_double(&self) -> bool {
-        self.whole(Field::logitsDtype) == 1
-    }
-
-    /// Per-row results at an address.
-    fn per_row<'m>(&self, address: Field, rows: usize) -> Option<Target<'m>> {
-        self.target(address, usize::from(self.is_double()), rows)
-    }
-
-    /// Room for the losses where nobody wants them: as singles, or as doubles.
-    fn own_losses(&self, rows: usize) -> Result<(Vec<f32>, Vec<f64>), Error> {
-        let rows = if self.whole(Field::lossAddress) == 0 { rows } else { 0 };
-        let (single, double) = if self.is_double() { (0, rows) } else { (rows, 0) };
-        Ok((zeros(single)?, zeros(double)?))
-    }
-
-    fn losses<'m>(&self, own: &'m mut (Vec<f32>, Vec<f64>), rows: usize) -> Target<'m> {
-        let (single, double) = own;
-        let own = if self.is_double() { Target::F64(double) } else { Target::F32(single) };
-        self.per_row(Field::lossAddress, rows).unwrap_or(own)
-    }
-
     /// Numbers of this dtype at an address.
     fn source<'m>(&self, address: Field, dtype: usize, length: usize) -> Option<Source<'m>> {
         match dtype {
@@ -314,6 +270,10 @@ impl Block<'_> {
             target_log_prob: self.whole(Field::targetLogProbAddress) != 0,
             predictions: self.whole(Field::predictionsAddress) != 0,
             per_class: self.whole(Field::perClassAddress) != 0,
+            top_k: self.whole(Field::topK),
+            target_rank: self.whole(Field::targetRankAddress) != 0,
+            entropy: self.whole(Field::entropyAddress) != 0,
+            log_probs: self.whole(Field::logProbsAddress) != 0,
         };
         Ok(CrossEntropy {
             reduction: self.choose(Field::reduction, "reduction", &reductions)?,

@@ -22,6 +22,7 @@ fields! {
     zLoss, focalGamma, poly1Epsilon, gceQ, softcap, logitScale, input, probsEpsilon, probsNormalize,
     classMaskAddress, labelMatrixAddress, labelMatrixDtype,
     logSumExpAddress, targetLogProbAddress, predictionsAddress, perClassAddress,
+    topK, topValuesAddress, topClassesAddress, targetRankAddress, entropyAddress, logProbsAddress,
     ignoreCount, ignoreAddress, wantsCounts,
     depth, weightAddress, weightDtype, weightLayout, biasAddress, biasDtype, chunkRows, recompute,
     weightGradAddress, biasGradAddress, accumulates,

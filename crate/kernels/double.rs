@@ -10,7 +10,7 @@ use crate::parallel::{STEP, progress, steps};
 /// to 14 units of rounding, and 256 by 62.
 const BLOCK: usize = 64;
 
-fn blocked(terms: impl ExactSizeIterator<Item = f64>) -> f64 {
+pub(super) fn blocked(terms: impl ExactSizeIterator<Item = f64>) -> f64 {
     let (mut total, mut lost, mut block, mut left) = (0.0, 0.0, 0.0, BLOCK);
     let mut blocks = 0;
     for term in terms {

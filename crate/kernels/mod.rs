@@ -3,9 +3,10 @@
 //! logits and for inputs that are probabilities already. They gather [`RowStats`](crate::objective::RowStats) and write an
 //! affine map of the softmax (of two classes, the losses and gradient themselves). What options do to a row is in
 //! [`crate::objective`], which [`objective`] calls for a vector of rows. Two options are about the numbers before that: [`softcap`], and how
-//! [`double`] clips probabilities. Kernels use no `unsafe`.
+//! [`double`] clips probabilities. What is told of a row beside its loss is in [`distribution`]. Kernels use no `unsafe`.
 #![forbid(unsafe_code)]
 
+pub(crate) mod distribution;
 pub(crate) mod double;
 pub(crate) mod objective;
 mod odds;

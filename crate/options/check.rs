@@ -43,6 +43,7 @@ impl CrossEntropy<'_> {
             ("softcap", self.softcap != 0.0),
             ("logitScale", self.logit_scale != 1.0),
             ("outputs logSumExp", self.outputs.log_sum_exp),
+            ("outputs topK, entropy or logProbs", self.outputs.needs_logits()),
             ("focalGamma", self.terms.focal_gamma != 0.0),
             ("poly1Epsilon", self.terms.poly1_epsilon != 0.0),
             ("gceQ", self.terms.gce_q != 0.0),
@@ -56,7 +57,11 @@ impl CrossEntropy<'_> {
         let excluded = match self.input {
             Input::Logits => None,
             Input::LogProbs => {
-                Some(("input logProbs", first(&["zLoss", "softcap", "logitScale", "outputs logSumExp"])))
+                let of_logits = ["outputs logSumExp", "outputs topK, entropy or logProbs"];
+                Some((
+                    "input logProbs",
+                    first(&["zLoss", "softcap", "logitScale", of_logits[0], of_logits[1]]),
+                ))
             }
             Input::Probs => Some(("input probs", first(&set.map(|(name, _)| name)))),
         };

@@ -190,12 +190,14 @@ impl<'b, T> Strided<'b, T> {
 unsafe impl<T: Send + 'static> Parts for Strided<'_, T> {
     type Part<'a> = Planes<'a, T>;
 
+    #[inline(never)] // as below, once for all runs that have such outputs
     fn check(&self, units: usize, _workers: usize) {
         let outer = self.span.length / (self.classes * self.inner);
         let held = outer.saturating_mul(Self::tiles(self.tiled.len(), self.width));
         assert!(units <= held, "every unit needs a tile to write");
     }
 
+    #[inline(never)]
     unsafe fn part<'a>(&self, _worker: usize, unit: usize) -> Planes<'a, T> {
         let tiles = Self::tiles(self.tiled.len(), self.width);
         let (outer, tile) = (unit / tiles, unit % tiles);
@@ -221,7 +223,14 @@ pub(crate) struct Planes<'a, T> {
     borrow: PhantomData<&'a mut [T]>,
 }
 
-impl<T> Planes<'_, T> {
+impl<'a, T> Planes<'a, T> {
+    /// The tile's elements of the first class, for as long as the tile is lent.
+    pub(crate) fn into_plane(self) -> &'a mut [T] {
+        let start = self.start(0);
+        // SAFETY: as in `plane`; the value that owns the tile ends here.
+        unsafe { std::slice::from_raw_parts_mut(start, self.width) }
+    }
+
     /// The tile's elements of `class`, to write (and to read, where the call is in place). Panics past the last class.
     #[inline]
     pub(crate) fn plane(&mut self, class: usize) -> &mut [T] {
@@ -265,6 +274,22 @@ unsafe impl Parts for () {
     unsafe fn part<'a>(&self, _worker: usize, _unit: usize) -> Self::Part<'a> {}
 }
 
+// SAFETY: the parts are those of the outputs themselves, which are lent for the run.
+unsafe impl<P: Parts> Parts for &P {
+    type Part<'a> = P::Part<'a>;
+
+    #[inline(never)] // once, for all runs
+    fn check(&self, units: usize, workers: usize) {
+        (**self).check(units, workers);
+    }
+
+    #[inline(never)]
+    unsafe fn part<'a>(&self, worker: usize, unit: usize) -> Self::Part<'a> {
+        // SAFETY: the caller's promise, passed on.
+        unsafe { (**self).part(worker, unit) }
+    }
+}
+
 // SAFETY: the parts are those of the inner outputs, or nothing.
 unsafe impl<P: Parts> Parts for Option<P> {
     type Part<'a> = Option<P::Part<'a>>;
@@ -294,6 +319,7 @@ pub enum Typed<F32, F64, F16, Bf16> {
 unsafe impl<A: Parts, B: Parts, C: Parts, D: Parts> Parts for Typed<A, B, C, D> {
     type Part<'a> = Typed<A::Part<'a>, B::Part<'a>, C::Part<'a>, D::Part<'a>>;
 
+    #[inline(never)] // once for all runs that have such outputs
     fn check(&self, units: usize, workers: usize) {
         match self {
             Typed::F32(outputs) => outputs.check(units, workers),
@@ -303,6 +329,7 @@ unsafe impl<A: Parts, B: Parts, C: Parts, D: Parts> Parts for Typed<A, B, C, D> 
         }
     }
 
+    #[inline(never)]
     unsafe fn part<'a>(&self, worker: usize, unit: usize) -> Self::Part<'a> {
         match self {
             // SAFETY: the caller's promise, passed on; so below.

@@ -92,7 +92,7 @@ pub(super) fn active(x: &[f64], label: usize, sample: f64, options: &Options<'_>
 }
 
 /// Compensated sum (Neumaier): the definition should not be what limits a comparison.
-fn sum(terms: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn sum(terms: impl Iterator<Item = f64>) -> f64 {
     let (mut total, mut lost) = (0.0_f64, 0.0);
     for term in terms {
         let next = total + term;

@@ -41,6 +41,12 @@ pub(crate) const LOG_SUM_EXP: u8 = 1;
 pub(crate) const TARGET_LOG_PROB: u8 = 2;
 pub(crate) const PREDICTIONS: u8 = 4;
 pub(crate) const PER_CLASS: u8 = 8;
+pub(crate) const TOP_K: u8 = 16;
+pub(crate) const TARGET_RANK: u8 = 32;
+pub(crate) const ENTROPY: u8 = 64;
+pub(crate) const LOG_PROBS: u8 = 128;
+/// Those that need a row of logits at once, which a layer that makes them does not give.
+pub(crate) const OF_DISTRIBUTION: u8 = TOP_K | TARGET_RANK | ENTROPY | LOG_PROBS;
 
 /// What is called for.
 #[derive(Clone, Debug)]
@@ -96,8 +102,18 @@ impl Call {
 
     /// All further results that the input allows.
     pub(crate) fn every_output(&self) -> u8 {
-        let all = LOG_SUM_EXP | TARGET_LOG_PROB | PREDICTIONS | PER_CLASS;
-        if self.case.set.input == Input::Logits { all } else { all & !LOG_SUM_EXP }
+        if self.case.set.input == Input::Logits {
+            u8::MAX
+        } else {
+            TARGET_LOG_PROB | PREDICTIONS | PER_CLASS | TARGET_RANK
+        }
+    }
+
+    /// How many of the largest classes are asked for: few, or all.
+    pub(crate) fn k(&self) -> usize {
+        let classes = self.case.shape[1];
+        let most = if self.seed.is_multiple_of(7) { classes } else { classes.min(6) };
+        1 + usize::try_from(self.seed / 7).unwrap_or_default() % most
     }
 
     /// The rows alone that `rows` names, in this order, their losses not reduced. `shape` is theirs.
@@ -161,6 +177,11 @@ pub(crate) struct Answer {
     /// All, valid, invalid, not finite rows.
     pub(crate) counts: [usize; 4],
     pub(crate) correct: Option<usize>,
+    pub(crate) top_values: Vec<f64>,
+    pub(crate) top_classes: Vec<i32>,
+    pub(crate) target_rank: Vec<i32>,
+    pub(crate) entropy: Vec<f64>,
+    pub(crate) log_probs: Vec<f64>,
 }
 
 /// Why there is no answer, by the name that TypeScript has for it.
@@ -239,11 +260,15 @@ impl Typed {
 }
 
 /// The operation with the further results that some bits say.
-pub(crate) fn with_outputs(mut op: CrossEntropy<'_>, outputs: u8) -> CrossEntropy<'_> {
+pub(crate) fn with_outputs(mut op: CrossEntropy<'_>, outputs: u8, k: usize) -> CrossEntropy<'_> {
     let wanted = |bit: u8| outputs & bit != 0;
     op = if wanted(LOG_SUM_EXP) { op.with_log_sum_exp() } else { op };
     op = if wanted(TARGET_LOG_PROB) { op.with_target_log_prob() } else { op };
     op = if wanted(PREDICTIONS) { op.with_predictions() } else { op };
+    op = if wanted(TOP_K) { op.with_top_k(k) } else { op };
+    op = if wanted(TARGET_RANK) { op.with_target_rank() } else { op };
+    op = if wanted(ENTROPY) { op.with_entropy() } else { op };
+    op = if wanted(LOG_PROBS) { op.with_log_probs() } else { op };
     if wanted(PER_CLASS) { op.with_per_class() } else { op }
 }
 
@@ -268,7 +293,7 @@ fn answer<E: Element, G: GradElement<E>>(call: &Call, way: Way) -> Result<Answer
     if let Some(matrix) = &matrix {
         op = op.label_matrix(matrix);
     }
-    op = with_outputs(op, way.outputs);
+    op = with_outputs(op, way.outputs, call.k());
     let typed = Typed::of(call, way.narrow);
     let mut x: Vec<E> = case.logits_as();
     let mut grad = match way.place {
@@ -327,6 +352,11 @@ pub(crate) fn answer_of<L: Element>(out: Output<L>) -> Answer {
             .map(|x| if x.is_nan() { f64::NAN } else { x }),
         counts: [out.row_count, out.valid_count, out.invalid_count, out.non_finite_count],
         correct: out.correct_count,
+        top_values: out.top_k.as_ref().map(|top| widened(&top.values)).unwrap_or_default(),
+        top_classes: out.top_k.map(|top| top.classes).unwrap_or_default(),
+        target_rank: out.target_rank,
+        entropy: widened(&out.entropy),
+        log_probs: widened(&out.log_probs),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What holds for every call: it agrees with the definition, and no bit depends on the way it is made.
 
 use super::call::{Answer, Call, Place, Subject, Types, Way, adds_once, before, with_types};
-use crate::bound::{Beside, Judge, Precision};
+use crate::bound::{Beside, Distribution, Judge, Precision};
 use crate::support::{Case, Settings, Upstream, kernels};
 use fastrand::Rng;
 use sparse_xent::{Element, Input, InvalidLabel, Kernel, Reduction};
@@ -108,7 +108,7 @@ fn ways(call: &Call, plain: Way, rng: &mut Rng) -> Vec<Way> {
         .map(|_| Way {
             threads: rng.usize(1..4),
             place: places[rng.usize(..4)],
-            outputs: if rng.bool() { call.outputs } else { rng.u8(..16) & call.every_output() },
+            outputs: if rng.bool() { call.outputs } else { rng.u8(..) & call.every_output() },
             narrow: rng.bool(),
             ..plain
         })
@@ -133,6 +133,13 @@ pub(crate) fn agrees(got: &Answer, judge: &Judge<'_>, set: &Settings) -> Result<
         target_log_prob: &got.target_log_prob,
         predictions: &got.predictions,
         per_class: [column(0), column(1), column(2), column(3)],
+        distribution: Distribution {
+            top_values: &got.top_values,
+            top_classes: &got.top_classes,
+            target_rank: &got.target_rank,
+            entropy: &got.entropy,
+            log_probs: &got.log_probs,
+        },
     })?;
     let [loss, loss_sum, weight_sum, denominator] = got.numbers;
     let answer = &judge.answer;
@@ -186,13 +193,22 @@ fn same(call: &Call, got: &Answer, base: &Answer, way: Way) -> Result<(), String
         (&got.log_sum_exp, &base.log_sum_exp, "log-sum-exp"),
         (&got.target_log_prob, &base.target_log_prob, "log-probability of the label"),
         (&got.per_class, &base.per_class, "per class"),
+        (&got.top_values, &base.top_values, "values of the largest"),
+        (&got.entropy, &base.entropy, "entropy"),
+        (&got.log_probs, &base.log_probs, "log-probabilities"),
     ] {
         if !got.is_empty() {
             same_bits(what, got, base)?;
         }
     }
-    if !got.predictions.is_empty() && got.predictions != base.predictions {
-        return Err(format!("predictions: got {:?}, expected {:?}", got.predictions, base.predictions));
+    for (got, base, what) in [
+        (&got.predictions, &base.predictions, "predictions"),
+        (&got.top_classes, &base.top_classes, "classes of the largest"),
+        (&got.target_rank, &base.target_rank, "ranks of the labels"),
+    ] {
+        if !got.is_empty() && got != base {
+            return Err(format!("{what}: got {got:?}, expected {base:?}"));
+        }
     }
     if got.correct.is_some_and(|correct| Some(correct) != base.correct) {
         return Err(format!("correct rows: got {:?}, expected {:?}", got.correct, base.correct));
@@ -279,9 +295,19 @@ fn place_in_batch(
         one("loss", got.losses[place], whole.losses[*row])?;
         one("log-probability", got.target_log_prob[place], whole.target_log_prob[*row])?;
         one("prediction", f64::from(got.predictions[place]), f64::from(whole.predictions[*row]))?;
+        one("rank", f64::from(got.target_rank[place]), f64::from(whole.target_rank[*row]))?;
+        for (what, got, whole) in
+            [("entropy", &got.entropy, &whole.entropy), ("largest", &got.top_values, &whole.top_values)]
+        {
+            let each = got.len() / rows.len();
+            same_bits(what, &got[place * each..][..each], &whole[row * each..][..each])?;
+        }
         for class in 0..classes {
             let (at, from) = (part.case.place(place, class), call.case.place(*row, class));
             one(&format!("grad {class}"), got.grad[at], whole.grad[from])?;
+            if !got.log_probs.is_empty() {
+                one(&format!("log-probability {class}"), got.log_probs[at], whole.log_probs[from])?;
+            }
         }
     }
     Ok(())

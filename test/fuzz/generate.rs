@@ -33,7 +33,7 @@ pub(crate) fn call(seed: u64) -> Call {
     });
     let mut call = Call { seed, case, types, labels, outputs: 0 };
     if rng.f64() < density {
-        call.outputs = rng.u8(..16) & call.every_output();
+        call.outputs = rng.u8(..) & call.every_output();
     }
     call
 }

@@ -2,7 +2,7 @@
 //! whatever the order of its sum: losses are held to the bound of the logits, and the gradients of hidden states, weights and bias to
 //! what that bound and the roundings of their own sums come to.
 
-use super::call::{Answer, Call, LABELS, Refusal, Typed, answer_of, refused};
+use super::call::{Answer, Call, LABELS, OF_DISTRIBUTION, Refusal, Typed, answer_of, refused};
 use super::check::{agrees, refusal, same_bits};
 use super::generate::{drawn_labels, mask, pick, settings};
 use crate::bound::{Judge, Precision};
@@ -148,7 +148,7 @@ impl Layer {
         let [rows, classes, _] = case.shape;
         let executor = if threads > 1 { Executor::Rayon { threads } } else { Executor::Serial };
         let how = How { kernel, executor, outputs: false };
-        let op = super::call::with_outputs(how.operation(&case.set), outputs);
+        let op = super::call::with_outputs(how.operation(&case.set), outputs, 0);
         let (hidden, weight, bias) = self.factors();
         let mut op = op.linear().weight_layout(self.layout).recompute(recomputes);
         if let Some(bias) = &bias {
@@ -186,7 +186,7 @@ impl Layer {
         let mut rng = Rng::with_seed(self.call.seed.rotate_left(32));
         let all: Vec<Kernel> = kernels().collect();
         let kernel = all[rng.usize(..all.len())];
-        let (case, every) = (&self.call.case, self.call.every_output());
+        let (case, every) = (&self.call.case, self.call.every_output() & !OF_DISTRIBUTION);
         let base = match (self.run(kernel, 1, every, [true; 3], false), refusal(case)) {
             (Err(got), Some(want)) if got == want => None,
             (Ok(base), None) => Some(base),

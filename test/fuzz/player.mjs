@@ -263,7 +263,7 @@ async function compare(engine, build, header, arrays, way) {
     }
     return differs(header, /** @type {Record<Build, Digests>} */ (expected)[build], result, way.place);
   } finally {
-    own.dispose(...["loss", "grad", "logSumExp", "targetLogProb", "predictions"].map((name) => result?.[name]));
+    own.dispose(...["loss", "grad", "logSumExp", "targetLogProb", "predictions", "targetRank", "entropy", "logProbs"].map((name) => result?.[name]), result?.topK?.values, result?.topK?.classes);
   }
 }
 
@@ -280,10 +280,13 @@ function differs(header, [apart, added, others], result, place) {
 /** @param {Header} header @param {number | undefined} others the digest of what is not a gradient @param {any} result */
 function restDiffers({ options, operation }, others, result) {
   let digest = 2;
-  for (const name of ["loss", "logSumExp", "targetLogProb"]) {
-    if (typeof result[name] === "object") digest = digestOf(digest, canonical(result[name].view, result[name].dtype));
+  const { loss: losses, logSumExp, targetLogProb, topK, entropy, logProbs, predictions, targetRank } = result;
+  for (const numbers of [losses, logSumExp, targetLogProb, topK?.values, entropy, logProbs]) {
+    if (typeof numbers === "object") digest = digestOf(digest, canonical(numbers.view, numbers.dtype));
   }
-  if (result.predictions !== undefined) digest = digestOf(digest, new Uint32Array(result.predictions.toArray().buffer));
+  for (const classes of [predictions, topK?.classes, targetRank]) {
+    if (classes !== undefined) digest = digestOf(digest, new Uint32Array(classes.toArray().buffer));
+  }
   if (result.perClass !== undefined) {
     for (const name of ["loss", "weight", "count", "correct"]) digest = digestOf(digest, canonical(result.perClass[name], "f64"));
   }

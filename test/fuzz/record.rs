@@ -8,8 +8,8 @@
 //! digest.rs has it, every NaN being the same.
 
 use super::call::{
-    Answer, Call, LABELS, LOG_SUM_EXP, PER_CLASS, PREDICTIONS, Place, TARGET_LOG_PROB, Typed, Types, Way,
-    before, crate_itself, widened, with_types,
+    Answer, Call, ENTROPY, LABELS, LOG_PROBS, LOG_SUM_EXP, PER_CLASS, PREDICTIONS, Place, TARGET_LOG_PROB,
+    TARGET_RANK, TOP_K, Typed, Types, Way, before, crate_itself, widened, with_types,
 };
 use super::check::refusal;
 use super::drawn::Drawn;
@@ -232,6 +232,10 @@ fn options(call: &Call) -> Value {
         (TARGET_LOG_PROB, "targetLogProb"),
         (PREDICTIONS, "predictions"),
         (PER_CLASS, "perClass"),
+        (TOP_K, "topK"),
+        (TARGET_RANK, "targetRank"),
+        (ENTROPY, "entropy"),
+        (LOG_PROBS, "logProbs"),
     ];
     let outputs: Vec<&str> =
         outputs.iter().filter(|(bit, _)| call.outputs & bit != 0).map(|(_, name)| *name).collect();
@@ -251,6 +255,9 @@ fn options(call: &Call) -> Value {
         "gceQ": set.gce_q,
         "softcap": set.softcap, "logitScale": set.logit_scale, "outputs": outputs,
     });
+    if call.outputs & TOP_K != 0 {
+        options["k"] = json!(call.k());
+    }
     let (input, normalize) = match (set.input, set.probs_normalize) {
         (Input::Logits, _) => return options,
         (Input::LogProbs, _) => ("logProbs", None),
@@ -301,7 +308,12 @@ fn rest_digest(call: &Call, answer: &Answer) -> u32 {
     for values in [&answer.losses, &answer.log_sum_exp, &answer.target_log_prob] {
         add_per_row(&mut digest, values);
     }
-    answer.predictions.iter().for_each(|x| digest.add(x.cast_unsigned()));
+    for values in [&answer.top_values, &answer.entropy, &answer.log_probs] {
+        add_per_row(&mut digest, values);
+    }
+    for values in [&answer.predictions, &answer.top_classes, &answer.target_rank] {
+        values.iter().for_each(|x| digest.add(x.cast_unsigned()));
+    }
     add_all::<f64>(&mut digest, &answer.per_class);
     let [loss, rest @ ..] = answer.numbers;
     if call.case.set.reduction != Reduction::None {

@@ -8,7 +8,7 @@ const groups = {
   Weights: ["classWeight", "sampleWeight", "posWeight", "labelMatrix"],
   "The mean": ["reduction", "denominator", "emptyMean"],
   "The loss": ["labelSmoothing", "smoothingWeights", "zLoss", "focalGamma", "poly1Epsilon", "gceQ", "softcap", "logitScale", "input", "probsEpsilon", "probsNormalize"],
-  "What is given back": ["grad", "accumulate", "upstream", "loss", "outputs"],
+  "What is given back": ["grad", "accumulate", "upstream", "loss", "outputs", "k"],
   "How it runs": ["signal", "weightLayout", "chunkRows", "recompute", "bias"],
 };
 

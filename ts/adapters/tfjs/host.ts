@@ -16,7 +16,7 @@ type UsedFunction =
 /** The tensors of a copy of TensorFlow.js. */
 export type TensorOf<TF extends TensorFlow> = ReturnType<TF["tensor"]>;
 /** Options of the loss: those of `crossEntropy` but for what the operations themselves decide. Weights may be arrays; classes are on the last axis. */
-export type LossOptions = Omit<CrossEntropyOptions, "axis" | "shape" | "dtype" | "reduction" | "upstream" | "loss" | "grad" | "accumulate" | "outputs">;
+export type LossOptions = Omit<CrossEntropyOptions, "axis" | "shape" | "dtype" | "reduction" | "upstream" | "loss" | "grad" | "accumulate" | "outputs" | "k">;
 
 /** Options of a last layer with its loss: those of the loss, and what trades time for memory. */
 export type LinearLossOptions = Omit<LossOptions, "input" | "probsEpsilon" | "probsNormalize" | "labelMatrix"> & Pick<LinearCrossEntropyOptions, "chunkRows" | "recompute">;

@@ -521,7 +521,7 @@ impl<'a> Judge<'a> {
             let k = got.top_classes.len() / case.rows();
             // A row that is looked at has its kept classes first; where none are left, classes without probability.
             let is_known = answer.target_rank[row] >= 0;
-            let ranking = if k > 0 { ranking(&problem.row(row), &options) } else { Vec::new() };
+            let ranking = if k > 0 && is_known { ranking(&problem.row(row), &options) } else { Vec::new() };
             let nothing =
                 if is_known && !answer.entropy[row].is_nan() { f64::NEG_INFINITY } else { f64::NAN };
             for place in 0..k {

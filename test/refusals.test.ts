@@ -135,7 +135,8 @@ class Given {
       const result = (await call.call(xent, this.#logits, this.#labels, all)) as Record<string, unknown>;
       this.requests = this.#faulty.requests();
       const said: string[] = [];
-      for (const [key, value] of Object.entries(result)) {
+      const { topK, ...others } = result;
+      for (const [key, value] of Object.entries({ ...others, ...(topK as object) })) {
         const view = (value as Tensor | undefined)?.view;
         const made = view !== undefined && value !== this.#logits && value !== this.#grad;
         said.push(`${key} ${view === undefined ? JSON.stringify(value, (_, inner: unknown) => (ArrayBuffer.isView(inner) ? Array.from(inner as Float64Array) : inner)) : this.#sum(view as never)}`);

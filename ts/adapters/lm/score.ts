@@ -1,12 +1,27 @@
-// Log-probabilities of the tokens of a batch, a few rows at a time. Imports the plan, the top tokens, and types of the core.
+// Log-probabilities of the tokens of a batch, a few rows at a time. Imports the plan, errors, and types of the core.
 // Guarantees: logits are read where they lie and copied in once, in pieces of a bounded size; rows that score nothing are mostly not even copied.
 import type { Engine } from "../../engine.js";
+import type { LogitsDtype } from "../../dtypes.js";
 import { mismatch } from "../../errors.js";
+import type { TopK } from "../../result.js";
 import type { Tensor } from "../../tensor.js";
-import { checkedLogits, checkNames, logitsDims, NO_TOKEN, planOf, type Ids, type Plan } from "./plan.js";
-import { topOfRows, type ModelLogits, type TopTokens } from "./top.js";
+import { checkedLogits, checkNames, logitsDims, NO_TOKEN, planOf, type HostArray, type Ids, type Plan } from "./plan.js";
 
-export type { ModelLogits, TopTokens };
+/**
+ * Logits of a model, `[batch, tokens, vocabulary]` or `[tokens, vocabulary]`: a tensor of transformers.js or ONNX Runtime, anything `{ data, dims, type }`, or a
+ * tensor of the engine. `Uint16Array` with the type `float16` holds f16, as on Node 20, where there is no `Float16Array`.
+ */
+export type ModelLogits = HostArray | Tensor<LogitsDtype>;
+
+/** The most probable tokens at each position, best first; of equals the one with the smaller id. */
+export interface TopTokens {
+  /** How many per token. */
+  readonly k: number;
+  /** k ids for each token, from index k·(sequence·tokens + token) on; -1 where the token is not scored, and where its row has a NaN. */
+  readonly ids: Int32Array<ArrayBuffer>;
+  /** ln p of each of them; NaN where the token is not scored, and where its row has no probabilities. */
+  readonly logProbs: Float32Array<ArrayBuffer>;
+}
 
 /** What is used of an engine; `load()` of `sparse-xent` and of `sparse-xent/inline` give one. */
 export type ScoringEngine = Pick<Engine, "crossEntropy" | "crossEntropyAsync" | "tensor">;
@@ -59,7 +74,7 @@ export interface TokenLogProbs {
  * ```
  */
 export function tokenLogProbs(xent: ScoringEngine, logits: ModelLogits, ids: Ids, options: TokenLogProbsOptions = {}): TokenLogProbs {
-  const { steps, take, result } = scoring(logits, ids, options);
+  const { steps, take, result, rowOptions } = scoring(logits, ids, options);
   for (const step of steps) take(step, xent.crossEntropy(step.logits, step.labels, rowOptions));
   return result();
 }
@@ -80,14 +95,12 @@ export async function scoreAsync(
   ids: Ids,
   options: TokenLogProbsOptions,
 ): Promise<TokenLogProbs & { isScored(place: number): boolean }> {
-  const { steps, take, result, isScored } = scoring(logits, ids, options);
+  const { steps, take, result, isScored, rowOptions } = scoring(logits, ids, options);
   for (const step of steps) take(step, await xent.crossEntropyAsync(step.logits, step.labels, rowOptions));
   return { ...result(), isScored };
 }
 
 const optionNames = ["shift", "mask", "promptLength", "topK", "rowsPerStep"] as const satisfies readonly (keyof TokenLogProbsOptions)[];
-const rowOptions = { reduction: "sum", ignoreIndex: NO_TOKEN, outputs: ["targetLogProb", "logSumExp"] } as const;
-
 /** What fits beside its copy into a second-level cache or nearly so, and is work enough for a few threads. */
 const STEP_BYTES = 2 ** 22;
 
@@ -104,7 +117,7 @@ interface Scored {
   readonly lossSum: number;
   readonly validCount: number;
   readonly targetLogProb: Tensor<"f32" | "f64">;
-  readonly logSumExp: Tensor<"f32" | "f64">;
+  readonly topK?: TopK | undefined;
 }
 
 /** The work on a batch: the steps to compute, what to do with the results of each, and what they come to. */
@@ -121,20 +134,26 @@ function scoring(logits: ModelLogits, ids: Ids, options: TokenLogProbsOptions) {
   let sum = 0;
   let count = 0;
 
-  const take = ({ from, logits: rows, labels: own }: Step, { targetLogProb, logSumExp, lossSum, validCount }: Scored): void => {
+  const take = ({ from, labels: own }: Step, { targetLogProb, topK: largest, lossSum, validCount }: Scored): void => {
     // Minus zero is what nothing comes to with its sign turned.
     sum -= lossSum;
     count += validCount;
     const target = targetLogProb.view;
-    const lse = logSumExp.view;
-    for (let row = 0; row < own.length; row += 1) if (own[row] !== NO_TOKEN) logProbs[from + row + plan.shift] = target[row] as number;
-    if (top !== undefined) topOfRows(rows, own, lse, top, from + plan.shift, classes);
-    targetLogProb.dispose();
-    logSumExp.dispose();
+    const [values, tokens] = [largest?.values.view, largest?.classes.view];
+    for (let row = 0; row < own.length; row += 1) {
+      if (own[row] === NO_TOKEN) continue;
+      const place = from + row + plan.shift;
+      logProbs[place] = target[row] as number;
+      if (top === undefined || values === undefined || tokens === undefined) continue;
+      top.ids.set(tokens.subarray(row * topK, (row + 1) * topK), place * topK);
+      top.logProbs.set(values.subarray(row * topK, (row + 1) * topK), place * topK);
+    }
+    for (const tensor of [targetLogProb, largest?.values, largest?.classes]) tensor?.dispose();
   };
   const result = (): TokenLogProbs => ({ logProbs, ...(top !== undefined && { top }), sum: sum + 0, count });
   const isScored = (place: number): boolean => (labels[place - plan.shift] ?? NO_TOKEN) !== NO_TOKEN;
-  return { isScored, steps: stepsOf(logits, plan, rowsPerStep), take, result };
+  const rowOptions = { reduction: "sum", ignoreIndex: NO_TOKEN, outputs: { targetLogProb: true, topK: topK > 0 }, k: Math.max(topK, 1) } as const;
+  return { isScored, rowOptions, steps: stepsOf(logits, plan, rowsPerStep), take, result };
 }
 
 /** Cuts the rows that score something into steps. Rows between them that score nothing are taken along, those before and after are not. */

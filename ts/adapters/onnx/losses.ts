@@ -1,10 +1,12 @@
-// The operators. Imports errors, shapes, the logarithm of the softmax, and types of the core.
+// The operators. Imports errors and types of the core.
 // Guarantees: tensors that lie on a device are fetched, others are read where they lie; results are in ordinary memory of their own; nothing stays in the engine.
 import { dtypeNamed, type LogitsDtype } from "../../dtypes.js";
 import type { Engine } from "../../engine.js";
 import { mismatch } from "../../errors.js";
 import type { Tensor } from "../../tensor.js";
-import { logSoftmax, type Numbers } from "./log-softmax.js";
+
+/** A typed array of numbers. */
+type Numbers = (Float32Array | Float64Array | Int32Array) & { readonly buffer: ArrayBufferLike };
 
 /** A tensor of ONNX Runtime, in Node or on the web. */
 export interface OnnxTensor {
@@ -95,19 +97,23 @@ export function onnxLosses<Ort extends OnnxRuntime>(ort: Ort, xent: Pick<Engine,
       ...(w !== undefined && { classWeight: { data: w, dims: weights?.dims } }),
       ...(upstream !== undefined && { upstream: typeof upstream === "number" ? upstream : { data: g as Numbers, dims: upstream.dims } }),
     };
+    // The operator's second output has the rows too that it ignores.
+    const isApart = logProb && ignoreIndex !== undefined && (y as Numbers).some((label: number | bigint) => label == ignoreIndex);
     const rows = { data: y as Numbers, dims: labels.dims, type: labels.type };
     const given = { data: x as Numbers, dims, type };
     // Where a gradient is wanted the copy that is made in the engine becomes it.
     const room = gradient ? copied(given) : undefined;
     try {
-      const { loss } = await xent.crossEntropyAsync(room ?? given, rows, { ...options, grad: room ?? false });
+      const { loss, logProbs } = await xent.crossEntropyAsync(room ?? given, rows, { ...options, grad: room ?? false, outputs: { logProbs: logProb && !isApart } });
+      const all = isApart ? (await xent.crossEntropyAsync(given, new Uint8Array(rows.data.length), { axis: operator.axis, outputs: ["logProbs"], signal })).logProbs : logProbs;
       const isWide = type === "float64";
       const result = {
         loss: typeof loss === "number" ? make(isWide ? type : "float32", (isWide ? Float64Array : Float32Array).of(loss), []) : make(isWide ? type : "float32", loss.toArray(), labels.dims),
-        ...(logProb && { logProb: make(type, await logSoftmax(xent, given, signal), dims) }),
+        ...(all !== undefined && { logProb: make(type, all.toArray(), dims) }),
         ...(room !== undefined && { gradient: make(type, asGiven(room, x), dims) }),
       };
       if (typeof loss !== "number") loss.dispose();
+      all?.dispose();
       return result;
     } finally {
       room?.dispose();

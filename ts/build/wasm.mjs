@@ -87,12 +87,12 @@ async function compile(toolchain, build, crate = "js") {
 }
 
 /**
- * -Os, which leaves out what of -O2 makes a file larger, and not -O3: what -O3 makes hangs in Node 20 while loading. A function that is called from one place
+ * -O2 and not -O3: what -O3 makes hangs in Node 20 while loading, and what -Os makes hangs there in a call with threads. A function that is called from one place
  * stays one unless it is small: in one that holds many loops, V8 keeps fewer numbers in registers, and a file is 4 % larger.
  * @param {Build} build
  */
 async function optimise(build) {
-  const how = ["-Os", "--one-caller-inline-max-function-size=50", "--strip-debug", "--strip-producers", "--strip-target-features"];
+  const how = ["-O2", "--one-caller-inline-max-function-size=50", "--strip-debug", "--strip-producers", "--strip-target-features"];
   const args = [...how, `${packageOf(build.name)}/sparse_xent_bg.wasm`, "-o", wasmOf(build.name)];
   await run(process.execPath, [`${root}/node_modules/binaryen/bin/wasm-opt`, ...args], { name: `wasm-opt ${build.name}` });
 }

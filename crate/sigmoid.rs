@@ -8,10 +8,10 @@ use crate::parallel::{Executor, Rows};
 use crate::{Error, Shape};
 use core::sync::atomic::AtomicI32;
 
-/// Elements whose losses are one sum; sums run over a block from left to right, then over the blocks.
-const BLOCK: usize = 256;
-/// Elements of a unit of work: whole blocks, a fraction of a millisecond.
-const UNIT: usize = 16 * BLOCK;
+/// Elements whose losses are one chain of additions, from left to right; then come the sums of the chains, likewise.
+const CHAIN: usize = 256;
+/// Elements of a unit of work: whole chains, a fraction of a millisecond.
+const UNIT: usize = 16 * CHAIN;
 /// What an element takes one thread, in either wasm file: whether a call is worth a second thread.
 const NANOSECONDS: f64 = 27.0;
 
@@ -232,9 +232,9 @@ impl<'a> WeightedSigmoid<'a> {
         let outputs = (gradient, rows(losses, 1, UNIT), Rows::new(&mut partials, 1, 1));
         let executor = self.executor.for_work(elements as f64 * NANOSECONDS);
         executor.run(units, cancel, outputs, |_, unit, (mut gradient, mut losses, partial)| {
-            let (mut numbers, mut slopes) = ([0.0; BLOCK], [0.0; BLOCK]);
-            for (block, start) in (0..losses.len()).step_by(BLOCK).enumerate() {
-                let cells = start..losses.len().min(start + BLOCK);
+            let (mut numbers, mut slopes) = ([0.0; CHAIN], [0.0; CHAIN]);
+            for (chain, start) in (0..losses.len()).step_by(CHAIN).enumerate() {
+                let cells = start..losses.len().min(start + CHAIN);
                 let first = unit * UNIT + start;
                 let (numbers, slopes) = (&mut numbers[..cells.len()], &mut slopes[..cells.len()]);
                 let mut access = Access::in_unit(logits, &mut gradient, first, cells.clone());
@@ -255,7 +255,7 @@ impl<'a> WeightedSigmoid<'a> {
                 // As they were rounded.
                 losses.read().widen_double(numbers);
                 for loss in numbers {
-                    partial[0].loss[block] += *loss;
+                    partial[0].loss[chain] += *loss;
                     partial[0].non_finite += usize::from(!loss.is_finite());
                 }
                 if let Some(gradient) = access.gradient() {
@@ -263,7 +263,7 @@ impl<'a> WeightedSigmoid<'a> {
                 }
             }
         })?;
-        let loss_sum = partials.iter().flat_map(|partial| partial.loss).fold(0.0, |sum, block| sum + block);
+        let loss_sum = partials.iter().flat_map(|partial| partial.loss).fold(0.0, |sum, chain| sum + chain);
         Ok(Summary {
             loss: empty.unwrap_or(loss_sum / denominator),
             loss_sum,
@@ -319,20 +319,20 @@ impl<'a> WeightedSigmoid<'a> {
         }
     }
 
-    /// The sum of the sample weights, by blocks, and how many are not 0.
+    /// The sum of the sample weights, by chains, and how many are not 0.
     fn weigh(&self, elements: usize) -> (f64, usize) {
         if let RowValues::Scalar(weight) = self.sample_weight {
             return (weight * elements as f64, if weight == 0.0 { 0 } else { elements });
         }
         let (mut sum, mut nonzero) = (0.0, 0);
-        for start in (0..elements).step_by(BLOCK) {
-            let mut block = 0.0;
-            for element in start..elements.min(start + BLOCK) {
+        for start in (0..elements).step_by(CHAIN) {
+            let mut chain = 0.0;
+            for element in start..elements.min(start + CHAIN) {
                 let weight = self.sample_weight.get(element);
-                block += weight;
+                chain += weight;
                 nonzero += usize::from(weight != 0.0);
             }
-            sum += block;
+            sum += chain;
         }
         (sum, nonzero)
     }
@@ -340,7 +340,7 @@ impl<'a> WeightedSigmoid<'a> {
 
 #[derive(Clone, Copy, Default)]
 struct Partial {
-    loss: [f64; UNIT / BLOCK],
+    loss: [f64; UNIT / CHAIN],
     non_finite: usize,
 }
 

@@ -3,7 +3,7 @@
 use super::plan::Fate;
 use super::rules::{self, Columns, Rules};
 use crate::element::Element;
-use crate::kernels::objective::{PlainRows, Stats, WIDTH, WantedRows};
+use crate::kernels::objective::{RowLines, Stats, WIDTH, WantedRows};
 use crate::objective::{Coefficients, RowResult, RowWeights};
 use crate::simd::Isa;
 
@@ -34,14 +34,14 @@ pub(super) struct Batch {
     kind: [Kind; WIDTH],
     /// The label's place among the kept classes; negative for rows that are not computed.
     pub(super) label: [i32; WIDTH],
-    pub(super) rows: PlainRows,
+    pub(super) rows: RowLines,
     /// Whether the weights and steps are those of all rows of the call.
     filled: bool,
 }
 
 impl Batch {
     pub(super) const fn new() -> Self {
-        Self { kind: [Kind::Ignored; WIDTH], label: [-1; WIDTH], rows: PlainRows::new(), filled: false }
+        Self { kind: [Kind::Ignored; WIDTH], label: [-1; WIDTH], rows: RowLines::new(), filled: false }
     }
 }
 

@@ -5,7 +5,7 @@ use super::route::Route;
 use super::scan::Upstream;
 use super::{Call, Results};
 use crate::element::{Element, Target};
-use crate::kernels::objective::PlainRows;
+use crate::kernels::objective::RowLines;
 use crate::kernels::rows::{BLOCK, BlockStats};
 use crate::objective::RowResult;
 use crate::options::Wanted;
@@ -86,7 +86,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Up to [`WIDTH`](crate::kernels::objective::WIDTH) rows, but for their predictions.
-    pub(super) fn put_all(&mut self, rows: &PlainRows) {
+    pub(super) fn put_all(&mut self, rows: &RowLines) {
         let count = self.losses.len();
         self.losses.narrow(&rows.loss[..count]);
         if let Some(numbers) = &mut self.log_sum_exp {

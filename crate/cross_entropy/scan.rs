@@ -2,7 +2,7 @@
 //! is found, and the denominator is known.
 
 use super::plan::Plan;
-use super::totals::{BLOCK, ROW, SIDE, UNIT};
+use super::totals::{CHAIN, CHAINS, ROW, UNIT};
 use super::zeros;
 use crate::Error;
 use crate::labels::{Findings, IGNORED, INVALID, Labels, float_bound};
@@ -30,7 +30,7 @@ pub(crate) struct Scan {
 struct Partial {
     found: Findings,
     bad_weight: Option<(usize, f64)>,
-    weight: [f64; UNIT / BLOCK],
+    weight: [f64; UNIT / CHAIN],
     nonzero: usize,
 }
 
@@ -56,7 +56,7 @@ pub(super) fn scan(
         }
         let all_plain = partial.found.ignored == 0 && partial.found.invalid() == 0;
         if plan.is_unweighted() {
-            for (weight, classes) in partial.weight.iter_mut().zip(classes.chunks(BLOCK)) {
+            for (weight, classes) in partial.weight.iter_mut().zip(classes.chunks(CHAIN)) {
                 // A sum of ones is their number, whatever the order.
                 let counting = || classes.iter().filter(|class| **class != IGNORED).count();
                 let count = if all_plain { classes.len() } else { counting() };
@@ -66,13 +66,13 @@ pub(super) fn scan(
             return;
         }
         // Blocks side by side: each sum is a chain of additions that wait for one another.
-        for (group, classes) in classes.chunks(SIDE * BLOCK).enumerate() {
-            for offset in 0..BLOCK {
-                for side in 0..SIDE {
-                    let at = side * BLOCK + offset;
+        for (group, classes) in classes.chunks(CHAINS * CHAIN).enumerate() {
+            for offset in 0..CHAIN {
+                for side in 0..CHAINS {
+                    let at = side * CHAIN + offset;
                     if let Some(class) = classes.get(at).filter(|class| **class != IGNORED) {
-                        let row = start + group * SIDE * BLOCK + at;
-                        weigh(plan, row, *class, partial, group * SIDE + side);
+                        let row = start + group * CHAINS * CHAIN + at;
+                        weigh(plan, row, *class, partial, group * CHAINS + side);
                     }
                 }
             }
@@ -86,8 +86,8 @@ pub(super) fn scan(
         all.bad_weight = all.bad_weight.or(partial.bad_weight);
         all.nonzero += partial.nonzero;
         weight_sum += 0.0;
-        for block in partial.weight {
-            weight_sum += block;
+        for chain in partial.weight {
+            weight_sum += chain;
         }
     }
     judge(plan, labels, &all)?;
@@ -107,15 +107,15 @@ pub(super) fn scan(
     Ok(Scan { classes, weight_sum, valid, invalid, denominator, empty: denominator == 0.0 })
 }
 
-/// Adds the weight of a row that is not ignored to its block.
+/// Adds the weight of a row that is not ignored to its chain.
 #[inline(always)]
-fn weigh(plan: &Plan<'_>, row: usize, class: i32, partial: &mut Partial, block: usize) {
+fn weigh(plan: &Plan<'_>, row: usize, class: i32, partial: &mut Partial, chain: usize) {
     let sample = plan.options.sample_weight.get(row);
     if !sample.is_finite() && partial.bad_weight.is_none_or(|(first, _)| row < first) {
         partial.bad_weight = Some((row, sample));
     }
     let weight = usize::try_from(class).map_or(1.0, |class| plan.class_weight(class)) * sample;
-    partial.weight[block] += weight;
+    partial.weight[chain] += weight;
     partial.nonzero += usize::from(weight != 0.0);
 }
 

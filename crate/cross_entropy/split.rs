@@ -17,7 +17,7 @@ use crate::parallel::{PerWorker, Rows};
 use crate::simd::Isa;
 
 /// Blocks of a unit of work.
-const SHARE: usize = 8;
+const BLOCKS: usize = 8;
 
 /// With this many rows for each thread or more, whole rows keep them all busy.
 const ROWS_PER_WORKER: usize = 4;
@@ -35,25 +35,25 @@ impl Call<'_> {
     ) -> Result<bool, Error> {
         let (rows, classes) = (self.plan.shape.rows(), self.plan.shape.classes());
         let blocks = blocks(classes);
-        let pieces = blocks.div_ceil(SHARE);
+        let pieces = blocks.div_ceil(BLOCKS);
         let units = rows.saturating_mul(pieces);
         let workers = self.executor.workers(units);
         if workers == 1 || pieces == 1 || rows >= ROWS_PER_WORKER * workers || !rules.shares(access) {
             return Ok(false);
         }
         let Some(planned) = self.planned::<I>(rules, access)? else { return Ok(false) };
-        let mut found = zeros::<BlockRow>(units * SHARE)?;
+        let mut found = zeros::<BlockRow>(units * BLOCKS)?;
         let mut concluded = empty::<Concluded>(rows)?;
         let logits_length = rules.logits_length(access);
         let mut scratch = zeros(logits_length * workers)?;
 
         loop {
             let all = 0..access.logits().len();
-            let (logits, gradient) = access.part(all).by_pieces(classes, SHARE * BLOCK, pieces);
+            let (logits, gradient) = access.part(all).by_pieces(classes, BLOCKS * BLOCK, pieces);
             let outputs =
-                (gradient, Rows::new(&mut found, SHARE, 1), PerWorker::new(&mut scratch, logits_length));
+                (gradient, Rows::new(&mut found, BLOCKS, 1), PerWorker::new(&mut scratch, logits_length));
             self.executor.run(units, self.cancel, outputs, |_, unit, (mut gradient, found, scratch)| {
-                let (row, first) = (unit / pieces, unit % pieces * SHARE);
+                let (row, first) = (unit / pieces, unit % pieces * BLOCKS);
                 let (plan, mut hints) = (&planned[row].0, Hints::NONE);
                 for (index, found) in (first..blocks).zip(found) {
                     let range = block(classes, index);
@@ -75,7 +75,7 @@ impl Call<'_> {
             }
             let mut columns = Columns::all(results);
             for (row, (plan, upstream, label)) in planned.iter().enumerate() {
-                let found = &found[row * pieces * SHARE..][..blocks];
+                let found = &found[row * pieces * BLOCKS..][..blocks];
                 let row_concluded = rules.conclude(plan, *upstream, found, *label);
                 columns.put(row, &row_concluded.values);
                 concluded.push(row_concluded);

@@ -10,7 +10,7 @@
 //! entropy or a log-probability near 0, whatever the logits' offset is.
 
 use crate::Element;
-use crate::kernels::double::blocked;
+use crate::kernels::double::summed;
 use crate::math::{CUT, Exp};
 use crate::parallel::steps;
 use crate::simd::Isa;
@@ -154,7 +154,7 @@ pub(crate) fn of_double(x: &[f64], scale: f64, wants_entropy: bool) -> Spread<f6
     }
     let ties = x.iter().filter(|x| **x == largest).count() as f64 - 1.0;
     let sum = |with_distance: bool| {
-        blocked(x.iter().map(|x| {
+        summed(x.iter().map(|x| {
             let distance = scale * (largest - x);
             let e = if *x == largest { 0.0 } else { libm::exp(-distance) };
             if with_distance && e != 0.0 { distance * e } else { e }

@@ -1,33 +1,33 @@
 //! One row in f64, copied to scratch beforehand: for f64 logits, and for inputs that are log-probabilities or
 //! probabilities already. Scalar code; the mathematics is that of the objective.
 //!
-//! Sums run in blocks of [`BLOCK`], whose sums are then added with what rounding takes from them, so that the rounding error of a
+//! Sums are made of runs of [`RUN`] terms, whose sums are then added with what rounding takes from them, so that the rounding error of a
 //! long row stays at that of a short one.
 use crate::objective::{Coefficients, Objective, RowResult, RowStats, RowWeights};
 use crate::parallel::{STEP, progress, steps};
 
 /// Terms added one after the other before their sum joins the row's: of equal terms, whose roundings all go one way, 64 are off by up
 /// to 14 units of rounding, and 256 by 62.
-const BLOCK: usize = 64;
+const RUN: usize = 64;
 
-pub(super) fn blocked(terms: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let (mut total, mut lost, mut block, mut left) = (0.0, 0.0, 0.0, BLOCK);
-    let mut blocks = 0;
+pub(super) fn summed(terms: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let (mut total, mut lost, mut run, mut left) = (0.0, 0.0, 0.0, RUN);
+    let mut runs = 0;
     for term in terms {
-        block += term;
+        run += term;
         left -= 1;
         if left == 0 {
-            let sum: f64 = total + block;
+            let sum: f64 = total + run;
             let added = sum - total;
-            lost += (total - (sum - added)) + (block - added);
-            (total, block, left) = (sum, 0.0, BLOCK);
-            blocks += 1;
-            if blocks % (STEP / BLOCK) == 0 {
+            lost += (total - (sum - added)) + (run - added);
+            (total, run, left) = (sum, 0.0, RUN);
+            runs += 1;
+            if runs % (STEP / RUN) == 0 {
                 progress();
             }
         }
     }
-    let sum = total + block;
+    let sum = total + run;
     // Of an infinite sum the differences are NaN.
     if sum.is_finite() { sum + lost } else { sum }
 }
@@ -35,7 +35,7 @@ pub(super) fn blocked(terms: impl ExactSizeIterator<Item = f64>) -> f64 {
 /// The sum of `map(x)`, each times its class's weight; an entry of weight 0 is left out, even where it is infinite.
 fn moment(x: &[f64], weight_of: Option<impl Fn(usize) -> f64>, map: impl Fn(f64) -> f64) -> f64 {
     let Some(weight_of) = weight_of else { return 0.0 };
-    blocked(x.iter().enumerate().map(|(class, x)| match weight_of(class) {
+    summed(x.iter().enumerate().map(|(class, x)| match weight_of(class) {
         0.0 => 0.0,
         weight => weight * map(*x),
     }))
@@ -70,7 +70,7 @@ pub(crate) fn stats(
             *x = libm::exp(scale * (*x - shift));
         }
     }
-    let rest = blocked(x.iter().enumerate().map(|(class, e)| if class == label { 0.0 } else { *e }));
+    let rest = summed(x.iter().enumerate().map(|(class, e)| if class == label { 0.0 } else { *e }));
     Some(RowStats { shift, label: own, rest, moment })
 }
 
@@ -151,7 +151,7 @@ impl Probs {
         let inside = |x: f64| (self.bound..=1.0 - self.bound).contains(&x);
         let nll = match self.normalize {
             ProbsNormalize::Before => {
-                let sum = blocked(x.iter().copied());
+                let sum = summed(x.iter().copied());
                 let share = own / sum;
                 let flat = if inside(share) || share.is_nan() { step } else { 0.0 };
                 let gradient = |gather: f64| if flat == 0.0 { 0.0 } else { flat * (1.0 / sum - gather) };
@@ -160,7 +160,7 @@ impl Probs {
                 -libm::log(self.clip(share))
             }
             ProbsNormalize::After => {
-                let sum = blocked(x.iter().map(|x| self.clip(*x)));
+                let sum = summed(x.iter().map(|x| self.clip(*x)));
                 for cells in steps(x.len()) {
                     for (class, x) in cells.clone().zip(&mut x[cells]) {
                         let gather = if class == label { 1.0 / *x } else { 0.0 };

@@ -54,7 +54,7 @@ pub(crate) struct WantedRows {
 
 /// Up to [`WIDTH`] rows: what they are given, and what they come to.
 #[derive(Debug)]
-pub(crate) struct PlainRows {
+pub(crate) struct RowLines {
     /// The row weights.
     pub(crate) weight: Line,
     /// Upstream times logit scale times row weight.
@@ -78,7 +78,7 @@ pub(crate) struct PlainRows {
     settled: Line,
 }
 
-impl PlainRows {
+impl RowLines {
     pub(crate) const fn new() -> Self {
         Self {
             weight: ZERO,
@@ -215,7 +215,7 @@ impl Stats<'_> {
     }
 
     /// The plain objective: weights and logit scale, no other option. Always the losses, and the rest as far as it is wanted.
-    pub(crate) fn plain_rows<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
+    pub(crate) fn plain_rows<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut RowLines) {
         I::enter(
             #[inline(always)]
             || self.plain::<I>(scale, wanted, rows),
@@ -227,7 +227,7 @@ impl Stats<'_> {
 
     /// In two loops, so that each has about as many constants as there are registers.
     #[inline(always)]
-    fn plain<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
+    fn plain<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut RowLines) {
         if self.all_small {
             self.small_odds::<I>(scale, wanted, rows);
         } else {
@@ -258,7 +258,7 @@ impl Stats<'_> {
 
     /// What the second loop of [`Stats::plain`] makes the results of.
     #[inline(always)]
-    fn odds<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
+    fn odds<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut RowLines) {
         let (scale, zero) = (I::splat(scale), I::splat(0.0));
         let exp = Exp::<I>::new();
         for vector in 0..self.rows() / I::LANES {
@@ -286,7 +286,7 @@ impl Stats<'_> {
 
     /// What the rows come to before the logarithm, where all are small: [`Stats::plain_rows`] without the shift.
     #[inline(always)]
-    fn small_odds<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut PlainRows) {
+    fn small_odds<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut RowLines) {
         let exp = Exp::<I>::new();
         let (scale, zero) = (I::splat(scale), I::splat(0.0));
         rows.loss = ZERO;

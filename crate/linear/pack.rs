@@ -27,7 +27,7 @@ pub(super) enum Lines {
 }
 
 /// Lines that are read side by side where they are columns: two cache lines.
-const RUN: usize = 32;
+const LINES: usize = 32;
 
 static ZEROS: [f32; CUT] = [0.0; CUT];
 
@@ -60,7 +60,7 @@ impl Source<'_> {
                 }
             }
             Lines::AreColumns => {
-                let run = RUN.div_ceil(W) * W;
+                let run = LINES.div_ceil(W) * W;
                 for (index, out) in out.chunks_mut(run / W * panel).enumerate() {
                     let first = lines.start + index * run;
                     let columns = first..lines.end.min(first + run);

@@ -19,9 +19,9 @@ use crate::simd::Isa;
 use core::ops::Range;
 use core::sync::atomic::AtomicI32;
 
-/// The most classes of a unit, rows of a block, and the most columns of a unit: what is packed of them stays in the second cache.
+/// The most classes, columns and rows of a unit: what is packed of them stays in the second cache.
 pub(super) const STRIPE: usize = 256;
-const BLOCK: usize = 128;
+const ROWS: usize = 128;
 /// The fewest rows and columns that a unit of the third product is cut to.
 const FEWEST: [usize; 2] = [64, 64];
 /// Multiplications of a unit of the third product, and the most of one of the others where its classes can be fewer: some milliseconds.
@@ -234,7 +234,7 @@ impl Layer<'_> {
         let workers = self.workers(chunk);
         let wanted = if workers == 1 { 1 } else { 2 * workers };
         let [left, right] = [Side::Left, Side::Right].map(Side::width::<I>);
-        let mut tile = [chunk.clamp(1, BLOCK), self.depth.min(STRIPE)];
+        let mut tile = [chunk.clamp(1, ROWS), self.depth.min(STRIPE)];
         while chunk.div_ceil(tile[0]) * self.depth.div_ceil(tile[1]) < wanted {
             let side = usize::from(tile[1] / FEWEST[1] >= tile[0] / FEWEST[0]);
             if tile[side] <= FEWEST[side] {

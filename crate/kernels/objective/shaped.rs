@@ -1,15 +1,15 @@
 //! The objective with options beyond weights and the logit scale: [`SingleTerms`] have their arithmetic.
 
-use super::{Line, PlainRows, Share, Stats};
+use super::{Line, RowLines, Share, Stats};
 use crate::math::{Exp, Ln};
 use crate::objective::{Outcomes, SingleTerms, Spread};
 use crate::simd::{Isa, inlined};
 
 impl Stats<'_> {
-    /// The objective with more terms. Returns whether some rows are left to the caller, which [`PlainRows::is_settled`] names.
+    /// The objective with more terms. Returns whether some rows are left to the caller, which [`RowLines::is_settled`] names.
     // Not inlined: once for all element types and layouts.
     #[inline(never)]
-    pub(crate) fn rows_with<I: Isa>(&self, scale: f32, terms: &SingleTerms, rows: &mut PlainRows) -> bool {
+    pub(crate) fn rows_with<I: Isa>(&self, scale: f32, terms: &SingleTerms, rows: &mut RowLines) -> bool {
         I::enter(
             #[inline(always)]
             || self.with_terms::<I>(scale, terms, rows),
@@ -17,7 +17,7 @@ impl Stats<'_> {
     }
 
     #[inline(always)]
-    fn with_terms<I: Isa>(&self, scale: f32, terms: &SingleTerms, rows: &mut PlainRows) -> bool {
+    fn with_terms<I: Isa>(&self, scale: f32, terms: &SingleTerms, rows: &mut RowLines) -> bool {
         let (scale, zero, infinite) = (I::splat(scale), I::splat(0.0), I::splat(f32::INFINITY));
         let normal = I::splat(f32::MIN_POSITIVE);
         let functions = (Exp::<I>::new(), Ln::<I>::new());

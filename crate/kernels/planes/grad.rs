@@ -2,7 +2,7 @@
 
 use super::{Planes, Strip, TOGETHER, for_groups};
 use crate::kernels::MIN_SCALED;
-use crate::kernels::objective::PlainRows;
+use crate::kernels::objective::RowLines;
 use crate::math::FLOOR;
 use crate::simd::Isa;
 use core::hint::black_box;
@@ -32,7 +32,7 @@ impl Strip<'_> {
     /// Keeps what [`Strip::write`] needs of what a part of the rows has come to. A row whose gradient is 0 is given factors that are -0
     /// where the gradient is added: a sum with -0 keeps every bit. `has_bias`: whether there may be biases.
     #[inline(never)]
-    pub(crate) fn keep<I: Isa>(&mut self, part: &Range<usize>, rows: &PlainRows, has_bias: bool, adds: bool) {
+    pub(crate) fn keep<I: Isa>(&mut self, part: &Range<usize>, rows: &RowLines, has_bias: bool, adds: bool) {
         let part = part.start..part.end.min(self.rows);
         if has_bias {
             self.bias[part.clone()].copy_from_slice(&rows.bias[..part.len()]);
@@ -44,7 +44,7 @@ impl Strip<'_> {
     }
 
     #[inline(always)]
-    fn keep_rows<I: Isa>(&mut self, part: &Range<usize>, rows: &PlainRows, has_bias: bool, adds: bool) {
+    fn keep_rows<I: Isa>(&mut self, part: &Range<usize>, rows: &RowLines, has_bias: bool, adds: bool) {
         let (zero, nothing) = (I::splat(0.0), I::splat(if adds { -0.0 } else { 0.0 }));
         // Twice what a product must reach, against the rounding of the product here.
         let (least, enough) = (I::splat(self.least), I::splat(2.0 * MIN_SCALED));

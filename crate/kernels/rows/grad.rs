@@ -2,7 +2,7 @@
 
 use super::{padded, stride};
 use crate::element::Element;
-use crate::kernels::objective::{Line, PlainRows, ZERO};
+use crate::kernels::objective::{Line, RowLines, ZERO};
 use crate::kernels::planes::Thresholds;
 use crate::kernels::{Bias, zero_threshold};
 use crate::simd::{Isa, inlined};
@@ -26,7 +26,7 @@ pub(crate) fn write_rows<I: Isa>(
     to: To<'_>,
     classes: usize,
     labels: &[i32],
-    rows: &PlainRows,
+    rows: &RowLines,
     weights: Option<&[f32]>,
     least: f32,
 ) {
@@ -55,7 +55,7 @@ fn write<I: Isa, const TO: u8>(
     g: &mut [f32],
     (classes, weights): (usize, Option<&[f32]>),
     labels: &[i32],
-    rows: &PlainRows,
+    rows: &RowLines,
 ) {
     let mut thresholds = ZERO;
     I::enter(
@@ -96,7 +96,7 @@ fn write<I: Isa, const TO: u8>(
 
 /// Whether any row has a bias, where all have positive scales and biases that are numbers, and exponentials from `least` on, of which
 /// none counts as 0.
-fn simple_bias<I: Isa>(rows: &PlainRows, count: usize, least: f32) -> Option<bool> {
+fn simple_bias<I: Isa>(rows: &RowLines, count: usize, least: f32) -> Option<bool> {
     I::enter(
         #[inline(always)]
         || {
@@ -123,7 +123,7 @@ fn scale<I: Isa, const TO: u8, const BIAS: u8>(
     g: &mut [f32],
     classes: usize,
     labels: &[i32],
-    rows: &PlainRows,
+    rows: &RowLines,
 ) {
     I::enter(
         #[inline(always)]

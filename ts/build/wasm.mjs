@@ -87,7 +87,8 @@ async function compile(toolchain, build, crate = "js") {
 }
 
 /**
- * -O2 and not -O3: what -O3 makes hangs in Node 20 while loading, and what -Os makes hangs there in a call with threads. A function that is called from one place
+ * -O2: what -O3 makes hangs in Node 20 while loading, and what -Os makes hangs there where a thread waits. V8 11.3's first compiler loses the address that a loop of
+ * std waits at, or not, by which local has it; the files of -O2 and -Os differ in that function in the numbers of its locals alone. A function that is called from one place
  * stays one unless it is small: in one that holds many loops, V8 keeps fewer numbers in registers, and a file is 4 % larger.
  * @param {Build} build
  */

@@ -636,11 +636,15 @@ fn distribution_bounds(
     let margin = finite_or_0(scale * (largest - second));
     let unit = precision.unit * if scale == 1.0 { 1.0 } else { 2.0 };
     let tiny = precision.tiny(x.len());
-    // What a cap rounds is relative to the capped logits, not to their differences.
+    // What a cap rounds is relative to the capped logits, not to their differences. Of the largest logit the difference is 0.
     let capped = |class: usize| match options.softcap {
         0.0 => 0.0,
+        _ if Some(class) == top => 0.0,
         _ => 12.0 * scale * (finite_or_0(x[class].abs()) + finite_or_0(largest.abs())),
     };
+    // And what that adds up to in the sum of all exponentials.
+    let capped_sum: f64 =
+        (0..x.len()).filter(|class| keeps(*class)).map(|class| t.p[class] * capped(class)).sum();
     // A difference may overflow before it is scaled.
     let beyond = 0.5 * precision.largest * scale.min(1.0);
     let log_probs = (0..x.len()).map(|class| {
@@ -648,7 +652,7 @@ fn distribution_bounds(
         if size > beyond {
             return f64::INFINITY;
         }
-        unit * ((32.0 + 2.0 * margin) * size + capped(class)) + tiny
+        unit * ((32.0 + 2.0 * margin) * size + capped(class) + capped_sum) + tiny
     });
     let entropy: f64 = (0..x.len())
         .filter(|class| keeps(*class) && Some(*class) != top)

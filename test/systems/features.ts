@@ -42,7 +42,11 @@ export const features: Readonly<Record<string, readonly [Proof, ...Proof[]]>> = 
   "64-bit labels compared in 64 bits": [edges("at 2^32 is not class 0")],
   "logits in f16, bf16, f64": [edges("f16, bf16, f32 and f64 logits give the same loss")],
   "class axis": [edges("the class axis may be any, in place and with the same numbers"), edges("is the same with the classes on axis 1: no transposing copy")],
-  "log-sum-exp, predictions, sums per class from the same pass": [proof("api.test.ts", "outputs come from the same pass")],
+  "log-sum-exp, predictions, largest classes, ranks, entropy, log-probabilities, sums per class from the same pass": [
+    proof("api.test.ts", "outputs come from the same pass"),
+    proof("distribution.test.ts", "classes on any axis: the k of a row lie side by side, log-probabilities as the logits"),
+    proof("distribution.rs", "every_route_and_dtype_agrees_with_the_definition"),
+  ],
   "same bits for any number of threads": [proof("threads.test.ts", "same_bits_any_threads, same_bits_sync_async"), proof("threads.rs", "same_bits_any_threads")],
   "runs in browsers": [proof("browser/host.test.ts", "synchronous calls have the recorded bits"), proof("browser/host.test.ts", "asynchronous calls have the recorded bits")],
   "runs in Node": [proof("lifecycle.test.ts", "%s: answers and ends")],

@@ -1,6 +1,7 @@
 // Candidates in turns, in one process, by the CPU time of the process: what other programs of a shared machine do meanwhile is not in it. Where several threads work
 // the time on the wall is what counts, so both are kept. Imports statistics only.
 import process from "node:process";
+import { setTimeout as wait } from "node:timers/promises";
 import { medianSorted } from "simple-statistics";
 
 /** @typedef {{ name: string, run: () => unknown, after?: (result: any) => void }} Candidate `after` cleans up, outside of the time */
@@ -9,7 +10,10 @@ import { medianSorted } from "simple-statistics";
 /** @param {readonly number[]} all */
 export const median = (all) => medianSorted([...all].sort((a, b) => a - b));
 
-const warmUps = 2;
+// V8 compiles on threads whose time counts as well.
+const warmUps = 10;
+/** Milliseconds in which other threads end what the candidate before has left them, such as its garbage: they are not in the time of the next. */
+const restMs = 30;
 
 /**
  * @param {readonly Candidate[]} candidates @param {number} rounds
@@ -19,6 +23,7 @@ export async function inTurns(candidates, rounds) {
   const times = candidates.map(() => ({ cpu: /** @type {number[]} */ ([]), wall: /** @type {number[]} */ ([]) }));
   for (let round = -warmUps; round < rounds; round += 1) {
     for (const [index, { run, after }] of candidates.entries()) {
+      await wait(restMs);
       const [cpu, wall] = [process.cpuUsage(), performance.now()];
       const result = await run();
       const passed = performance.now() - wall;

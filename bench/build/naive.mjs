@@ -6,6 +6,7 @@ import { forget, isFresh, keyOf, remember } from "../../ts/build/fresh.mjs";
 import { builds, paths, root } from "../../ts/build/project.mjs";
 import { run, step } from "../../ts/build/report.mjs";
 import { toolchain as findToolchain } from "../../ts/build/toolchain.mjs";
+import { codeFlags } from "../../ts/build/wasm.mjs";
 
 const folder = `${paths.target}/naive`;
 
@@ -14,7 +15,7 @@ const naiveOf = (build) => `${folder}/naive.${build}.wasm`;
 
 // The same memory as the package's, shared, so that neither has an advantage from it.
 const linkArguments = ["--shared-memory", "--import-memory", `--max-memory=${2 ** 32}`, "--export=__heap_base"];
-const rustflags = ["-Ctarget-feature=+atomics,+simd128", "-Cllvm-args=-pre-RA-sched=source", ...linkArguments.map((argument) => `-Clink-arg=${argument}`)];
+const rustflags = [...codeFlags, ...linkArguments.map((argument) => `-Clink-arg=${argument}`)];
 
 /** @param {import("../../ts/build/toolchain.mjs").Toolchain} toolchain @param {(typeof builds)[number]} build */
 async function compile(toolchain, { name, features }) {
@@ -39,7 +40,7 @@ async function compile(toolchain, { name, features }) {
 
 /** Builds target/naive/naive.{simd,relaxed}.wasm where their source changed. */
 export async function buildNaive() {
-  const key = keyOf(["bench/naive", "bench/build/naive.mjs"]);
+  const key = keyOf(["bench/naive", "bench/build/naive.mjs", "ts/build/wasm.mjs"]);
   if (isFresh("naive", key, builds.map(({ name }) => naiveOf(name)))) return;
   forget("naive");
   mkdirSync(folder, { recursive: true });

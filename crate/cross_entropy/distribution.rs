@@ -124,12 +124,10 @@ impl Telling<'_> {
             Some((values, classes)) => (Some(values), Some(classes)),
             None => (None, None),
         };
-        let by_rows = |x| Strided::new(x, 1, inner, span);
-        let by_places = |x| Strided::new(x, 1, inner * k, span * k);
         (
             values.and_then(W::lying_mut).map(|x| Strided::new(x, 1, inner * k, span * k)),
-            classes.map(|slice| by_places(slice)),
-            target_rank.as_mut().map(|slice| by_rows(slice)),
+            classes.map(|slice| Strided::new(slice, 1, inner * k, span * k)),
+            target_rank.as_mut().map(|slice| Strided::new(slice, 1, inner, span)),
             entropy.as_mut().and_then(W::lying_mut).map(|x| Strided::new(x, 1, inner, span)),
             log_probs
                 .as_mut()

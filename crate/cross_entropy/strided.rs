@@ -81,12 +81,12 @@ impl Call<'_> {
             };
             let end = columns.losses.len();
             let mut site = PlaneSite { logits, first, inner, rows: 0..end, gradient, adds };
-            let labels = &self.scan.classes[outer * inner + start..][..end];
+            let first_row = outer * inner + start;
+            let labels = &self.scan.classes[first_row..][..end];
             if let Some(told) = told {
                 rules.tell::<I>(told, labels, Lying::Planes(&site));
             }
             if route != Route::Strips {
-                let first_row = outer * inner + start;
                 let (copies, double) = double.split_at_mut(from + to);
                 let row = copies.split_at_mut(from);
                 let mut scratch = Scratch { single, double, blocks };
@@ -98,12 +98,10 @@ impl Call<'_> {
             let mut strip = Strip::new(strip_rows, strip);
             for start_row in (0..end).step_by(strip_rows) {
                 site.rows = start_row..end.min(start_row + strip_rows);
-                let first_row = outer * inner + start + start_row;
-                let labels = &self.scan.classes[first_row..][..site.rows.len()];
+                let rows = (first_row + start_row, &labels[site.rows.clone()]);
                 let columns = &mut columns.rows(site.rows.clone());
                 let kept = self.plan.kept.as_ref();
                 let mut planes = StripPlanes { site: &mut site, kept, lanes: I::LANES, lines: &mut *lines };
-                let rows = (first_row, labels);
                 wary = rules.strip::<I>(rows, &mut planes, keeps, columns, &mut state, &mut strip, wary);
             }
         })?;

@@ -11,6 +11,7 @@
 
 use crate::Element;
 use crate::kernels::double::summed;
+use crate::kernels::rows;
 use crate::math::{CUT, Exp};
 use crate::parallel::steps;
 use crate::simd::Isa;
@@ -64,7 +65,12 @@ impl<W: Element + Sub<Output = W> + Mul<Output = W>> Spread<W> {
 pub(crate) fn of_single<I: Isa>(x: &[f32], scale: f64) -> Spread<f32> {
     let mut largest = f32::NEG_INFINITY;
     for cells in steps(x.len()) {
-        largest = largest.max(self::largest::<I>(&x[cells]).unwrap_or(f32::INFINITY));
+        // The place is not asked for: nothing is above infinity.
+        let (own, _) = rows::largest::<I>(&x[cells], f32::INFINITY);
+        if own.is_nan() {
+            return Spread::nan();
+        }
+        largest = largest.max(own);
     }
     if !largest.is_finite() {
         return Spread::nan();
@@ -87,24 +93,6 @@ fn tail<I: Isa>(x: &[f32]) -> I::Chunk {
     chunk.as_mut().fill(f32::NEG_INFINITY);
     chunk.as_mut()[..rest.len()].copy_from_slice(rest);
     chunk
-}
-
-/// The largest; `None` where one is NaN.
-#[inline(never)]
-fn largest<I: Isa>(x: &[f32]) -> Option<f32> {
-    I::enter(
-        #[inline(always)]
-        || {
-            let zero = I::splat(0.0);
-            let (mut most, mut is_number) = (I::splat(f32::NEG_INFINITY), I::eq(zero, zero));
-            for x in I::chunks(x).iter().chain(once(&tail::<I>(x))) {
-                let x = I::load(x);
-                most = I::pmax(most, x);
-                is_number = I::and(is_number, I::eq(x, x));
-            }
-            I::all(is_number).then(|| I::max(most))
-        },
-    )
 }
 
 /// How many are the largest; of the others the sum of `exp(-d)`, and of `d exp(-d)`.

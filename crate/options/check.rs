@@ -57,11 +57,14 @@ impl CrossEntropy<'_> {
         let excluded = match self.input {
             Input::Logits => None,
             Input::LogProbs => {
-                let of_logits = ["outputs logSumExp", "outputs topK, entropy or logProbs"];
-                Some((
-                    "input logProbs",
-                    first(&["zLoss", "softcap", "logitScale", of_logits[0], of_logits[1]]),
-                ))
+                let of_logits = [
+                    "zLoss",
+                    "softcap",
+                    "logitScale",
+                    "outputs logSumExp",
+                    "outputs topK, entropy or logProbs",
+                ];
+                Some(("input logProbs", first(&of_logits)))
             }
             Input::Probs => Some(("input probs", first(&set.map(|(name, _)| name)))),
         };

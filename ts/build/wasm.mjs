@@ -15,10 +15,15 @@ import { installTools, programs } from "./tools.mjs";
 const maximumBytes = 2 ** 32;
 const stackBytes = 2 ** 20;
 
-const rustflags = [
+/** How code is made, of this crate and of what it is measured beside. */
+export const codeFlags = [
   "-Ctarget-feature=+atomics,+simd128",
   // Instructions in the order of the source: otherwise LLVM puts loads first, and V8 has no registers for what they load.
   "-Cllvm-args=-pre-RA-sched=source",
+];
+
+const rustflags = [
+  ...codeFlags,
   // A panic is a trap either way. Without its text and its places the files are a third smaller and name no path of the machine that built them.
   "-Zunstable-options",
   "-Cpanic=immediate-abort",

@@ -146,6 +146,8 @@ pub struct LinearGrad<'a> {
 ///   and half a megabyte for each thread. Under [`recompute`](Self::recompute) at most 4,095 classes of the chunk's logits.
 /// * Rows that are ignored or weigh nothing are left out before the product: what their hidden states hold is not read, and is
 ///   nowhere in the gradient of the weights. A NaN in a row that counts makes its loss NaN, which is counted.
+/// * Classes that are masked have no part in the products: their weights are not read, and their gradients are 0, or not touched
+///   under [`accumulate`](CrossEntropy::accumulate). All results have the bits of a call with the weights of the others alone.
 /// * Products are summed in single precision, by pieces of 256 steps. The bits of a result depend on inputs, options, shape,
 ///   `chunk_rows` and kernel alone. Where further results are asked for, rows that weigh nothing are looked at and take part in chunks.
 ///
@@ -218,7 +220,8 @@ impl<'a> LinearCrossEntropy<'a> {
     /// of three, and never more than a strip of logits in memory. Unless set, a chunk's logits are all there.
     ///
     /// Losses and results have the same bits either way, and so has every gradient where the chunks have the same rows. Below 4,096
-    /// classes there is one strip, which is not made again. Excludes [`class_mask`](CrossEntropy::class_mask).
+    /// classes there is one strip, which is not made again. Under a [`class_mask`](CrossEntropy::class_mask) the classes that it keeps
+    /// are cut so.
     pub fn recompute(mut self, recompute: bool) -> Self {
         self.recompute = recompute;
         self

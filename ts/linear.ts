@@ -66,7 +66,7 @@ export interface LinearCrossEntropyOptions
   readonly chunkRows?: "auto" | number | undefined;
   /**
    * Make the logits in strips of 2,048 classes (the last of up to 4,095), and again for the gradients: four products instead of three, and
-   * never more than a strip of logits in memory. Losses have the same bits either way. Not with `classMask`. Default false.
+   * never more than a strip of logits in memory. Losses have the same bits either way. Under `classMask` the kept classes are cut so. Default false.
    */
   readonly recompute?: boolean | undefined;
 }
@@ -145,7 +145,6 @@ export function readLinearArguments(
   checkLossConflict(written.targets, settings);
   const taken = ofRows.find((name) => settings.outputs.has(name));
   if (taken !== undefined) throw conflict(`outputs ${taken.replace(/\..*/, "")}`, "none of a linear layer, whose logits are never all there");
-  if (recompute === true && given.classMask !== undefined) throw conflict("recompute", "none with classMask");
   const hasGiven = gradNames.some((name) => Tensor.is(grads[name]));
   const isInPlace = Tensor.is(grads.hidden) && grads.hidden === read.logits.source;
   if (settings.accumulate && (!hasGiven || isInPlace || gradNames.some((name) => grads[name] === true))) {

@@ -28,6 +28,8 @@ pub(crate) struct ByChunk<'a> {
     pub(super) plan: Plan<'a>,
     pub(super) scan: Scan,
     pub(super) cancel: Option<&'a AtomicI32>,
+    /// Class weights of the kept classes, where a mask takes some out.
+    class_weight: Vec<f64>,
 }
 
 /// Scratch of [`ByChunk::run`]: what each row of a chunk is given and gives.
@@ -56,7 +58,25 @@ impl<'a> ByChunk<'a> {
     ) -> Result<Self, Error> {
         let shape = Shape::of_rows(rows, classes)?;
         let (plan, scan) = options.judge(shape, labels, options.executor, cancel)?;
-        Ok(Self { plan, scan, cancel })
+        let mut class_weight = Vec::new();
+        if let (Some(kept), Some(weights)) = (&plan.kept, options.class_weight) {
+            class_weight = zeros(kept.classes.len())?;
+            class_weight
+                .iter_mut()
+                .zip(&kept.classes)
+                .for_each(|(x, class)| *x = weights.get(*class as usize));
+        }
+        Ok(Self { plan, scan, cancel, class_weight })
+    }
+
+    /// The classes that take part, where a mask takes some out and leaves some.
+    pub(crate) fn kept(&self) -> Option<&[u32]> {
+        self.plan.kept.as_ref().map(|kept| &kept.classes[..])
+    }
+
+    /// How many classes take part: so many logits a row is to have.
+    pub(crate) fn classes(&self) -> usize {
+        self.plan.classes()
     }
 
     #[inline(never)] // it is asked for in many places
@@ -131,7 +151,7 @@ impl<'a> ByChunk<'a> {
         }
     }
 
-    /// The losses of some rows, whose logits lie side by side; with their gradient in place of them.
+    /// The losses of some rows, whose logits of the classes that take part lie side by side; with their gradient in place of them.
     pub(crate) fn run(
         &self,
         rows: &[u32],
@@ -144,7 +164,8 @@ impl<'a> ByChunk<'a> {
         let count = rows.len();
         for (index, row) in rows.iter().enumerate() {
             let row = *row as usize;
-            per_row.labels[index] = self.scan.classes[row];
+            let class = self.scan.classes[row];
+            per_row.labels[index] = self.plan.kept.as_ref().map_or(class, |kept| kept.label(class));
             per_row.sample_weight[index] = options.sample_weight.get(row);
             per_row.upstream[index] = self.upstream_of(row);
         }
@@ -163,6 +184,11 @@ impl<'a> ByChunk<'a> {
             invalid_label: InvalidLabel::Nan,
             sample_weight,
             upstream,
+            class_mask: None,
+            class_weight: match options.class_weight {
+                Some(_) if self.plan.kept.is_some() => Some(Weights::F64(&self.class_weight)),
+                weights => weights,
+            },
             accumulate: false,
             outputs: Wanted::default(),
             ..options.clone()
@@ -179,7 +205,7 @@ impl<'a> ByChunk<'a> {
             true => Access::InPlace(Target::F32(logits)),
             false => Access::Loss(Source::F32(logits)),
         };
-        let shape = Shape::of_rows(count, self.plan.shape.classes())?;
+        let shape = Shape::of_rows(count, self.classes())?;
         let labels = Labels::I32(&per_row.labels[..count]);
         chunk.execute(access, shape, labels, into, self.cancel)?;
         for (index, row) in rows.iter().enumerate() {
@@ -192,7 +218,8 @@ impl<'a> ByChunk<'a> {
                 numbers.set(row, per_row.target_log_prob[index].into());
             }
             if let Some(slice) = &mut results.predictions {
-                slice[row] = per_row.predictions[index];
+                let position = usize::try_from(per_row.predictions[index]);
+                slice[row] = position.map_or(-1, |position| self.plan.class_at(position));
             }
         }
         Ok(())

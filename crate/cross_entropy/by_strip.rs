@@ -75,8 +75,7 @@ impl ByChunk<'_> {
 
     /// Scratch for chunks of at most so many rows.
     pub(crate) fn strip_rows(&self, most: usize) -> Result<Strips, Error> {
-        let classes = self.plan.shape.classes();
-        let strips = blocks(classes);
+        let strips = blocks(self.classes());
         let workers = self.strip_executor(most, BLOCK_LOGITS).workers(usize::MAX);
         let mut hints = empty(most)?;
         hints.resize(most, Hints::NONE);
@@ -131,7 +130,7 @@ impl ByChunk<'_> {
         // Predictions are those of the logits as they were given.
         let predicts = rules.wants.predictions && softcap.is_some();
         rules.wants.predictions &= softcap.is_none();
-        let range = block(self.plan.shape.classes(), index);
+        let range = block(self.classes(), index);
         let width = range.len();
         let (rows, concluded) = (&strips.rows, &strips.concluded);
         let count = rows.len();

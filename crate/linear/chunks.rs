@@ -97,9 +97,6 @@ impl LinearCrossEntropy<'_> {
         if self.loss.label_matrix.is_some() {
             return conflict("labelMatrix");
         }
-        if self.recompute && self.loss.class_mask.is_some() {
-            return Err(Error::OptionConflict { option: "recompute", with: "classMask" });
-        }
         ByChunk::new(&self.loss, rows, classes, labels, cancel)
     }
 
@@ -114,26 +111,32 @@ impl LinearCrossEntropy<'_> {
     ) -> Result<Summary, Error> {
         #[cfg(not(target_arch = "wasm32"))]
         let kernel = self.loss.kernel.choose()?;
-        let Inputs { rows, depth, classes, .. } = *inputs;
+        let Inputs { rows, depth, classes: all, .. } = *inputs;
         if depth == 0 {
             return Err(Error::Shape { what: "hidden depth", got: 0, expected: "1 or more" });
         }
         for (gradient, length, what) in [
             (states.gradient().as_deref(), rows * depth, "grad.hidden"),
-            (gradients.0.as_deref(), classes * depth, "grad.weight"),
-            (gradients.1.as_deref(), classes, "grad.bias"),
+            (gradients.0.as_deref(), all * depth, "grad.weight"),
+            (gradients.1.as_deref(), all, "grad.bias"),
         ] {
             gradient.map_or(Ok(()), |gradient| fits(gradient.len(), length, what))?;
         }
-        self.bias.map_or(Ok(()), |bias| fits(bias.len(), classes, "bias"))?;
-        let loss = self.judge(rows, classes, &inputs.labels, cancel)?;
-        let stride = if self.weight_layout == WeightLayout::Vd { depth } else { classes };
+        self.bias.map_or(Ok(()), |bias| fits(bias.len(), all, "bias"))?;
+        let loss = self.judge(rows, all, &inputs.labels, cancel)?;
+        let (classes, kept) = (loss.classes(), loss.kept());
+        let weight = match self.weight_layout {
+            WeightLayout::Vd => Source { rows: kept, ..Source::new(inputs.weight, depth) },
+            WeightLayout::Dv => Source { columns: kept, ..Source::new(inputs.weight, all) },
+        };
         let layer = Layer {
-            weight: Source { data: inputs.weight, stride, rows: None },
+            weight,
             layout: self.weight_layout,
             classes,
+            kept,
+            all,
             depth,
-            bias: self.bias,
+            bias: self.bias.map(|bias| Source { columns: kept, ..Source::new(bias, all) }),
             executor: self.loss.executor,
             cancel,
         };
@@ -225,7 +228,7 @@ impl Job<'_> {
         let accumulates = loss.accumulates();
         for (index, chunk) in kept.chunks(self.per_chunk.max(1)).enumerate() {
             let count = chunk.len();
-            let source = Source { data: states.read(), stride: depth, rows: Some(chunk) };
+            let source = Source { rows: Some(chunk), ..Source::new(states.read(), depth) };
             let is_silent = |row: usize| loss.fate(chunk[row] as usize, results) == Fate::Silent;
             layer.pack::<I>(&source, count, is_silent, &mut hidden);
             match &mut form {
@@ -279,7 +282,8 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// What no product has written: the gradient of rows that do not count, and everything where there was nothing to compute.
+    /// What no product has written: the gradient of rows that do not count and of classes that are masked, and everything where there
+    /// was nothing to compute.
     fn fill(
         &self,
         states: &mut States<'_>,
@@ -295,19 +299,29 @@ impl Job<'_> {
                 slots.fill(value);
             }
         };
-        if !computes || is_empty {
-            let value = if loss.counts_any() { nothing } else { 0.0 };
-            let Layer { classes, layout, .. } = self.layer;
-            let class_of: [&dyn Fn(usize) -> usize; 2] = match layout {
-                WeightLayout::Vd => [&|at| at / depth, &|at| at],
-                WeightLayout::Dv => [&|at| at % classes, &|at| at],
-            };
-            for (sums, class_of) in sums.into_iter().zip(class_of) {
-                for (at, sum) in sums.into_iter().flatten().enumerate() {
-                    // A class that is masked has no part in it.
-                    let value = if loss.keeps(class_of(at)) { value } else { 0.0 };
-                    put(core::slice::from_mut(sum), value);
+        let is_written = computes && !is_empty;
+        let value = if loss.counts_any() { nothing } else { 0.0 };
+        // Of each class so many numbers side by side.
+        let of_classes = |sums: &mut [f32], each: usize| {
+            for (class, sums) in sums.chunks_exact_mut(each).enumerate() {
+                match loss.keeps(class) {
+                    true if is_written => {}
+                    true => put(sums, value),
+                    false => put(sums, 0.0),
                 }
+            }
+        };
+        if !is_written || self.layer.kept.is_some() {
+            let [weight, bias] = sums;
+            match (weight, self.layer.layout) {
+                (Some(weight), WeightLayout::Vd) => of_classes(weight, depth),
+                (Some(weight), WeightLayout::Dv) => {
+                    weight.chunks_exact_mut(self.layer.all).for_each(|weight| of_classes(weight, 1));
+                }
+                (None, _) => {}
+            }
+            if let Some(bias) = bias {
+                of_classes(bias, 1);
             }
         }
         let Some(into) = states.gradient() else { return };

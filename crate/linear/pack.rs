@@ -8,13 +8,15 @@ use super::product::{CUT, Packed, Side, padded};
 use crate::simd::Isa;
 use core::ops::Range;
 
-/// A matrix to read, row-major: its numbers and the length of a row. Rows may be chosen by a list.
+/// A matrix to read, row-major: its numbers and the length of a row. Rows and columns may be chosen by lists.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) data: Floats<'a>,
     pub(super) stride: usize,
     /// Which row of the data is row `i`; the `i`th where there is no list.
     pub(super) rows: Option<&'a [u32]>,
+    /// The same of its columns.
+    pub(super) columns: Option<&'a [u32]>,
 }
 
 /// How the lines of a factor lie in its matrix.
@@ -31,13 +33,36 @@ const LINES: usize = 32;
 
 static ZEROS: [f32; CUT] = [0.0; CUT];
 
-impl Source<'_> {
-    /// Some columns of a row in single precision: where they lie, or widened into the buffer.
+impl<'a> Source<'a> {
+    /// A matrix with all of its rows and columns.
+    pub(super) fn new(data: Floats<'a>, stride: usize) -> Self {
+        Self { data, stride, rows: None, columns: None }
+    }
+
+    /// Some columns of a row in single precision: where they lie, or copied into the buffer.
     #[inline(always)]
-    fn row<'b>(&'b self, row: usize, columns: Range<usize>, buffer: &'b mut [f32]) -> &'b [f32] {
+    pub(super) fn row<'b>(&'b self, row: usize, columns: Range<usize>, buffer: &'b mut [f32]) -> &'b [f32] {
         let row = self.rows.map_or(row, |rows| rows[row] as usize);
         let start = row * self.stride;
-        self.data.widened(start + columns.start..start + columns.end, buffer)
+        match self.columns {
+            None => self.data.widened(start + columns.start..start + columns.end, buffer),
+            Some(chosen) => self.chosen(start, &chosen[columns], buffer),
+        }
+    }
+
+    /// The columns of a list, which are at least one, of the row that begins at `start`.
+    #[inline(never)]
+    fn chosen<'b>(&'b self, start: usize, columns: &[u32], buffer: &'b mut [f32]) -> &'b [f32] {
+        let first = start + columns[0] as usize;
+        let last = start + columns[columns.len() - 1] as usize;
+        if last - first + 1 == columns.len() {
+            return self.data.widened(first..last + 1, buffer);
+        }
+        for (slot, column) in buffer.iter_mut().zip(columns) {
+            let at = start + *column as usize;
+            *slot = self.data.widened(at..at + 1, &mut [0.0])[0];
+        }
+        &buffer[..columns.len()]
     }
 
     /// Panels of `W` lines, from the lines `lines` and the depth `depth` (a cut at most).

@@ -52,21 +52,62 @@ pub(super) fn padded(count: usize, width: usize) -> usize {
     count.next_multiple_of(width)
 }
 
-/// Where a product goes: rows of numbers, which may be longer than what is written.
-pub(super) enum Target<'a> {
+/// Memory that a product goes to: rows of numbers, which may be longer than what is written.
+pub(super) enum Cells<'a> {
     /// A part of wider rows.
     Planes(Planes<'a, f32>),
     /// Rows of so many numbers, side by side.
     Rows(&'a mut [f32], usize),
 }
 
-impl Target<'_> {
+/// Which lines are meant, in rising order, where they are not all: line `i` is `list[i] - first`.
+#[derive(Clone, Copy)]
+pub(super) struct Chosen<'a> {
+    pub(super) list: &'a [u32],
+    pub(super) first: usize,
+}
+
+/// Where a line is among all.
+#[inline(always)]
+pub(super) fn place(chosen: Option<Chosen<'_>>, line: usize) -> usize {
+    chosen.map_or(line, |Chosen { list, first }| list[line] as usize - first)
+}
+
+/// Where a product goes.
+pub(super) struct Target<'a> {
+    cells: Cells<'a>,
+    rows: Option<Chosen<'a>>,
+    columns: Option<Chosen<'a>>,
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn new(cells: Cells<'a>) -> Self {
+        Self { cells, rows: None, columns: None }
+    }
+
+    /// Only these lines of it, which are columns of planes, and rows otherwise.
+    pub(super) fn of(self, lines: Option<Chosen<'a>>) -> Self {
+        match self.cells {
+            Cells::Planes(_) => Self { columns: lines, ..self },
+            Cells::Rows(..) => Self { rows: lines, ..self },
+        }
+    }
+
     #[inline(always)]
     pub(super) fn row(&mut self, row: usize) -> &mut [f32] {
-        match self {
-            Target::Planes(planes) => planes.plane(row),
-            Target::Rows(rows, width) => &mut rows[row * *width..][..*width],
+        let row = place(self.rows, row);
+        match &mut self.cells {
+            Cells::Planes(planes) => planes.plane(row),
+            Cells::Rows(rows, width) => &mut rows[row * *width..][..*width],
         }
+    }
+
+    /// Where some columns are, if they lie side by side.
+    #[inline(always)]
+    fn run(&self, columns: Range<usize>) -> Option<Range<usize>> {
+        let first = place(self.columns, columns.start);
+        let last = place(self.columns, columns.end - 1);
+        (last - first + 1 == columns.len()).then_some(first..last + 1)
     }
 }
 
@@ -113,12 +154,14 @@ fn multiply_by<I: Isa, const ROWS: usize>(
                 for (right, b_panel) in b.panels.chunks_exact(columns * depth).enumerate() {
                     let from = right * columns;
                     let to = b.lines.min(from + columns);
+                    let run = target.run(from..to).filter(|run| run.len() == columns);
                     for (left, a_panel) in a_panels.chunks_exact(ROWS * depth).enumerate() {
                         let first = (index * pass + left) * ROWS;
                         let sums = micro::<I, ROWS>(a_panel, b_panel);
-                        if first + ROWS <= a.lines && to - from == columns {
+                        if let Some(run) = run.clone().filter(|_| first + ROWS <= a.lines) {
                             for (row, [low, high]) in sums.into_iter().enumerate() {
-                                let [slots, others] = I::chunks_mut(&mut target.row(first + row)[from..to])
+                                let [slots, others] =
+                                    I::chunks_mut(&mut target.row(first + row)[run.clone()])
                                 else {
                                     unreachable!("two vectors")
                                 };
@@ -133,12 +176,13 @@ fn multiply_by<I: Isa, const ROWS: usize>(
                                 I::store(&mut copy[1], high);
                             }
                             let count = a.lines.saturating_sub(first).min(ROWS);
+                            let chosen = target.columns;
                             for (row, sums) in copy.iter().enumerate().take(count) {
-                                let slots = target.row(first + row)[from..to].chunks_mut(I::LANES);
-                                for (slots, sums) in slots.zip(sums) {
-                                    for (slot, sum) in slots.iter_mut().zip(sums.as_ref()) {
-                                        *slot = if adds { *slot + *sum } else { *sum };
-                                    }
+                                let slots = target.row(first + row);
+                                let sums = sums.iter().flat_map(AsRef::as_ref);
+                                for (column, sum) in (from..to).zip(sums) {
+                                    let slot = &mut slots[place(chosen, column)];
+                                    *slot = if adds { *slot + *sum } else { *sum };
                                 }
                             }
                         }

@@ -11,7 +11,7 @@
 //! result. What the threads share of a factor is packed once; what a unit alone needs it packs itself.
 
 use super::pack::{Lines, Source, pack};
-use super::product::{CUT, Packed, Side, Target, cuts, multiply, padded};
+use super::product::{CUT, Cells, Chosen, Packed, Side, Target, cuts, multiply, padded, place};
 use super::{Floats, WeightLayout};
 use crate::Error;
 use crate::parallel::{Executor, PerWorker, Rows, Strided};
@@ -38,9 +38,14 @@ const PER_NANOSECOND: f64 = 20.0;
 pub(super) struct Layer<'a> {
     pub(super) weight: Source<'a>,
     pub(super) layout: WeightLayout,
+    /// How many classes take part: all, or those of a list, as which they are counted here. Others are neither read nor written.
     pub(super) classes: usize,
+    pub(super) kept: Option<&'a [u32]>,
+    /// How many there are.
+    pub(super) all: usize,
     pub(super) depth: usize,
-    pub(super) bias: Option<Floats<'a>>,
+    /// A row of them.
+    pub(super) bias: Option<Source<'a>>,
     pub(super) executor: Executor,
     pub(super) cancel: Option<&'a AtomicI32>,
 }
@@ -141,7 +146,7 @@ impl Layer<'_> {
         let outputs = (Strided::new(logits, chunk, classes, width), PerWorker::new(scratch, Self::SCRATCH));
         let units = classes.div_ceil(width);
         self.executor(chunk, classes).run(units, self.cancel, outputs, |_, unit, (planes, scratch)| {
-            let mut target = Target::Planes(planes);
+            let mut target = Target::new(Cells::Planes(planes));
             let stripe = window.start + unit * width..window.end.min(window.start + (unit + 1) * width);
             for cut in cuts(0..self.depth) {
                 let b = self.pack_weight::<I>(self.lines().0, stripe.clone(), cut.clone(), scratch);
@@ -151,7 +156,7 @@ impl Layer<'_> {
             }
             if let Some(bias) = self.bias {
                 let mut buffer = [0.0; STRIPE];
-                let bias = bias.widened(stripe, &mut buffer);
+                let bias = bias.row(0, stripe, &mut buffer);
                 I::enter(
                     #[inline(always)]
                     || {
@@ -175,6 +180,21 @@ impl Layer<'_> {
         pack::<I>(&self.weight, way, Side::Right, lines, depth, scratch)
     }
 
+    /// Of all classes those from the first of a window to its last.
+    fn span(&self, window: &Range<usize>) -> Range<usize> {
+        match self.kept {
+            None => window.clone(),
+            Some(kept) => kept[window.start] as usize..kept[window.end - 1] as usize + 1,
+        }
+    }
+
+    /// Which classes that take part are among these.
+    fn among(&self, classes: &Range<usize>) -> Range<usize> {
+        let Some(kept) = self.kept else { return classes.clone() };
+        let before = |end: usize| kept.partition_point(|class| (*class as usize) < end);
+        before(classes.start)..before(classes.end)
+    }
+
     /// Writes, or adds, what a chunk gives to the gradients of weights and bias in a window of the classes.
     pub(super) fn weight_gradient<I: Isa>(
         &self,
@@ -187,32 +207,36 @@ impl Layer<'_> {
     ) -> Result<(), Error> {
         let (classes, depth, right) = (window.len(), self.depth, self.second_side().width::<I>());
         let width = self.stripe(chunk);
-        let source = Source { data: Floats::F32(gradient), stride: classes, rows: None };
+        let source = Source::new(Floats::F32(gradient), classes);
+        let span = self.span(window);
         let (by_rows, by_columns) = match (self.layout, weight) {
             (WeightLayout::Vd, weight) => {
-                let lines = window.start * depth..window.end * depth;
+                let lines = span.start * depth..span.end * depth;
                 (weight.map(|weight| Rows::new(&mut weight[lines], depth, width)), None)
             }
             (WeightLayout::Dv, weight) => {
-                let strided =
-                    |weight| Strided::new(weight, depth, self.classes, width).within(window.clone());
+                let strided = |weight| Strided::new(weight, depth, self.all, width).within(span.clone());
                 (None, weight.map(strided))
             }
         };
-        let bias = bias.map(|bias| Rows::new(&mut bias[window.clone()], 1, width));
+        let bias = bias.map(|bias| Rows::new(&mut bias[span.clone()], 1, width));
         let outputs = (by_rows, by_columns, bias, PerWorker::new(scratch, Self::SCRATCH));
-        let units = classes.div_ceil(width);
+        let units = span.len().div_ceil(width);
         self.executor(chunk, classes).run(
             units,
             self.cancel,
             outputs,
             |_, unit, (by_rows, by_columns, bias, scratch)| {
-                let stripe = unit * width..classes.min((unit + 1) * width);
+                let first = span.start + unit * width;
+                let part = self.among(&(first..span.end.min(first + width)));
+                let lines = self.kept.map(|kept| Chosen { list: &kept[part.clone()], first });
+                let stripe = part.start - window.start..part.end - window.start;
                 if let Some(bias) = bias {
-                    add_rows::<I>(gradient, classes, stripe.clone(), adds, bias);
+                    add_rows::<I>(gradient, classes, stripe.clone(), adds, (bias, lines));
                 }
-                let by_rows = by_rows.map(|rows| Target::Rows(rows, depth));
-                let Some(mut target) = by_rows.or(by_columns.map(Target::Planes)) else { return };
+                let by_rows = by_rows.map(|rows| Cells::Rows(rows, depth));
+                let Some(cells) = by_rows.or(by_columns.map(Cells::Planes)) else { return };
+                let mut target = Target::new(cells).of(lines);
                 for cut in cuts(0..chunk) {
                     let length = padded(depth, right) * cut.len();
                     let panels = &hidden.right[padded(depth, right) * cut.start..][..length];
@@ -261,7 +285,7 @@ impl Layer<'_> {
     ) -> Result<(), Error> {
         let (classes, depth) = (window.len(), self.depth);
         let [tall, wide] = self.tile::<I>(chunk);
-        let source = Source { data: Floats::F32(gradient), stride: classes, rows: None };
+        let source = Source::new(Floats::F32(gradient), classes);
         let tiles = depth.div_ceil(wide);
         let slab = (MOST / (tall * wide)).next_multiple_of(CUT);
         for start in window.clone().step_by(slab) {
@@ -273,7 +297,7 @@ impl Layer<'_> {
                 self.cancel,
                 outputs,
                 |_, unit, (planes, scratch)| {
-                    let mut target = Target::Planes(planes);
+                    let mut target = Target::new(Cells::Planes(planes));
                     let first = unit / tiles * tall;
                     let lines = first..chunk.min(first + tall);
                     let first = unit % tiles * wide;
@@ -292,9 +316,15 @@ impl Layer<'_> {
     }
 }
 
-/// Writes, or adds, the sum over all rows of the columns `stripe`.
+/// Writes, or adds, the sum over all rows of the columns `stripe`, each to its line.
 #[inline(never)]
-fn add_rows<I: Isa>(matrix: &[f32], width: usize, stripe: Range<usize>, adds: bool, into: &mut [f32]) {
+fn add_rows<I: Isa>(
+    matrix: &[f32],
+    width: usize,
+    stripe: Range<usize>,
+    adds: bool,
+    (into, lines): (&mut [f32], Option<Chosen<'_>>),
+) {
     I::enter(
         #[inline(always)]
         || {
@@ -302,7 +332,8 @@ fn add_rows<I: Isa>(matrix: &[f32], width: usize, stripe: Range<usize>, adds: bo
             for row in matrix.chunks_exact(width) {
                 add::<I>(&mut sums, &row[stripe.clone()]);
             }
-            for (slot, sum) in into.iter_mut().zip(&sums) {
+            for (line, sum) in sums[..stripe.len()].iter().enumerate() {
+                let slot = &mut into[place(lines, line)];
                 *slot = if adds { *slot + sum } else { *sum };
             }
         },

@@ -104,11 +104,13 @@ impl Problem {
         let count = self.chunk - first;
         let stride = if self.layout == WeightLayout::Vd { d } else { v };
         let layer = Layer {
-            weight: Source { data: weight, stride, rows: None },
+            weight: Source::new(weight, stride),
             layout: self.layout,
             classes: v,
+            kept: None,
+            all: v,
             depth: d,
-            bias: Some(Floats::F32(&self.bias)),
+            bias: Some(Source::new(Floats::F32(&self.bias), v)),
             executor,
             cancel: None,
         };
@@ -117,7 +119,7 @@ impl Problem {
         // What is left of an earlier chunk must not show.
         let mut packed = Hidden { left: vec![f32::NAN; left], right: vec![f32::NAN; right] };
         let mut scratch = vec![f32::NAN; Layer::SCRATCH * layer.workers(count)];
-        let source = Source { data: hidden, stride: d, rows: Some(&rows) };
+        let source = Source { rows: Some(&rows), ..Source::new(hidden, d) };
         layer.pack::<I>(&source, count, |_| false, &mut packed);
         let part = Part { rows: count, classes: 0..v };
         let nan = |length| vec![f32::NAN; length];

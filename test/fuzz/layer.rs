@@ -118,7 +118,7 @@ impl Layer {
         let layout = pick(&mut rng, &[WeightLayout::Vd, WeightLayout::Dv]);
         let chunk_rows = pick(&mut rng, &[None, None, Some(1), Some(3), Some(16), Some(1000)]);
         let wanted = [(); 3].map(|()| rng.u8(..4) > 0);
-        let recomputes = call.case.set.class_mask.is_none() && rng.bool();
+        let recomputes = rng.bool();
         Layer { call, depth, hidden, weight, bias, types, layout, chunk_rows, wanted, recomputes }
     }
 

@@ -10,7 +10,7 @@ V = [1.0, 0.5, 2.0, 0.25, 1.5]
 
 
 def cases():
-    """(name, [rows, depth, classes], options) of every case; PyTorch has an option for all but `zLoss`, `logitScale`, `softcap` and `sampleWeight`."""
+    """(name, [rows, depth, classes], options) of every case; PyTorch has an option for all but `zLoss`, `logitScale`, `softcap`, `sampleWeight` and `classMask`."""
     small = [4, 3, 5]
     yield "mean", small, {}
     yield "sum", small, {"reduction": "sum"}
@@ -31,6 +31,8 @@ def cases():
     yield "softcap", small, {"softcap": 1.5}
     yield "softcap, smoothing, class weights, ignored rows", [6, 3, 5], {"softcap": 2.0, "labelSmoothing": 0.1, "classWeight": V, "ignoreIndex": -100}
     yield "softcap, z-loss, logit scale", small, {"softcap": 0.75, "zLoss": 0.01, "logitScale": 0.5}
+    yield "masked classes", small, {"classMask": [1, 0, 1, 1, 0]}
+    yield "masked classes, class weights, ignored rows", [6, 3, 5], {"classMask": [0, 1, 1, 0, 1], "classWeight": V, "ignoreIndex": -100}
 
 
 def inputs(index, name, shape, options):
@@ -39,6 +41,9 @@ def inputs(index, name, shape, options):
     rng = np.random.default_rng(index)
     draw = lambda *dims: rng.normal(0, 1, dims).astype(np.float32).astype(np.float64)
     labels = rng.integers(0, classes, rows)
+    if "classMask" in options:
+        kept = np.flatnonzero(options["classMask"])
+        labels = kept[labels % len(kept)]
     if "ignoreIndex" in options:
         labels[::2] = options["ignoreIndex"]
     if name == "all rows ignored":

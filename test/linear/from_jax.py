@@ -15,7 +15,7 @@ def compute(hidden, weight, bias, labels, o):
         z = h @ w.T + b
         if "softcap" in o:
             z = o["softcap"] * jax.numpy.tanh(z / o["softcap"])
-        log_p = jax.nn.log_softmax(o.get("logitScale", 1.0) * z)
+        log_p = jax.nn.log_softmax(o.get("logitScale", 1.0) * z, where=np.asarray(o.get("classMask", [1])) != 0)
         each = -log_p[np.arange(len(labels)), np.maximum(labels, 0)]
         valid = labels != o.get("ignoreIndex", -100)
         return o.get("upstream", 1.0) * (each * valid).sum() / (1 if o.get("reduction") == "sum" else valid.sum())
@@ -25,5 +25,5 @@ def compute(hidden, weight, bias, labels, o):
 
 
 if __name__ == "__main__":
-    has = lambda o: set(o) <= {"reduction", "ignoreIndex", "logitScale", "softcap", "upstream"} and o.get("reduction") != "none"
+    has = lambda o: set(o) <= {"reduction", "ignoreIndex", "logitScale", "softcap", "upstream", "classMask"} and o.get("reduction") != "none"
     cases.write("jax.json", {"by": "from_jax.py", "with": {"jax": jax.__version__, "numpy": np.__version__}}, compute, has)

@@ -1,6 +1,6 @@
 """Golden cases of the last layer with its loss from PyTorch 2.15.0 (CPU): F.linear and F.cross_entropy in f64, gradients by autograd. Writes torch.json.
 
-z-loss, the logit scale, the soft cap and weights per row are written in PyTorch around F.cross_entropy, which has no option for them.
+z-loss, the logit scale, the soft cap, weights per row and the mask are written in PyTorch around F.cross_entropy, which has no option for them.
 """
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ def compute(hidden, weight, bias, labels, o):
     if "softcap" in o:
         z = o["softcap"] * torch.tanh(z / o["softcap"])
     z = o.get("logitScale", 1.0) * z
+    if "classMask" in o:
+        z = z.masked_fill(torch.tensor(o["classMask"]) == 0, -torch.inf)
     common = {"weight": v, "ignore_index": ignore, "label_smoothing": o.get("labelSmoothing", 0.0)}
     loss = F.cross_entropy(z, y, reduction="none" if "sampleWeight" in o else reduction, **common)
     if "sampleWeight" in o:

@@ -9,6 +9,7 @@
 mod digests;
 mod edges;
 mod golden;
+mod masks;
 mod problem;
 mod recompute;
 

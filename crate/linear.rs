@@ -70,16 +70,11 @@ impl Floats<'_> {
     }
 
     /// Some of them in single precision: where they lie, or widened into the buffer.
-    #[inline(always)]
-    fn widened<'b>(&'b self, range: Range<usize>, buffer: &'b mut [f32]) -> &'b [f32] {
-        if let Floats::F32(numbers) = self { &numbers[range] } else { self.widen(range, buffer) }
-    }
-
     #[inline(never)]
-    fn widen<'b>(&self, range: Range<usize>, buffer: &'b mut [f32]) -> &'b [f32] {
+    fn widened<'b>(&'b self, range: Range<usize>, buffer: &'b mut [f32]) -> &'b [f32] {
         let into = &mut buffer[..range.len()];
         match self {
-            Floats::F32(numbers) => f32::widen(&numbers[range], into),
+            Floats::F32(numbers) => return &numbers[range],
             Floats::F16(numbers) => f16::widen(&numbers[range], into),
             Floats::Bf16(numbers) => bf16::widen(&numbers[range], into),
         }

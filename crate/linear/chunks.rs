@@ -301,27 +301,18 @@ impl Job<'_> {
         };
         let is_written = computes && !is_empty;
         let value = if loss.counts_any() { nothing } else { 0.0 };
-        // Of each class so many numbers side by side.
-        let of_classes = |sums: &mut [f32], each: usize| {
-            for (class, sums) in sums.chunks_exact_mut(each).enumerate() {
-                match loss.keeps(class) {
-                    true if is_written => {}
-                    true => put(sums, value),
-                    false => put(sums, 0.0),
+        let all = self.layer.all;
+        let each = if self.layer.layout == WeightLayout::Vd { depth } else { 1 };
+        let has_unwritten = !is_written || self.layer.kept.is_some();
+        for (sums, each) in sums.into_iter().zip([each, 1]).filter(|_| has_unwritten) {
+            // Of each class so many numbers side by side.
+            let sums = sums.into_iter().flat_map(|sums| sums.chunks_exact_mut(each));
+            for (sums, class) in sums.zip((0..all).cycle()) {
+                // A class that is masked has no part in it.
+                let is_kept = loss.keeps(class);
+                if !(is_kept && is_written) {
+                    put(sums, if is_kept { value } else { 0.0 });
                 }
-            }
-        };
-        if !is_written || self.layer.kept.is_some() {
-            let [weight, bias] = sums;
-            match (weight, self.layer.layout) {
-                (Some(weight), WeightLayout::Vd) => of_classes(weight, depth),
-                (Some(weight), WeightLayout::Dv) => {
-                    weight.chunks_exact_mut(self.layer.all).for_each(|weight| of_classes(weight, 1));
-                }
-                (None, _) => {}
-            }
-            if let Some(bias) = bias {
-                of_classes(bias, 1);
             }
         }
         let Some(into) = states.gradient() else { return };

@@ -40,19 +40,14 @@ impl<'a> Source<'a> {
     }
 
     /// Some columns of a row in single precision: where they lie, or copied into the buffer.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn row<'b>(&'b self, row: usize, columns: Range<usize>, buffer: &'b mut [f32]) -> &'b [f32] {
         let row = self.rows.map_or(row, |rows| rows[row] as usize);
         let start = row * self.stride;
-        match self.columns {
-            None => self.data.widened(start + columns.start..start + columns.end, buffer),
-            Some(chosen) => self.chosen(start, &chosen[columns], buffer),
-        }
-    }
-
-    /// The columns of a list, which are at least one, of the row that begins at `start`.
-    #[inline(never)]
-    fn chosen<'b>(&'b self, start: usize, columns: &[u32], buffer: &'b mut [f32]) -> &'b [f32] {
+        let Some(chosen) = self.columns else {
+            return self.data.widened(start + columns.start..start + columns.end, buffer);
+        };
+        let columns = &chosen[columns];
         let first = start + columns[0] as usize;
         let last = start + columns[columns.len() - 1] as usize;
         if last - first + 1 == columns.len() {

@@ -172,10 +172,12 @@ describe("recompute", () => {
       const { loss, grad, predictions } = result;
       expect(loss).toBeGreaterThan(0);
       expect([...predictions.view].every((place) => classMask[place] === 1)).toBe(true);
-      const bits = [grad.hidden, grad.weight, grad.bias, predictions].map((tensor) => digestOf(1, wordsOf(tensor.toArray())));
-      expect(grad.bias.view.every((value, index) => (classMask[index] === 1 ? value !== 0 : Object.is(value, 0)))).toBe(true);
-      for (const tensor of [grad.hidden, grad.weight, grad.bias, predictions]) tensor.dispose();
-      return { loss, bits };
+      const ofBias = grad.bias as Tensor<"f32">;
+      expect(ofBias.view.every((value, index) => (classMask[index] === 1 ? value !== 0 : Object.is(value, 0)))).toBe(true);
+      const bits = [grad.hidden, grad.weight, ofBias].map((tensor) => digestOf(1, wordsOf(tensor.toArray())));
+      const places = [...predictions.view];
+      for (const tensor of [grad.hidden, grad.weight, ofBias, predictions]) tensor.dispose();
+      return { loss, bits, places };
     });
     expect(results[1]).toEqual(results[0]);
   });

@@ -129,9 +129,10 @@ fn empty<T>(length: usize) -> Result<Vec<T>, Error> {
 
 /// A vector of zeros, or the error that memory was refused.
 #[inline(never)]
-pub(crate) fn zeros<T: Copy + Default>(length: usize) -> Result<Vec<T>, Error> {
+pub(crate) fn zeros<T: Default>(length: usize) -> Result<Vec<T>, Error> {
     let mut vector = empty(length)?;
-    vector.resize(length, T::default());
+    // Not `resize`, which copies one that was made before.
+    vector.resize_with(length, T::default);
     Ok(vector)
 }
 
@@ -201,12 +202,13 @@ impl CrossEntropy<'_> {
         access: Access<'_>,
         shape: Shape,
         labels: Labels<'_>,
-        results: Results<'_>,
+        results: &mut Results<'_>,
         cancel: Option<&AtomicI32>,
     ) -> Result<Summary, Error> {
         #[cfg(not(target_arch = "wasm32"))]
         let kernel = self.kernel.choose()?;
-        let (plan, scan) = self.judge(shape, &labels, self.executor, cancel)?;
+        let plan = Plan::new(self, shape, &labels)?;
+        let scan = scan::scan(&plan, &labels, self.executor, cancel)?;
         let route = Route::of(&plan, access.logits().is_double());
         let told = results.distribution.as_ref().map_or(0.0, |distribution| distribution.work(&plan));
         let executor = self.executor.for_work(route.work(&plan, access.wants_gradient()) + told);
@@ -218,17 +220,11 @@ impl CrossEntropy<'_> {
         kernel.run(by_kernel::Computation { call, route, access, results })
     }
 
-    /// Everything that can be wrong with options, labels and weights, and what was learnt on the way. Logits play no part.
-    pub(crate) fn judge<'a>(
-        &'a self,
-        shape: Shape,
-        labels: &Labels<'_>,
-        executor: Executor,
-        cancel: Option<&AtomicI32>,
-    ) -> Result<(Plan<'a>, scan::Scan), Error> {
+    /// Whatever is wrong with options, labels or weights. Logits play no part.
+    #[cfg(feature = "js")]
+    pub(crate) fn judge(&self, shape: Shape, labels: &Labels<'_>) -> Result<(), Error> {
         let plan = Plan::new(self, shape, labels)?;
-        let scan = scan::scan(&plan, labels, executor, cancel)?;
-        Ok((plan, scan))
+        scan::scan(&plan, labels, Executor::Serial, None).map(|_| ())
     }
 }
 
@@ -254,16 +250,16 @@ impl Call<'_> {
         &self,
         route: Route,
         access: Access<'_>,
-        mut results: Results<'_>,
+        results: &mut Results<'_>,
     ) -> Result<Summary, Error> {
-        let room = self.room(&results)?;
-        let mut telling = self.telling(&mut results, access.logits().is_double())?;
+        let room = self.room(results)?;
+        let mut telling = self.telling(results, access.logits().is_double())?;
         let telling = telling.as_mut();
         if self.plan.shape.rows() > 0 {
             match route {
-                Route::Groups => self.groups::<I>(access, &mut results, telling)?,
-                Route::Blocks | Route::Doubles => self.rows::<I>(route, access, &mut results, telling)?,
-                Route::Strips | Route::Columns => self.strided::<I>(route, access, &mut results, telling)?,
+                Route::Groups => self.groups::<I>(access, results, telling)?,
+                Route::Blocks | Route::Doubles => self.rows::<I>(route, access, results, telling)?,
+                Route::Strips | Route::Columns => self.strided::<I>(route, access, results, telling)?,
             }
         }
         self.totals(results, room)

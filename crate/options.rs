@@ -15,6 +15,7 @@ use crate::Error;
 pub(crate) use crate::objective::Terms;
 use crate::parallel::Executor;
 use crate::simd::Kernel;
+use std::borrow::Cow;
 
 /// Sparse softmax cross-entropy with its options: `CrossEntropy::new()` is the mean over rows, and each method sets one
 /// option. Run it with [`forward`](Self::forward), [`forward_backward`](Self::forward_backward) or
@@ -94,7 +95,8 @@ use crate::simd::Kernel;
 pub struct CrossEntropy<'a> {
     pub(crate) reduction: Reduction,
     pub(crate) denominator: Denominator,
-    pub(crate) ignore: Ignore,
+    /// The labels to skip, each once.
+    pub(crate) ignore: Cow<'a, [i128]>,
     pub(crate) invalid_label: InvalidLabel,
     pub(crate) class_weight: Option<Weights<'a>>,
     pub(crate) sample_weight: RowValues<'a>,
@@ -113,36 +115,6 @@ pub struct CrossEntropy<'a> {
     pub(crate) outputs: Wanted,
     pub(crate) executor: Executor,
     pub(crate) kernel: Kernel,
-}
-
-/// The labels to skip; at most 16 different ones.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Ignore {
-    values: [i128; Ignore::MOST],
-    count: usize,
-    /// How many labels there was no room for.
-    pub(crate) beyond: usize,
-}
-
-impl Ignore {
-    pub(crate) const MOST: usize = 16;
-
-    pub(crate) fn push(&mut self, value: i128) {
-        if self.values().contains(&value) {
-            return;
-        }
-        match self.values.get_mut(self.count) {
-            Some(slot) => {
-                *slot = value;
-                self.count += 1;
-            }
-            None => self.beyond += 1,
-        }
-    }
-
-    pub(crate) fn values(&self) -> &[i128] {
-        &self.values[..self.count]
-    }
 }
 
 /// Which results beside the loss a call is to give.
@@ -176,7 +148,7 @@ impl Default for CrossEntropy<'_> {
         Self {
             reduction: Reduction::Mean,
             denominator: Denominator::Weights,
-            ignore: Ignore::default(),
+            ignore: Cow::Borrowed(&[]),
             invalid_label: InvalidLabel::Throw,
             class_weight: None,
             sample_weight: RowValues::Scalar(1.0),

@@ -15,7 +15,7 @@ const wasmOf = (build: Build): string => `${root}dist/sparse-xent.${build}.wasm`
 
 /** Exports that TypeScript calls, then those that the generated JavaScript needs. */
 const exported = [
-  "alloc", "build_name", "control", "free", "initThreadPool", "inject_fault", "is_fused", "judge", "reserve_stacks", "run", "used_bytes", "version", "wbg_rayon_start_worker",
+  "alloc", "block", "build_name", "control", "free", "initThreadPool", "inject_fault", "is_fused", "judge", "reserve_stacks", "run", "used_bytes", "version", "wbg_rayon_start_worker",
   "__abort_handler", "__externref_table_alloc", "__instance_terminated", "__stack_alloc", "__tls_base", "__wbg_wbg_rayon_poolbuilder_free",
   "__wbindgen_externrefs", "__wbindgen_free", "__wbindgen_start", "__wbindgen_thread_destroy", "memory", "wbg_rayon_poolbuilder_build",
   "wbg_rayon_poolbuilder_numThreads", "wbg_rayon_poolbuilder_receiver",

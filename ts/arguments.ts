@@ -6,7 +6,7 @@ import { arrayHolds, dtypeOfArray, dtypes, isTypedArray, type Dtype, type Logits
 import { mismatch, show, SparseXentError } from "./errors.js";
 import { broadcastTarget, checkBytes, checkSizes, forLogits, layoutOf, product, readShape, sameShape, targetShape, type Layout } from "./layout.js";
 import { LARGEST_ALLOCATION, outOfMemory, type Memory } from "./memory.js";
-import { assertUsable, copyOfList, find, look, lookIfAny, lookOrNumber, shaped, type Given, type Operand } from "./operands.js";
+import { assertUsable, copyOfList, find, look, lookIfAny, lookOrNumber, overlap, shaped, type Given, type Operand } from "./operands.js";
 import type { CrossEntropyAsyncOptions } from "./options.js";
 import { checkConflicts, checkK, conflict, optionNames, optionReader, type ResultName, type Settings } from "./settings.js";
 import { Tensor } from "./tensor.js";
@@ -48,6 +48,8 @@ export interface Arguments extends Operands {
   /** Those of all targets that are arrays of the caller's. */
   readonly arrays: readonly Named<TypedArray>[];
   readonly settings: Settings;
+  /** The names of the settings that are not left at their defaults. */
+  readonly given: readonly (keyof Settings)[];
   /** The last layer, where the call makes the logits itself; hidden states are then where other calls have logits. */
   readonly layer?: Layer;
   /** What ends an asynchronous call early. */
@@ -124,7 +126,9 @@ export function readArguments(memory: Memory, logits: unknown, labels: unknown, 
   // One by one: copying objects would take longer than the rest of a small call's checks.
   const { logits: x, labels: y, classWeight, sampleWeight, upstream, classMask, labelMatrix } = read;
   const { grad, targets, arrays } = written;
-  return { operation: "crossEntropy", layout, logits: x, labels: y, classWeight, sampleWeight, upstream, classMask, labelMatrix, grad, targets, arrays, settings, signal };
+  return {
+    operation: "crossEntropy", layout, logits: x, labels: y, classWeight, sampleWeight, upstream, classMask, labelMatrix, grad, targets, arrays, settings, given: others.given, signal,
+  }; // prettier-ignore
 }
 
 /** OPTION_RANGE: options that are none. */
@@ -372,13 +376,16 @@ export function readTargets(given: readonly Named[]): Pick<Arguments, "grad" | "
 
 /** ALIAS: a target shares no byte with another target or with anything that is read, but a grad may be exactly the logits. */
 export function checkAliases(given: readonly Named[], read: Operands): void {
-  given.forEach((one, index) => {
-    if (!isTarget(one.target)) return;
+  for (const one of given) {
+    if (!isTarget(one.target)) continue;
     for (const operand of operandsOf(read)) {
       if (typeof operand === "object" && Tensor.is(operand.source)) assertApart(one.name, one.target, operand.name, operand.source);
     }
-    for (const { name, target } of given.slice(0, index)) if (isTarget(target)) assertApart(one.name, one.target, name, target);
-  });
+    for (const { name, target } of given) {
+      if (name === one.name) break;
+      if (isTarget(target)) assertApart(one.name, one.target, name, target);
+    }
+  }
 }
 
 function assertApart(name: string, target: Target, otherName: string, other: Target): void {
@@ -388,12 +395,4 @@ function assertApart(name: string, target: Target, otherName: string, other: Tar
   if (shared === undefined) return;
   const expected = isLogits ? "none or exactly the logits" : "none";
   throw new SparseXentError({ code: "ALIAS", message: `${name} overlaps ${otherName} bytes got ${shared.join("..")}, expected ${expected}`, got: shared, expected });
-}
-
-/** The bytes that two tensors or two arrays have in common, if any. */
-export function overlap(one: Target, other: Target): readonly [number, number] | undefined {
-  if (Tensor.is(one) !== Tensor.is(other) || (!Tensor.is(one) && one.buffer !== (other as TypedArray).buffer)) return undefined;
-  const start = Math.max(one.byteOffset, other.byteOffset);
-  const end = Math.min(one.byteOffset + one.byteLength, other.byteOffset + other.byteLength);
-  return start < end ? [start, end] : undefined;
 }

@@ -6,7 +6,7 @@ import { arrayHolds, dtypes, type Dtype, type TypedArray } from "./dtypes.js";
 import { broadcastIndex, broadcastTarget, product, sameShape, targetShape } from "./layout.js";
 import type { Allocation, Memory } from "./memory.js";
 import type { Operand } from "./operands.js";
-import { optionTable, type ResultName } from "./settings.js";
+import { numberOf, optionTable, settingNames, type ResultName } from "./settings.js";
 import { Tensor } from "./tensor.js";
 
 /** The words of the block in their order. An address of 0 means "none". The names from `code` on are results. */
@@ -32,11 +32,20 @@ export const wordOf = Object.fromEntries(callFields.map((name, place) => [name, 
 
 const operations = { crossEntropy: 1, weightedSigmoid: 2, linear: 3 } as const satisfies Record<Operation, number>;
 const WORD_BYTES = 8;
+/** A label to skip is an integer of 128 bits. */
+const LABEL_BYTES = 16;
 const gradModes = { none: 0, write: 1, inPlace: 2, accumulate: 3 } as const;
 /** The layouts of a layer's weights, in the order of their numbers. */
 const weightLayouts = ["vd", "dv"] as const;
 /** `denominator` when it is a number: one past the words. */
 const DENOMINATOR_NUMBER = optionTable.denominator.words.length;
+
+/** The block of a call of which nothing is known: its options have their defaults, and there is no address. */
+const blank = new Float64Array(callFields.length);
+for (const name of settingNames) if (name in wordOf) blank[wordOf[name as CallField]] = numberOf(name, optionTable[name].fallback);
+blank[wordOf.sampleWeightValue] = 1;
+blank[wordOf.upstreamValue] = 1;
+
 /** Values per class in the `perClass` result: loss, weight, count, correct. */
 export const PER_CLASS_COLUMNS = 4;
 
@@ -67,18 +76,18 @@ export class Call {
   readonly #memory: Memory;
   readonly #arguments: Arguments;
   readonly #block: Allocation;
-  readonly #temporary: Allocation[] = [];
+  /** What it uses beside the block: tensors, and copies of its own, which are freed when it lets them go. */
   readonly #pinned: Allocation[] = [];
-  readonly #made = new Map<MadeName, Made>();
+  readonly #made: Made[] = [];
 
   /** Copies labels and weights in and writes what is known to the block; errors `OUT_OF_MEMORY`, after giving back what it had taken. */
   constructor(memory: Memory, args: Arguments) {
     this.#memory = memory;
     this.#arguments = args;
+    this.#block = memory.allocateBlock(blank.byteLength);
     try {
-      this.#block = this.#take("call", callFields.length * WORD_BYTES);
       const { address, bytes } = this.#block;
-      memory.words(address + bytes).fill(0, address / WORD_BYTES, (address + bytes) / WORD_BYTES);
+      memory.words(address + bytes).set(blank, address / WORD_BYTES);
       this.#writeShape();
       this.#writeInputs();
       this.#writeOptions();
@@ -123,28 +132,30 @@ export class Call {
 
   /** A result that needed memory, if it was asked for. */
   made(name: MadeName): Made | undefined {
-    return this.#made.get(name);
+    // There are few of them.
+    return this.#made.find(({ allocation }) => allocation.name === name);
   }
 
   /** Gives back what a call that will never run has no use for: all but the block, where its ticket is. */
   callOff(): void {
-    const [block, ...rest] = this.#temporary.splice(0);
-    this.#temporary.push(...rest);
-    this.abandon();
-    if (block !== undefined) this.#temporary.push(block);
+    for (const { allocation } of this.#made.splice(0)) allocation.release();
+    this.#unpin();
   }
 
   /** Gives everything back but the results, which now belong to the caller. */
   finish(): void {
-    for (let last = this.#temporary.pop(); last !== undefined; last = this.#temporary.pop()) last.release();
-    for (let last = this.#pinned.pop(); last !== undefined; last = this.#pinned.pop()) last.unpin();
+    this.#unpin();
+    this.#block.release();
   }
 
   /** Gives everything back. */
   abandon(): void {
-    for (const { allocation } of this.#made.values()) allocation.release();
-    this.#made.clear();
+    this.callOff();
     this.finish();
+  }
+
+  #unpin(): void {
+    for (let last = this.#pinned.pop(); last !== undefined; last = this.#pinned.pop()) last.unpin();
   }
 
   #write(place: number, value: number): void {
@@ -152,15 +163,18 @@ export class Call {
     this.#memory.words(address + bytes)[address / WORD_BYTES + place] = value;
   }
 
+  /** Memory for the length of the call. */
   #take(name: string, bytes: number, like?: TypedArray): Allocation {
     const allocation = this.#memory.allocate(name, bytes, like);
-    this.#temporary.push(allocation);
+    allocation.pin();
+    allocation.release();
+    this.#pinned.push(allocation);
     return allocation;
   }
 
   #make(name: MadeName, dtype: Dtype, shape: readonly number[], like?: TypedArray): Allocation {
     const allocation = this.#memory.allocate(name, product(shape) * dtypes[dtype].bytes, like);
-    this.#made.set(name, { allocation, dtype, shape });
+    this.#made.push({ allocation, dtype, shape });
     return allocation;
   }
 
@@ -202,13 +216,13 @@ export class Call {
     const { labels, classWeight, upstream, classMask, labelMatrix, sampleWeight } = this.#arguments;
     this.#writeOperand(wordOf.labelsAddress, wordOf.labelsDtype, labels);
     if (classWeight !== undefined) this.#writeOperand(wordOf.classWeightAddress, wordOf.classWeightDtype, classWeight);
-    this.#write(wordOf.sampleWeightValue, typeof sampleWeight === "number" ? sampleWeight : 1);
-    if (typeof sampleWeight !== "number") {
+    if (typeof sampleWeight === "number") this.#write(wordOf.sampleWeightValue, sampleWeight);
+    else {
       this.#write(wordOf.sampleWeightAddress, this.#placePerRow(sampleWeight));
       this.#write(wordOf.sampleWeightDtype, dtypes[sampleWeight.dtype].code);
     }
-    this.#write(wordOf.upstreamValue, typeof upstream === "number" ? upstream : 1);
-    if (typeof upstream !== "number") this.#writeOperand(wordOf.upstreamAddress, wordOf.upstreamDtype, upstream);
+    if (typeof upstream === "number") this.#write(wordOf.upstreamValue, upstream);
+    else this.#writeOperand(wordOf.upstreamAddress, wordOf.upstreamDtype, upstream);
     if (classMask !== undefined) this.#write(wordOf.classMaskAddress, this.#place(classMask));
     if (labelMatrix !== undefined) this.#writeOperand(wordOf.labelMatrixAddress, wordOf.labelMatrixDtype, labelMatrix);
   }
@@ -285,37 +299,29 @@ export class Call {
     this.#write(wordOf.gradDtype, dtypes[dtype].code);
   }
 
+  /** What was given; the block has the defaults. */
   #writeOptions(): void {
-    const { settings } = this.#arguments;
+    const { settings, given } = this.#arguments;
     const { denominator, ignoreIndex } = settings;
-    const isNumber = typeof denominator === "number";
-    this.#write(wordOf.reduction, optionTable.reduction.words.indexOf(settings.reduction));
-    this.#write(wordOf.denominator, isNumber ? DENOMINATOR_NUMBER : optionTable.denominator.words.indexOf(denominator));
-    this.#write(wordOf.denominatorValue, isNumber ? denominator : 0);
-    this.#write(wordOf.invalidLabel, optionTable.invalidLabel.words.indexOf(settings.invalidLabel));
-    this.#write(wordOf.labelSmoothing, settings.labelSmoothing);
-    this.#write(wordOf.smoothingWeights, optionTable.smoothingWeights.words.indexOf(settings.smoothingWeights));
-    this.#write(wordOf.emptyMean, optionTable.emptyMean.words.indexOf(settings.emptyMean));
-    this.#write(wordOf.zLoss, settings.zLoss);
-    this.#write(wordOf.focalGamma, settings.focalGamma);
-    this.#write(wordOf.poly1Epsilon, settings.poly1Epsilon);
-    this.#write(wordOf.gceQ, settings.gceQ);
-    this.#write(wordOf.softcap, settings.softcap);
-    this.#write(wordOf.logitScale, settings.logitScale);
-    this.#write(wordOf.input, optionTable.input.words.indexOf(settings.input));
-    this.#write(wordOf.probsEpsilon, settings.probsEpsilon);
-    this.#write(wordOf.probsNormalize, optionTable.probsNormalize.words.indexOf(settings.probsNormalize));
+    for (const name of given) if (name in wordOf) this.#write(wordOf[name as CallField], numberOf(name, settings[name]));
+    if (typeof denominator === "number") {
+      this.#write(wordOf.denominator, DENOMINATOR_NUMBER);
+      this.#write(wordOf.denominatorValue, denominator);
+    }
     if (ignoreIndex.length === 0) return;
     this.#write(wordOf.ignoreCount, ignoreIndex.length);
     this.#write(wordOf.ignoreAddress, this.#placeIgnored(ignoreIndex));
   }
 
-  /** Labels to skip, each as two words: floor(label / 2^32) and label mod 2^32, which hold 64 bits exactly. */
+  /** Labels to skip: of each the lower half, then the upper one, which repeats the sign. */
   #placeIgnored(labels: readonly bigint[]): number {
-    const words = labels.flatMap((label) => [Number(label >> 32n), Number(label & 0xffff_ffffn)]);
-    const allocation = this.#take("ignoreIndex", words.length * WORD_BYTES);
-    this.#memory.write(allocation, words);
-    return allocation.address;
+    const { address } = this.#take("ignoreIndex", labels.length * LABEL_BYTES);
+    const halves = this.#memory.view("i64", address, 2 * labels.length);
+    labels.forEach((label, index) => {
+      halves[2 * index] = label;
+      halves[2 * index + 1] = label < 0n ? -1n : 0n;
+    });
+    return address;
   }
 
   #writeOutputs(): void {

@@ -70,12 +70,13 @@ export function layoutOf(dims: readonly number[], axis: unknown): Layout {
   if (classes === 0) throw mismatch("SHAPE", "classes", 0, `at least 1 for logits ${show(dims)}, axis ${axis}`);
   const outer = product(dims, 0, position);
   const inner = product(dims, position + 1);
-  const rowShape: number[] = [];
-  const keptShape: number[] = [];
+  // Filled by index: lists that grow would take longer than the rest.
+  const rowShape = new Array<number>(rank - 1);
+  const keptShape = new Array<number>(rank);
   for (let index = 0; index < rank; index += 1) {
     const size = dims[index] ?? 0;
-    keptShape.push(index === position ? 1 : size);
-    if (index !== position) rowShape.push(size);
+    keptShape[index] = index === position ? 1 : size;
+    if (index !== position) rowShape[index < position ? index : index - 1] = size;
   }
   return { dims, axis, outer, classes, inner, rows: outer * inner, elements: product(dims), rowShape, keptShape };
 }

@@ -11,7 +11,6 @@ import {
   lookAtClassWeight,
   namedTargets,
   operandsOf,
-  overlap,
   readOperands,
   readTargets,
   type Arguments,
@@ -24,7 +23,7 @@ import { dtypes, type Float16ArrayLike } from "./dtypes.js";
 import { mismatch, show, SparseXentError } from "./errors.js";
 import { checkBytes, layoutOf, product, sameShape, type Layout } from "./layout.js";
 import type { Memory } from "./memory.js";
-import { assertUsable, copyOfList, find, look, lookIfAny, lookOrNumber, shaped, type Operand } from "./operands.js";
+import { assertUsable, copyOfList, find, look, lookIfAny, lookOrNumber, overlap, shaped, type Operand } from "./operands.js";
 import type { CrossEntropyAsyncOptions, CrossEntropyOptions, OutputName, OutputTargets, ShapedArray } from "./options.js";
 import { conflict, optionNames, optionReader } from "./settings.js";
 import { Tensor } from "./tensor.js";
@@ -154,7 +153,7 @@ export function readLinearArguments(
   checkAliases(given.targets, read);
   checkLayerAliases(read, [layerRead.weight, layerRead.bias], grads, given.targets);
   const layer: Layer = { ...layerRead, weightLayout: weightLayout ?? "vd", chunkRows: rows, recompute: recompute === true, grads };
-  return { operation: "linear", layout, ...read, ...written, settings, signal, layer };
+  return { operation: "linear", layout, ...read, ...written, settings, given: others.given, signal, layer };
 }
 
 /** What is wanted of each gradient, not yet judged. */

@@ -9,6 +9,8 @@ import type { Runtime } from "./pool/runtime.js";
 export const LARGEST_ALLOCATION = 2 ** 31 - 1;
 
 const WORD = 8;
+/** What the allocator's addresses are multiples of. */
+const ALIGNMENT = 64;
 /** How much goes between at a time, and from where on it is worth it. */
 const BETWEEN_BYTES = 2 ** 12;
 const LEAST_BETWEEN = 64;
@@ -24,16 +26,16 @@ export class Allocation {
   readonly bytes: number;
   /** What it was asked for. */
   readonly name: string;
-  readonly #free: () => void;
+  readonly #memory: Memory;
   #pins = 0;
   #released = false;
 
   /** @internal */
-  constructor(name: string, address: number, bytes: number, free: () => void) {
+  constructor(memory: Memory, name: string, address: number, bytes: number) {
+    this.#memory = memory;
     this.name = name;
     this.address = address;
     this.bytes = bytes;
-    this.#free = free;
   }
 
   /** Whether its owner has given it up. */
@@ -45,7 +47,7 @@ export class Allocation {
   release(): void {
     if (this.#released) return;
     this.#released = true;
-    if (this.#pins === 0) this.#free();
+    if (this.#pins === 0) this.#memory.free(this);
   }
 
   /** A call begins to use it. */
@@ -56,7 +58,7 @@ export class Allocation {
   /** That call has ended. */
   unpin(): void {
     this.#pins -= 1;
-    if (this.#pins === 0 && this.#released) this.#free();
+    if (this.#pins === 0 && this.#released) this.#memory.free(this);
   }
 }
 
@@ -69,6 +71,8 @@ export class Memory {
   #views = new WeakMap<Allocation, Views[Dtype]>();
   /** Those of tensors that were not disposed of. */
   readonly #held = new Set<Allocation>();
+  /** Whether a call has the module's own words. */
+  #isBlockTaken = false;
   /** What unaligned bytes go through. */
   #between: Uint8Array | undefined;
 
@@ -131,11 +135,28 @@ export class Memory {
     const skew = like === undefined ? 0 : like.byteOffset % WORD;
     const address = bytes > LARGEST_ALLOCATION - skew ? 0 : wasm.alloc(bytes + skew);
     if (address === 0) throw this.refusal(name, bytes);
-    const allocation = new Allocation(name, address + skew, bytes, () => {
-      this.#held.delete(allocation);
-      if (this.#ending === "open") wasm.free(address, bytes + skew);
-    });
-    return allocation;
+    return new Allocation(this, name, address + skew, bytes);
+  }
+
+  /** `bytes` bytes for the words of a call: those that the module has for one call at a time, or where another call has these, others. */
+  allocateBlock(bytes: number): Allocation {
+    if (this.#isBlockTaken) return this.allocate("call", bytes);
+    this.assertOpen();
+    this.#isBlockTaken = true;
+    return new Allocation(this, "call", this.#runtime.wasm.block, bytes);
+  }
+
+  /** Takes an allocation back; for {@link Allocation} alone, which does so once. */
+  free(allocation: Allocation): void {
+    const { wasm } = this.#runtime;
+    const { address, bytes } = allocation;
+    if (address === wasm.block) {
+      this.#isBlockTaken = false;
+      return;
+    }
+    this.#held.delete(allocation);
+    const skew = address % ALIGNMENT;
+    if (this.#ending === "open") wasm.free(address - skew, bytes + skew);
   }
 
   /** It is a tensor's from now on: where memory runs out, the error says what tensors hold. */

@@ -145,13 +145,14 @@ function asWeights(found: Found): Found {
 
 /** SHAPE: the argument, whose dimensions are known to be some if it should have any. */
 export function shaped(found: Found): Operand {
-  const { name, shape, stride, offset, isBare, source } = found;
-  if (!isBare && shape === undefined) throw mismatch("SHAPE", `${name} shape`, undefined, "a property shape or dims beside data", { shown: "none" });
-  if (isBare) return found as Operand;
+  const { name, dtype, shape, stride, offset, isBare, length, source } = found;
+  // A tensor's own dimensions are some, and nobody can change them.
+  if (isBare || (Tensor.is(source) && shape === source.shape)) return found as Operand;
+  if (shape === undefined) throw mismatch("SHAPE", `${name} shape`, undefined, "a property shape or dims beside data", { shown: "none" });
   const dims = readShape(name, shape);
-  if (Tensor.is(source) || (stride === undefined && offset === undefined)) return { ...found, shape: dims };
-  const lying = rowMajor(name, found.dtype, source, dims, stride, offset ?? 0);
-  return { ...found, shape: dims, source: lying, length: lying.length };
+  if (Tensor.is(source) || (stride === undefined && offset === undefined)) return { name, dtype, shape: dims, length, source };
+  const lying = rowMajor(name, dtype, source, dims, stride, offset ?? 0);
+  return { name, dtype, shape: dims, length: lying.length, source: lying };
 }
 
 /** Strides that are given; tensors of transformers.js, which are row-major, have a method of that name. */
@@ -207,4 +208,12 @@ function assertAccepted(name: OperandName, dtype: Dtype | "bool", isGuess: boole
   if (list.includes(dtype)) return;
   const hint = isGuess && name === "logits" && dtype === "u16" ? "; a Uint16Array needs dtype f16 or bf16 beside it" : "";
   throw mismatch("DTYPE", `${name} dtype`, dtype, `one of ${list.join(", ")}${hint}`, { shown: dtype });
+}
+
+/** The bytes that two tensors or two arrays have in common, if any. */
+export function overlap(one: Tensor | TypedArray, other: Tensor | TypedArray): readonly [number, number] | undefined {
+  if (Tensor.is(one) !== Tensor.is(other) || (!Tensor.is(one) && one.buffer !== (other as TypedArray).buffer)) return undefined;
+  const start = Math.max(one.byteOffset, other.byteOffset);
+  const end = Math.min(one.byteOffset + one.byteLength, other.byteOffset + other.byteLength);
+  return start < end ? [start, end] : undefined;
 }

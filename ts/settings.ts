@@ -84,17 +84,28 @@ type Table = typeof optionTable;
 /** Options as the rest of the package uses them: checked and filled in. Arrays are looked at elsewhere. */
 export type Settings = { readonly [Name in keyof Table as Table[Name] extends undefined ? never : Name]: Table[Name] extends { read(name: string, value: unknown): infer T } ? T : never };
 
+/** The options that are no arrays. */
+export const settingNames = Object.keys(optionTable).filter((name) => optionTable[name as keyof Table] !== undefined) as readonly (keyof Settings)[];
+
+/** The number that stands for the value of an option in the call block: itself, or its word's place among the words. */
+export function numberOf(name: keyof Settings, value: unknown): number {
+  const rule: Rule<unknown> = optionTable[name];
+  return rule.words === undefined ? Number(value) : rule.words.indexOf(value as string);
+}
+
 /** Every key an options object may have. */
 export const optionNames = Object.keys(optionTable) as readonly (keyof CrossEntropyOptions)[];
 
 const MOST_IGNORED = 16;
+/** No label type holds what lies outside of 64 bits, so that it matches nothing. */
+const [LEAST_LABEL, LARGEST_LABEL] = [-(2n ** 63n), 2n ** 64n - 1n];
 
 /** The options that are no arrays, as far as they could be read. */
 export interface OptionsRead {
   /** Every option, the defaults filled in. */
   readonly settings: Settings;
   /** The names of those that were given. */
-  readonly given: readonly string[];
+  readonly given: readonly (keyof Settings)[];
   readonly signal: AbortSignal | undefined;
   /** What is wrong with them, the first of several; to be thrown when it is its turn. */
   readonly fault: unknown;
@@ -106,11 +117,12 @@ export interface OptionsRead {
  */
 export function optionReader(names: readonly string[]): (options: CrossEntropyAsyncOptions, isAsync: boolean) => OptionsRead {
   const table: Readonly<Record<string, Rule<unknown> | undefined>> = optionTable;
-  const defaults = Object.fromEntries(Object.entries(table).flatMap(([name, rule]) => (rule ? [[name, rule.fallback]] : []))) as unknown as Settings;
+  const defaults = Object.fromEntries(settingNames.map((name) => [name, optionTable[name].fallback])) as unknown as Settings;
   const rules = new Map(names.map((name) => [name, table[name]]));
   return (options, isAsync) => {
-    const settings: Record<string, unknown> & Settings = { ...defaults };
-    const given: string[] = [];
+    const given: (keyof Settings)[] = [];
+    // The defaults serve every call that sets none of them.
+    let settings: Record<string, unknown> & Settings = defaults;
     let signal: AbortSignal | undefined;
     let fault: unknown;
     // What an object of a class may inherit is asked for by name.
@@ -123,7 +135,8 @@ export function optionReader(names: readonly string[]): (options: CrossEntropyAs
         if (rule === undefined) continue;
         const value = (options as Readonly<Record<string, unknown>>)[key];
         if (value === undefined) continue;
-        given.push(key);
+        if (given.length === 0) settings = { ...defaults };
+        given.push(key as keyof Settings);
         settings[key] = rule.read(key, value);
       } catch (error) {
         fault ??= error;
@@ -185,15 +198,15 @@ function readDenominator(name: string, value: unknown): Denominator {
 function readIgnored(name: string, value: unknown): readonly bigint[] {
   if (value === null) return noLabels();
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
-  const labels = new Set<bigint>();
-  for (const label of list) {
-    if (typeof label === "bigint") labels.add(label);
-    else if (typeof label === "number" && Number.isInteger(label)) labels.add(BigInt(label));
-    else throw mismatch("OPTION_RANGE", name, label, "an integer, a bigint, a list of them, or null");
+  const labels: bigint[] = [];
+  for (const each of list) {
+    const isInteger = typeof each === "bigint" || (typeof each === "number" && Number.isInteger(each));
+    if (!isInteger) throw mismatch("OPTION_RANGE", name, each, "an integer, a bigint, a list of them, or null");
+    const label = BigInt(each);
+    if (label >= LEAST_LABEL && label <= LARGEST_LABEL && !labels.includes(label)) labels.push(label);
   }
   if (list.length > MOST_IGNORED) throw mismatch("OPTION_RANGE", name, list, `at most ${MOST_IGNORED} labels`);
-  // No label type holds what lies outside 64 bits, so it matches nothing.
-  return [...labels].filter((label) => label >= -(2n ** 63n) && label < 2n ** 64n);
+  return labels;
 }
 
 /** What is asked for, and where it is to be written: a target that is not looked at here, or true. */

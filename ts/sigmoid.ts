@@ -50,7 +50,7 @@ export function readSigmoidArguments(memory: Memory, logits: unknown, labels: un
     shape: copyOfList(options.shape),
     dtype: options.dtype,
   };
-  const { settings, signal, fault } = readOptions(options, isAsync);
+  const { settings, given: names, signal, fault } = readOptions(options, isAsync);
   const { read, layout } = readOperands(memory, given, "elements");
   if (fault !== undefined) throw fault;
   if (typeof posWeight === "number" && !isPositiveWeight(posWeight)) throw mismatch("OPTION_RANGE", "posWeight", posWeight, POS_WEIGHT_RANGE);
@@ -59,7 +59,7 @@ export function readSigmoidArguments(memory: Memory, logits: unknown, labels: un
   checkLossConflict(written.targets, settings);
   checkAliases(given.targets, read);
   if (read.classWeight !== undefined) checkPosWeights(read.classWeight);
-  const common = { ...read, operation: "weightedSigmoid", ...written, settings, signal } as const;
+  const common = { ...read, operation: "weightedSigmoid", ...written, settings, given: names, signal } as const;
   if (typeof posWeight !== "number") return { ...common, layout };
   // One weight for all: every element is of the one class there is.
   const classWeight: Operand = { name: "posWeight", dtype: "f64", shape: [1], length: 1, source: Float64Array.of(posWeight) };

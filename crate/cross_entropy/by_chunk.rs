@@ -3,14 +3,15 @@
 //! of this module.
 
 use super::plan::{self, Plan};
-use super::scan::{Scan, Upstream};
+use super::scan::{Scan, Upstream, scan};
 use super::totals::Room;
 use super::{Access, Call, Results, Summary, zeros};
 use crate::element::{Source, Target};
 use crate::labels::Labels;
-use crate::options::{CrossEntropy, Ignore, InvalidLabel, Reduction, RowValues, Wanted, Weights};
+use crate::options::{CrossEntropy, InvalidLabel, Reduction, RowValues, Wanted, Weights};
 use crate::{Error, Shape};
 use core::sync::atomic::AtomicI32;
+use std::borrow::Cow;
 
 /// What a row needs of its logits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,8 @@ impl<'a> ByChunk<'a> {
         cancel: Option<&'a AtomicI32>,
     ) -> Result<Self, Error> {
         let shape = Shape::of_rows(rows, classes)?;
-        let (plan, scan) = options.judge(shape, labels, options.executor, cancel)?;
+        let plan = Plan::new(options, shape, labels)?;
+        let scan = scan(&plan, labels, options.executor, cancel)?;
         let mut class_weight = Vec::new();
         if let (Some(kept), Some(weights)) = (&plan.kept, options.class_weight) {
             class_weight = zeros(kept.classes.len())?;
@@ -179,7 +181,7 @@ impl<'a> ByChunk<'a> {
         };
         let chunk = CrossEntropy {
             reduction: Reduction::None,
-            ignore: Ignore::default(),
+            ignore: Cow::Borrowed(&[]),
             // What is no class has been judged: its row is NaN.
             invalid_label: InvalidLabel::Nan,
             sample_weight,
@@ -193,7 +195,7 @@ impl<'a> ByChunk<'a> {
             outputs: Wanted::default(),
             ..options.clone()
         };
-        let into = Results {
+        let mut into = Results {
             losses: Target::F32(&mut per_row.losses[..count]),
             log_sum_exp: column(results.log_sum_exp.is_some(), &mut per_row.log_sum_exp, count),
             target_log_prob: column(results.target_log_prob.is_some(), &mut per_row.target_log_prob, count),
@@ -207,7 +209,7 @@ impl<'a> ByChunk<'a> {
         };
         let shape = Shape::of_rows(count, self.classes())?;
         let labels = Labels::I32(&per_row.labels[..count]);
-        chunk.execute(access, shape, labels, into, self.cancel)?;
+        chunk.execute(access, shape, labels, &mut into, self.cancel)?;
         for (index, row) in rows.iter().enumerate() {
             let row = *row as usize;
             results.losses.set(row, per_row.losses[index].into());
@@ -231,8 +233,8 @@ impl<'a> ByChunk<'a> {
     }
 
     /// The sums over all rows.
-    pub(crate) fn totals(&self, results: Results<'_>, room: Room) -> Result<Summary, Error> {
-        self.call().totals(results, room)
+    pub(crate) fn totals(&self, mut results: Results<'_>, room: Room) -> Result<Summary, Error> {
+        self.call().totals(&mut results, room)
     }
 
     pub(super) fn call(&self) -> Call<'_> {

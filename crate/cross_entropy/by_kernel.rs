@@ -6,14 +6,14 @@ use crate::Error;
 use crate::simd::{Isa, Task};
 
 /// [`Call::compute`] by a kernel that is known at run time only.
-pub(super) struct Computation<'a> {
+pub(super) struct Computation<'a, 'r> {
     pub(super) call: Call<'a>,
     pub(super) route: Route,
     pub(super) access: Access<'a>,
-    pub(super) results: Results<'a>,
+    pub(super) results: &'a mut Results<'r>,
 }
 
-impl Task for Computation<'_> {
+impl Task for Computation<'_, '_> {
     type Output = Result<Summary, Error>;
 
     fn run<I: Isa>(self) -> Self::Output {

@@ -116,8 +116,8 @@ impl CrossEntropy<'_> {
         shape: Shape,
         labels: Labels<'_>,
     ) -> Result<Output<L>, Error> {
-        self.collected(shape.rows(), shape.classes(), |results| {
-            self.execute(access, shape, labels, results, None)
+        self.collected(shape.rows(), shape.classes(), |mut results| {
+            self.execute(access, shape, labels, &mut results, None)
         })
     }
 

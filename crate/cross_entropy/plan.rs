@@ -134,7 +134,7 @@ impl<'a> Plan<'a> {
     pub(super) fn label_rule(&self) -> LabelRule<'_> {
         LabelRule {
             classes: self.shape.classes(),
-            ignore: self.options.ignore.values(),
+            ignore: &self.options.ignore,
             kept: self.options.class_mask,
         }
     }

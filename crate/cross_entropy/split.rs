@@ -134,7 +134,7 @@ mod tests {
                 std::thread::sleep(delay);
                 flag.store(1, Ordering::Relaxed);
             });
-            let results = Results {
+            let mut results = Results {
                 losses: Target::F32(&mut losses),
                 log_sum_exp: None,
                 target_log_prob: None,
@@ -143,7 +143,13 @@ mod tests {
                 distribution: None,
             };
             begun.store(true, Ordering::Relaxed);
-            op.execute(Access::InPlace(Target::F32(&mut x)), shape, (&[7_u32]).into(), results, Some(&flag))
+            op.execute(
+                Access::InPlace(Target::F32(&mut x)),
+                shape,
+                (&[7_u32]).into(),
+                &mut results,
+                Some(&flag),
+            )
         });
         (result.map(|summary| summary.loss), x)
     }

@@ -67,7 +67,7 @@ impl Call<'_> {
         })
     }
 
-    pub(super) fn totals(&self, results: Results<'_>, room: Room) -> Result<Summary, Error> {
+    pub(super) fn totals(&self, results: &mut Results<'_>, room: Room) -> Result<Summary, Error> {
         let Room { mut partials, chain, touched } = room;
         let units = partials.len();
         let (losses, predictions) = (results.losses.read(), results.predictions.as_deref());
@@ -106,7 +106,7 @@ impl Call<'_> {
             }
         }
         summary.loss = self.scan.reduce(self.plan, summary.loss_sum);
-        if let Some(per_class) = results.per_class {
+        if let Some(per_class) = results.per_class.as_deref_mut() {
             self.per_class(losses, predictions, per_class, (chain, touched));
         }
         Ok(summary)

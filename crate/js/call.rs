@@ -13,11 +13,23 @@ use crate::labels::Labels;
 use crate::options::*;
 use crate::parallel::Executor;
 use crate::{Error, Shape, WeightedSigmoid};
-use core::sync::atomic::AtomicI32;
+use core::sync::atomic::{AtomicI32, AtomicU64};
+use std::borrow::Cow;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// The code of the last layer with its loss, in `operation`.
 const LINEAR: usize = 3;
+
+/// Words for one call at a time, so that a small call asks for no memory for its block.
+static BLOCK: [AtomicU64; COUNT] = [const { AtomicU64::new(0) }; COUNT];
+/// The words of a block.
+const COUNT: usize = Field::cancel as usize + 1;
+
+/// Where these words are. Shared memory is never moved, so the address stays good.
+#[wasm_bindgen]
+pub fn block() -> usize {
+    BLOCK.as_ptr().expose_provenance()
+}
 
 /// Runs the call of the block at this address and returns its code: 0, or which error. Losses and gradient are then
 /// where the block said, and its result words are filled.
@@ -150,7 +162,7 @@ impl Block<'_> {
         let shape = self.shape()?;
         let options = self.options(shape)?;
         match self.whole(Field::operation) {
-            1 => options.judge(shape, &self.labels(shape.rows())?, Executor::Serial, None).map(|_| ()),
+            1 => options.judge(shape, &self.labels(shape.rows())?),
             2 => self.sigmoid_options(&options, shape).check(shape, self.targets(shape)?),
             code => Err(unknown_operation(code)),
         }
@@ -165,8 +177,8 @@ impl Block<'_> {
         let (rows, classes) = (shape.rows(), shape.classes());
         let labels = self.labels(rows)?;
         let access = self.access(shape.elements())?;
-        self.with_results(rows, classes, |results| {
-            options.execute(access, shape, labels, results, Some(cancel))
+        self.with_results(rows, classes, |mut results| {
+            options.execute(access, shape, labels, &mut results, Some(cancel))
         })
     }
 
@@ -278,7 +290,9 @@ impl Block<'_> {
         Ok(CrossEntropy {
             reduction: self.choose(Field::reduction, "reduction", &reductions)?,
             denominator: self.choose(Field::denominator, "denominator", &denominators)?,
-            ignore: self.ignore(),
+            ignore: Cow::Borrowed(
+                self.slice(Field::ignoreAddress, self.whole(Field::ignoreCount)).unwrap_or_default(),
+            ),
             invalid_label: self.choose(Field::invalidLabel, "invalidLabel", &policies)?,
             class_weight: self.weights(Field::classWeightAddress, Field::classWeightDtype, classes),
             sample_weight: row_values(sample, Field::sampleWeightDtype, Field::sampleWeightValue),
@@ -302,17 +316,6 @@ impl Block<'_> {
             executor: if threads > 1 { Executor::Rayon { threads } } else { Executor::Serial },
             kernel: crate::Kernel::Best,
         })
-    }
-
-    /// Labels to skip, each as floor(label / 2^32) and the remainder: 64-bit labels do not fit one f64.
-    #[expect(clippy::cast_possible_truncation, reason = "both halves are whole numbers below 2^33")]
-    fn ignore(&self) -> Ignore {
-        let mut ignore = Ignore::default();
-        let halves = self.slice::<f64>(Field::ignoreAddress, 2 * self.whole(Field::ignoreCount));
-        for pair in halves.unwrap_or_default().chunks_exact(2) {
-            ignore.push(((pair[0] as i128) << 32) + pair[1] as i128);
-        }
-        ignore
     }
 
     /// Writes the results or the error's numbers, and returns the code.

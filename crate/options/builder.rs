@@ -231,7 +231,10 @@ impl<'a> CrossEntropy<'a> {
     /// # Ok::<(), sparse_xent::Error>(())
     /// ```
     pub fn ignore_index(mut self, label: impl Into<i128>) -> Self {
-        self.ignore.push(label.into());
+        let label = label.into();
+        if !self.ignore.contains(&label) {
+            self.ignore.to_mut().push(label);
+        }
         self
     }
 

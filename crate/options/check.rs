@@ -3,6 +3,9 @@
 use super::{CrossEntropy, Denominator, Input, Reduction, RowValues};
 use crate::Error;
 
+/// The most labels that a call skips.
+const MOST_IGNORED: usize = 16;
+
 impl CrossEntropy<'_> {
     /// The ranges and exclusions of the options, but for lengths.
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -26,8 +29,8 @@ impl CrossEntropy<'_> {
         positive(self.logit_scale, "logitScale")?;
         let clip = self.probs_epsilon;
         range(clip > 0.0 && clip < 0.5, "probsEpsilon", clip, "a number above 0 and below 0.5")?;
-        let labels = self.ignore.count + self.ignore.beyond;
-        range(self.ignore.beyond == 0, "ignoreIndex", labels as f64, "at most 16 labels")?;
+        let labels = self.ignore.len();
+        range(labels <= MOST_IGNORED, "ignoreIndex", labels as f64, "at most 16 labels")?;
         if let Denominator::Count(count) = self.denominator {
             positive(count, "denominator")?;
         }
@@ -38,6 +41,11 @@ impl CrossEntropy<'_> {
     }
 
     fn conflict(&self) -> Option<(&'static str, &'static str)> {
+        let per_row = matches!(self.upstream, RowValues::PerRow(_));
+        let excludes = self.input != Input::Logits || self.terms.gce_q != 0.0 || self.label_matrix.is_some();
+        if !excludes && !per_row {
+            return None;
+        }
         let set = [
             ("zLoss", self.terms.z_loss != 0.0),
             ("softcap", self.softcap != 0.0),
@@ -85,7 +93,6 @@ impl CrossEntropy<'_> {
         {
             return Some((option, "gceQ"));
         }
-        let per_row = matches!(self.upstream, RowValues::PerRow(_));
         (per_row && self.reduction != Reduction::None)
             .then_some(("upstream per row", "a reduction other than none"))
     }

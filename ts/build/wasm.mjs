@@ -94,11 +94,12 @@ async function compile(toolchain, build, crate = "js") {
 /**
  * -O2: what -O3 makes hangs in Node 20 while loading, and what -Os makes hangs there where a thread waits. V8 11.3's first compiler loses the address that a loop of
  * std waits at, or not, by which local has it; the files of -O2 and -Os differ in that function in the numbers of its locals alone. A function that is called from one place
- * stays one unless it is small: in one that holds many loops, V8 keeps fewer numbers in registers, and a file is 4 % larger.
+ * stays one unless it is small: in one that holds many loops, V8 keeps fewer numbers in registers, and a file is 4 % larger. Sorted by name, functions that were made of one generic
+ * one lie side by side, where gzip finds what they have in common: 2 %.
  * @param {Build} build
  */
 async function optimise(build) {
-  const how = ["-O2", "--one-caller-inline-max-function-size=50", "--strip-debug", "--strip-producers", "--strip-target-features"];
+  const how = ["-O2", "--one-caller-inline-max-function-size=50", "--reorder-functions-by-name", "--strip-debug", "--strip-producers", "--strip-target-features"];
   const args = [...how, `${packageOf(build.name)}/sparse_xent_bg.wasm`, "-o", wasmOf(build.name)];
   await run(process.execPath, [`${root}/node_modules/binaryen/bin/wasm-opt`, ...args], { name: `wasm-opt ${build.name}` });
 }

@@ -32,6 +32,8 @@ export interface Glue {
   alloc(bytes: number): number;
   free(address: number, bytes: number): void;
   used_bytes(): number;
+  /** Where the module has words for one call at a time. */
+  block(): number;
   run(block: number): number;
   /** What `run` would return if nothing were wrong but options, labels and weights. */
   judge(block: number): number;

@@ -10,7 +10,14 @@ import type { PoolWorker } from "./platform.js";
 /** What an engine's surface needs of it. */
 export interface Runtime {
   /** The allocator and the version. After the engine's end `free` does nothing, `used_bytes` is 0 and `alloc` throws. */
-  readonly wasm: { alloc(bytes: number): number; free(address: number, bytes: number): void; used_bytes(): number; version(): string };
+  readonly wasm: {
+    alloc(bytes: number): number;
+    free(address: number, bytes: number): void;
+    used_bytes(): number;
+    version(): string;
+    /** Where the module has words for one call at a time. */
+    readonly block: number;
+  };
   /** The shared memory. Throws `DISPOSED` after `dispose`; stays readable when a thread was lost. */
   readonly memory: WebAssembly.Memory;
   readonly info: RuntimeInfo;
@@ -120,6 +127,7 @@ export class PoolRuntime implements Runtime {
     this.maximumBytes = maximumPages * 65_536;
     this.syncThreads = info.canBlock ? info.threads : 1;
     const version = glue.version();
+    const block = glue.block();
     this.wasm = {
       alloc: (bytes) => this.#guard((alive) => alive.alloc(bytes)),
       free: (address, bytes) => {
@@ -127,6 +135,7 @@ export class PoolRuntime implements Runtime {
       },
       used_bytes: () => (this.#ending ? 0 : this.#guard((alive) => alive.used_bytes())),
       version: () => version,
+      block,
     };
     crew.onLost = (reason) => void this.#lose(reason);
   }

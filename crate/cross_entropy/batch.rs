@@ -32,8 +32,9 @@ impl Kind {
 #[derive(Debug)]
 pub(super) struct Batch {
     kind: [Kind; WIDTH],
-    /// The label's place among the kept classes; negative for rows that are not computed.
-    pub(super) label: [i32; WIDTH],
+    /// See [`Batch::labels`].
+    label: [i32; WIDTH],
+    has_own_labels: bool,
     pub(super) rows: RowLines,
     /// Whether the weights and steps are those of all rows of the call.
     filled: bool,
@@ -41,7 +42,13 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) const fn new() -> Self {
-        Self { kind: [Kind::Ignored; WIDTH], label: [-1; WIDTH], rows: RowLines::new(), filled: false }
+        let (kind, label) = ([Kind::Ignored; WIDTH], [0; WIDTH]);
+        Self { kind, label, has_own_labels: false, rows: RowLines::new(), filled: false }
+    }
+
+    /// The labels' places among the kept classes, of rows with these classes; negative for rows that are not computed.
+    pub(super) fn labels<'s>(&'s self, classes: &'s [i32]) -> &'s [i32] {
+        if self.has_own_labels { &self.label[..classes.len()] } else { classes }
     }
 }
 
@@ -84,12 +91,9 @@ impl Rules<'_> {
         if !state.filled {
             (state.rows.weight, state.rows.step, state.filled) = ([weight; WIDTH], [step; WIDTH], true);
         }
-        let (labels, beyond) = state.label.split_at_mut(classes.len());
-        labels.copy_from_slice(classes);
-        beyond.fill(-1);
         // Negative codes are rows that do not count.
         let all = classes.iter().fold(0, |signs, class| signs | class) >= 0;
-        if !all || !beyond.is_empty() {
+        if !all {
             state.kind = [Kind::Ignored; WIDTH];
             state.kind.iter_mut().zip(classes).for_each(|(kind, class)| *kind = Kind::of(*class, true));
         }
@@ -105,7 +109,7 @@ impl Rules<'_> {
         let rows = &mut state.rows;
         let mut counting = 0;
         state.kind = [Kind::Ignored; WIDTH];
-        state.label = [-1; WIDTH];
+        state.has_own_labels = true;
         let slots = state.kind.iter_mut().zip(&mut state.label);
         let slots = slots.zip(rows.weight.iter_mut().zip(&mut rows.step));
         for ((row, code), ((kind, label), (weight, step))) in classes.iter().enumerate().zip(slots) {
@@ -143,7 +147,8 @@ impl Rules<'_> {
                 Kind::Inactive if self.upstream.is_empty_nan() => f32::NAN,
                 Kind::Nan | Kind::Inactive | Kind::Ignored => 0.0,
             };
-            if state.label[row] < 0 {
+            // Where labels are the classes as given, no row is inactive.
+            if *kind != Kind::Inactive || state.label[row] < 0 {
                 (rows.log_prob[row], rows.log_sum_exp[row]) = (f32::NAN, f32::NAN);
             }
             rows.loss[row] = if *kind == Kind::Nan { f32::NAN } else { 0.0 };
@@ -162,8 +167,8 @@ impl Rules<'_> {
         if !unsettled {
             return;
         }
-        for row in (0..classes.len()).filter(|row| state.label[*row] >= 0) {
-            if state.rows.is_settled(row) {
+        for row in 0..classes.len() {
+            if state.labels(classes)[row] < 0 || state.rows.is_settled(row) {
                 continue;
             }
             let sample = plan.options.sample_weight.get(first_row + row);

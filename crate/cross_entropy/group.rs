@@ -12,10 +12,11 @@ use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{Source, Target};
 use crate::kernels::MomentOf;
-use crate::kernels::objective::WIDTH;
+use crate::kernels::objective::{Line, WIDTH};
 use crate::kernels::rows::{self, Asked, Cells, Found, Small, To};
 use crate::parallel::PerWorker;
 use crate::simd::Isa;
+use core::array;
 
 /// Logits of a group, at most: with as many exponentials they take a quarter of a second cache of 512 KiB. What a group costs beside its
 /// rows is the same for few rows and for many.
@@ -86,7 +87,7 @@ impl Call<'_> {
 
 impl Group {
     fn new() -> Self {
-        Self { rows: Batch::new(), found: Found::new(), wary: false, predictions: [-1; WIDTH] }
+        Self { rows: Batch::new(), found: Found::new(), wary: false, predictions: [0; WIDTH] }
     }
 }
 
@@ -145,7 +146,7 @@ impl Rules<'_> {
             if let Some(softcap) = &self.plan.softcap {
                 // A cap keeps the order, but rounds to ties.
                 if self.wants.predictions {
-                    self.predict::<I>(&group.rows.label[..labels.len()], copied, &mut group.predictions);
+                    self.predict::<I>(group.rows.labels(labels), copied, &mut group.predictions);
                 }
                 softcap.cap::<I>(copied);
             }
@@ -198,20 +199,21 @@ impl Rules<'_> {
     /// Gathers what the rows' objective is computed from.
     #[inline(never)]
     fn sweep_group<I: Isa>(&self, classes: &[i32], mut cells: Cells<'_>, group: &mut Group) {
-        let labels = &group.rows.label[..classes.len()];
+        let labels = group.rows.labels(classes);
         let asked = self.asked(self.plan.classes());
         let stride = self.stride::<I>();
         let predicts = self.wants.predictions && self.plan.softcap.is_none();
         let rows = &group.rows.rows;
-        let mut steps = rows.step;
-        if let MomentOf::Weights(_) = asked.moment {
+        let all_steps: Line;
+        let steps = if let MomentOf::Weights(_) = asked.moment {
             // The other classes' shares have a step of their own.
-            let others = rows.sample_step.iter().zip(&rows.spread);
-            for (step, (sample_step, spread)) in steps.iter_mut().zip(others) {
-                *step = step.abs() + (sample_step * spread).abs();
-            }
-        }
-        if !group.wary && rows::sweep_small::<I>(&mut cells, labels, &steps, &asked, &mut group.found) {
+            let others = |row: usize| (rows.sample_step[row] * rows.spread[row]).abs();
+            all_steps = array::from_fn(|row| rows.step[row].abs() + others(row));
+            &all_steps
+        } else {
+            &rows.step
+        };
+        if !group.wary && rows::sweep_small::<I>(&mut cells, labels, steps, &asked, &mut group.found) {
             if predicts {
                 self.predict_small::<I>(labels, cells.logits(), &mut group.predictions);
             }
@@ -310,7 +312,7 @@ impl Rules<'_> {
     #[inline(never)]
     fn write_group<I: Isa>(&self, to: To<'_>, classes: &[i32], group: &Group) {
         let count = self.plan.classes();
-        let (labels, least) = (&group.rows.label[..classes.len()], group.found.least);
+        let (labels, least) = (group.rows.labels(classes), group.found.least);
         rows::write_rows::<I>(to, count, labels, &group.rows.rows, self.plan.smoothing_vector(), least);
     }
 }

@@ -50,7 +50,7 @@ impl Rules<'_> {
             self.come_to::<I>(first_row, classes, &strip.stats(&part), counted, columns, state);
             if let Some(slots) = columns.predictions.as_deref_mut() {
                 let found = strip.predict::<I>(&part, planes, asked.classes);
-                for ((slot, place), label) in slots.iter_mut().zip(found).zip(&state.label) {
+                for ((slot, place), label) in slots.iter_mut().zip(found).zip(state.labels(classes)) {
                     *slot = match usize::try_from(place) {
                         Ok(place) if *label >= 0 => self.plan.class_at(place),
                         _ => -1,

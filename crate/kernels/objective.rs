@@ -289,7 +289,6 @@ impl Stats<'_> {
     fn small_odds<I: Isa>(&self, scale: f32, wanted: WantedRows, rows: &mut RowLines) {
         let exp = Exp::<I>::new();
         let (scale, zero) = (I::splat(scale), I::splat(0.0));
-        rows.loss = ZERO;
         for vector in 0..self.rows() / I::LANES {
             let at = inlined(
                 #[inline(always)]
@@ -302,6 +301,7 @@ impl Stats<'_> {
             let label = I::mul(at(self.label), scale);
             let near = exp.exp_small(I::sub(zero, label));
             let others = I::mul(at(self.rest), near);
+            put(&mut rows.loss, zero);
             put(&mut rows.log_prob, others);
             if wanted.logarithms {
                 put(&mut rows.log_sum_exp, label);

@@ -5,6 +5,7 @@ use super::observe::observe;
 use super::{Asked, BlockStats, Cells, Found, Row, Small, moment};
 use crate::Element;
 use crate::kernels::objective::Line;
+use crate::math::Exp;
 use crate::simd::Isa;
 
 /// A label that is no class of a row: all of them are summed.
@@ -35,7 +36,13 @@ pub(crate) fn sweep_small<I: Isa>(
             moment::of_small::<I>(cells.logits(), labels, asked, moments);
         }
         // A little below the least exponential.
-        found.least = 0.99 * f32::from_f64(libm::exp(f64::from(asked.scale * lowest.min(0.0))));
+        found.least = I::enter(
+            #[inline(always)]
+            || {
+                let exponential = Exp::<I>::new().exp_small(I::splat(asked.scale * lowest.min(0.0)));
+                0.99 * f32::from_bits(I::largest_bits(exponential))
+            },
+        );
     }
     is_small
 }

@@ -56,7 +56,7 @@ impl Call<'_> {
             |_, unit, (mut gradient, columns, scratch, told)| {
                 let mut columns = Columns::new(columns);
                 let mut pairs = rules.pairs();
-                let mut group = Group::new();
+                let mut group = const { Group::new() };
                 let end = columns.losses.len();
                 if let Some(told) = told {
                     let first_row = unit * per_unit;
@@ -86,7 +86,7 @@ impl Call<'_> {
 }
 
 impl Group {
-    fn new() -> Self {
+    const fn new() -> Self {
         Self { rows: Batch::new(), found: Found::new(), wary: false, predictions: [0; WIDTH] }
     }
 }

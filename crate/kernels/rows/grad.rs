@@ -63,7 +63,10 @@ fn write<I: Isa, const TO: u8>(
         || {
             find_thresholds::<I>(&rows.scale, labels.len(), &mut thresholds);
             let stride = if TO == OVER { stride::<I>(classes) } else { classes };
-            let own = if TO == ADD { at_labels(g, stride, labels) } else { ZERO };
+            let mut own = ZERO;
+            if TO == ADD {
+                at_labels(g, stride, labels, &mut own);
+            }
             let factors = rows.scale.iter().zip(&thresholds).zip(rows.bias.iter().zip(&rows.target));
             let mut all_e = e.chunks_exact(stride);
             let rows = g.chunks_exact_mut(stride).zip(labels.iter().zip(&own)).zip(factors);
@@ -145,7 +148,10 @@ fn scale<I: Isa, const TO: u8, const BIAS: u8>(
                 }
                 return;
             }
-            let own = if TO == ADD { at_labels(g, stride, labels) } else { ZERO };
+            let mut own = ZERO;
+            if TO == ADD {
+                at_labels(g, stride, labels, &mut own);
+            }
             let factors = rows.scale.iter().zip(rows.bias.iter().zip(&rows.target));
             let mut all_e = e.chunks_exact(stride);
             let rows = g.chunks_exact_mut(stride).zip(labels.iter().zip(&own)).zip(factors);
@@ -162,12 +168,10 @@ fn scale<I: Isa, const TO: u8, const BIAS: u8>(
 
 /// The elements at the labels of all rows. They lie anywhere in memory: asked for at once, they are waited for together.
 #[inline(always)]
-fn at_labels(g: &[f32], stride: usize, labels: &[i32]) -> Line {
-    let mut own = ZERO;
-    for ((g, label), own) in g.chunks_exact(stride).zip(labels).zip(&mut own) {
+fn at_labels(g: &[f32], stride: usize, labels: &[i32], own: &mut Line) {
+    for ((g, label), own) in g.chunks_exact(stride).zip(labels).zip(own) {
         *own = usize::try_from(*label).ok().and_then(|label| g.get(label).copied()).unwrap_or_default();
     }
-    own
 }
 
 /// What [`zero_threshold`] is for each scale.

@@ -18,9 +18,9 @@ use crate::parallel::PerWorker;
 use crate::simd::Isa;
 use core::array;
 
-/// Logits of a group, at most: with as many exponentials they take a quarter of a second cache of 512 KiB. What a group costs beside its
-/// rows is the same for few rows and for many.
-const LOGITS: usize = 16_384;
+/// Logits of a group, at most: with as many exponentials they take half of a second cache of 512 KiB. Between two groups memory rests, so
+/// that few large ones are faster than many small ones.
+const LOGITS: usize = 32_768;
 
 /// A group of rows on its way.
 struct Group {
@@ -164,6 +164,7 @@ impl Rules<'_> {
             }
         };
         self.sweep_group::<I>(labels, cells, group);
+        self.fetch(&mut access);
         let stats = group.found.stats::<I>(labels.len());
         self.come_to::<I>(first_row, labels, &stats, (all_count, wants_gradient), columns, &mut group.rows);
         if let Some(slots) = columns.predictions.as_deref_mut() {

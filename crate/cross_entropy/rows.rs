@@ -23,8 +23,9 @@ impl Rules<'_> {
         if !self.in_single {
             return (0, padded, 0);
         }
-        let exponentials = if self.keeps(access) { 0 } else { padded.max(BLOCK_LOGITS) };
-        (self.logits_length(access) + exponentials, 0, rows::blocks(self.plan.classes()))
+        let keeps = self.keeps(access);
+        let exponentials = if keeps { 0 } else { padded.max(BLOCK_LOGITS) };
+        (self.logits_length(access, keeps) + exponentials, 0, rows::blocks(self.plan.classes()))
     }
 
     /// One row: its gradient goes to `access`, everything else is returned.

@@ -12,6 +12,9 @@ use crate::parallel::go_on;
 use crate::simd::{Isa, MOST_LANES};
 use core::ops::Range;
 
+/// Classes whose exponentials are kept in scratch in place of a copy of their logits: 256 KiB, half of a second cache of 512 KiB.
+const MOST_IN_SCRATCH: usize = 1 << 16;
+
 /// What one block may tell the next; no result depends on it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hints {
@@ -51,23 +54,31 @@ impl Rules<'_> {
         self.plan.takes_as_given() && self.plan.classes() >= MOST_LANES && numbers.single().is_some()
     }
 
-    /// Whether it keeps its exponentials where the gradient goes, and needs no scratch for them.
+    /// Whether the exponentials of a row are kept where its gradient goes, and need no scratch.
     pub(super) fn keeps(&self, access: &Access<'_>) -> bool {
         match access {
-            Access::Loss(_) => true,
-            Access::Apart(_, grad) => self.takes(grad.read()) && !self.accumulate,
-            Access::InPlace(x) => self.takes(x.read()) && rows::blocks(self.plan.classes()) > 1,
+            Access::InPlace(_) => self.plan.classes() > MOST_IN_SCRATCH && self.keeps_blocks(access),
+            access => self.keeps_blocks(access),
         }
     }
 
-    /// Whether the blocks of a row need no memory but the call's, so that threads may share them.
-    pub(super) fn shares(&self, access: &Access<'_>) -> bool {
-        self.in_single && self.takes(access.logits()) && self.keeps(access)
+    /// Whether a block's may be. In place a copy of its logits is needed for it.
+    fn keeps_blocks(&self, access: &Access<'_>) -> bool {
+        match access {
+            Access::Loss(_) => true,
+            Access::Apart(_, grad) => self.takes(grad.read()) && !self.accumulate,
+            Access::InPlace(x) => self.takes(x.read()),
+        }
     }
 
-    /// Floats of scratch for logits: none where [`Rules::floats`] does not copy them.
-    pub(super) fn logits_length(&self, access: &Access<'_>) -> usize {
-        let replaces = matches!(access, Access::InPlace(_)) && self.keeps(access);
+    /// Whether the blocks of a row need no memory but the call's, and a copy, so that threads may share them.
+    pub(super) fn shares(&self, access: &Access<'_>) -> bool {
+        self.in_single && self.takes(access.logits()) && self.keeps_blocks(access)
+    }
+
+    /// Floats of scratch for the logits of a block: none where [`Rules::floats`] does not copy them.
+    pub(super) fn logits_length(&self, access: &Access<'_>, keeps: bool) -> usize {
+        let replaces = matches!(access, Access::InPlace(_)) && keeps;
         if self.takes(access.logits()) && !replaces { 0 } else { BLOCK_LOGITS }
     }
 
@@ -80,10 +91,11 @@ impl Rules<'_> {
         scratch: &mut Scratch<'_>,
     ) -> RowOutputs {
         let classes = self.plan.classes();
+        let keeps = self.keeps(&access);
         // A sweep in place overwrites it; otherwise it is in the caches after the sweep.
-        let before =
-            matches!(access, Access::InPlace(_)).then(|| self.label_logit::<I>(row, access.logits()));
-        let (logits, exponentials) = scratch.single.split_at_mut(self.logits_length(&access));
+        let before = (keeps && matches!(access, Access::InPlace(_)))
+            .then(|| self.label_logit::<I>(row, access.logits()));
+        let (logits, exponentials) = scratch.single.split_at_mut(self.logits_length(&access, keeps));
         let blocks = &mut scratch.blocks[..rows::blocks(classes)];
         let (mut hints, mut given) = (Hints::NONE, Hints::NONE);
         for (index, block) in blocks.iter_mut().enumerate() {
@@ -92,6 +104,7 @@ impl Rules<'_> {
             let cells = self.cells_of(&range);
             let floats = self.floats::<I>(access.part(cells.clone()), &range, logits, exponentials);
             *block = self.sweep::<I>(row, &range, floats, &mut hints);
+            self.fetch(&mut access.part(cells.clone()));
             if self.plan.softcap.is_some() && self.wants.predictions {
                 // A cap keeps the order, but rounds to ties.
                 self.copy(access.part(cells).logits(), &range, logits);
@@ -281,17 +294,17 @@ impl Rules<'_> {
         let scale = concluded.gradient.scale;
         let scale = if scale == 0.0 { scale } else { scale * factor };
         let keeps = exponentials.is_empty();
-        let adds = !keeps && self.accumulate && access.gradient().is_some_and(|grad| self.takes(grad.read()));
-        let there = if keeps || adds { access.gradient().and_then(Target::single) } else { None };
-        let (e, into) = match there {
+        let is_direct = keeps || access.gradient().is_some_and(|grad| self.takes(grad.read()));
+        let there = if is_direct { access.gradient().and_then(Target::single) } else { None };
+        let (e, to) = match there {
             Some(there) if keeps => (there, None),
             there => (whole::<I>(exponentials, range), there),
         };
-        rows::write_grad::<I>(e, into, range.len(), scale, bias, label);
+        rows::write_grad::<I>(e, to.map(|to| (to, self.accumulate)), range.len(), scale, bias, label);
         if let Some(softcap) = &self.plan.softcap {
             softcap.chain::<I>(&given[..range.len()], &mut e[..range.len()]);
         }
-        if !keeps && !adds && self.plan.kept.is_none() {
+        if !is_direct && self.plan.kept.is_none() {
             access.put(Values::Single(&exponentials[range.clone()]), None, self.accumulate);
         }
     }

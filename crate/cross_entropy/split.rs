@@ -44,7 +44,7 @@ impl Call<'_> {
         let Some(planned) = self.planned::<I>(rules, access)? else { return Ok(false) };
         let mut found = zeros::<BlockRow>(units * BLOCKS)?;
         let mut concluded = empty::<Concluded>(rows)?;
-        let logits_length = rules.logits_length(access);
+        let logits_length = rules.logits_length(access, true);
         let mut scratch = zeros(logits_length * workers)?;
 
         loop {

@@ -6,6 +6,7 @@ use crate::kernels::objective::{Line, RowLines, ZERO};
 use crate::kernels::planes::Thresholds;
 use crate::kernels::{Bias, zero_threshold};
 use crate::simd::{Isa, inlined};
+use core::hint::black_box;
 
 /// Where exponentials are and where the gradient goes: over them, from scratch to its memory, or from scratch to what it is added to.
 #[derive(Debug)]
@@ -18,6 +19,14 @@ pub(crate) enum To<'a> {
 const OVER: u8 = 0;
 const FROM: u8 = 1;
 const ADD: u8 = 2;
+
+/// Reads one of the floats of each cache line.
+#[inline(never)]
+pub(crate) fn fetch(floats: &[f32]) {
+    const LINE: usize = 64 / size_of::<f32>();
+    // What nobody uses would not be read.
+    black_box(floats.iter().step_by(LINE).fold(0, |bits, float| bits | float.to_bits()));
+}
 
 /// Turns the exponentials of rows with these labels into the gradient, `scale e + bias` (times the class's weight, where there are weights,
 /// padded to a vector), and sets the labels' own elements. A row whose scale, bias and label's element are 0 gets zeros, or keeps its bytes; one whose
@@ -184,19 +193,19 @@ fn find_thresholds<I: Isa>(scales: &Line, rows: usize, thresholds: &mut Line) {
     }
 }
 
-/// Turns the exponentials of a block into its gradient, `scale * e + bias`, where they lie, or adds that to what is elsewhere; `label`
-/// is the label's place, if it is in the block, and its own element.
+/// Turns the exponentials of a block into its gradient, `scale * e + bias`, where they lie, or writes that elsewhere, or adds it to what is
+/// there; `label` is the label's place, if it is in the block, and its own element.
 #[inline(never)]
 pub(crate) fn write_grad<I: Isa>(
     e: &mut [f32],
-    mut into: Option<&mut [f32]>,
+    mut to: Option<(&mut [f32], bool)>,
     classes: usize,
     mut scale: f64,
     bias: Bias<'_>,
     label: Option<(usize, f32)>,
 ) {
     if scale.is_nan() {
-        return into.unwrap_or(e)[..classes].fill(f32::NAN);
+        return to.map_or(e, |(to, _)| to)[..classes].fill(f32::NAN);
     }
     const STEP: f32 = 1.0 / (1_u64 << 63) as f32;
     if scale != 0.0 && scale.abs() < f64::from(STEP) {
@@ -205,23 +214,25 @@ pub(crate) fn write_grad<I: Isa>(
         scale /= f64::from(STEP);
     }
     let scale = f32::from_f64(scale);
-    let own = into.as_deref().zip(label).map(|(into, (place, _))| into[place]);
+    let own = match (&to, label) {
+        (Some((to, true)), Some((place, _))) => Some(to[place]),
+        _ => None,
+    };
+    let into = to.as_mut().map(|(to, adds)| (&mut **to, *adds));
     match bias {
-        Bias::None => affine::<I, 0>(e, into.as_deref_mut(), classes, (scale, 0.0), &[]),
-        Bias::Uniform(bias) => affine::<I, 1>(e, into.as_deref_mut(), classes, (scale, bias), &[]),
-        Bias::PerClass(bias, weights) => {
-            affine::<I, 2>(e, into.as_deref_mut(), classes, (scale, bias), weights)
-        }
+        Bias::None => affine::<I, 0>(e, into, classes, (scale, 0.0), &[]),
+        Bias::Uniform(bias) => affine::<I, 1>(e, into, classes, (scale, bias), &[]),
+        Bias::PerClass(bias, weights) => affine::<I, 2>(e, into, classes, (scale, bias), weights),
     }
     if let Some((place, target)) = label {
-        into.unwrap_or(e)[place] = own.map_or(target, |own| own + target);
+        to.map_or(e, |(to, _)| to)[place] = own.map_or(target, |own| own + target);
     }
 }
 
 #[inline(never)]
 fn affine<I: Isa, const BIAS: u8>(
     e: &mut [f32],
-    into: Option<&mut [f32]>,
+    to: Option<(&mut [f32], bool)>,
     classes: usize,
     (scale, bias): (f32, f32),
     weights: &[f32],
@@ -229,9 +240,10 @@ fn affine<I: Isa, const BIAS: u8>(
     let factors = (scale, zero_threshold(scale), bias);
     I::enter(
         #[inline(always)]
-        || match into {
+        || match to {
             None => map::<I, OVER, BIAS, true>(&[], e, classes, factors, weights),
-            Some(g) => map::<I, ADD, BIAS, true>(e, g, classes, factors, weights),
+            Some((g, false)) => map::<I, FROM, BIAS, true>(e, g, classes, factors, weights),
+            Some((g, true)) => map::<I, ADD, BIAS, true>(e, g, classes, factors, weights),
         },
     );
 }

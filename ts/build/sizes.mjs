@@ -14,8 +14,8 @@ export const budgets = {
   "index.js": 28_000,
   "index.cjs": 28_000,
   // Both wasm files, gzipped and in base64, which costs 4/3 on the disk and a hundredth on the way.
-  "inline.js": 290_000,
-  "inline.cjs": 290_000,
+  "inline.js": 291_000,
+  "inline.cjs": 291_000,
   "lm.js": 5_500,
   "lm.cjs": 5_500,
   "onnx.js": 2_500,

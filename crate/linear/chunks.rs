@@ -1,6 +1,7 @@
 //! The way through a call: everything is judged and all memory is there, then chunk by chunk of rows.
 
 use super::pack::Source;
+use super::product::CUT;
 use super::step::{Hidden, Layer, Part};
 use super::{Floats, LinearCrossEntropy, WeightLayout};
 use crate::Error;
@@ -20,6 +21,9 @@ const CHUNK_ROWS: [usize; 2] = [64, 128];
 /// The same where logits are made strip by strip: bytes of a strip, and of the hidden states, packed twice, and their gradient.
 const STRIP_BYTES: usize = 12 << 20;
 const STRIP_ROWS: [usize; 2] = [64, 512];
+/// Bytes of the logits of some chunks, and of their hidden states, packed twice, and their gradient: where threads share a call whose chunks
+/// are small, they go that many at a time.
+const SHARED_BYTES: usize = 4 << 20;
 
 /// What a call reads beside the hidden states.
 pub(crate) struct Inputs<'a> {
@@ -129,6 +133,7 @@ impl LinearCrossEntropy<'_> {
             WeightLayout::Vd => Source { rows: kept, ..Source::new(inputs.weight, depth) },
             WeightLayout::Dv => Source { columns: kept, ..Source::new(inputs.weight, all) },
         };
+        let together = self.rows_per_chunk(rows, depth, classes);
         let layer = Layer {
             weight,
             layout: self.weight_layout,
@@ -136,13 +141,16 @@ impl LinearCrossEntropy<'_> {
             kept,
             all,
             depth,
+            together,
             bias: self.bias.map(|bias| Source { columns: kept, ..Source::new(bias, all) }),
             executor: self.loss.executor,
             cancel,
         };
         let strips = if self.recompute { ByChunk::strips(classes) } else { 1 };
-        let job =
-            Job { layer, loss: &loss, strips, per_chunk: self.rows_per_chunk(rows, depth, classes), rows };
+        let shares = strips == 1 && self.chunk_rows.is_none() && self.loss.executor.workers(2) > 1;
+        let at_once = SHARED_BYTES / size_of::<f32>() / classes.saturating_add(depth.saturating_mul(3));
+        let chunks = if shares && together <= CUT { (at_once / together).max(1) } else { 1 };
+        let job = Job { layer, loss: &loss, strips, per_chunk: chunks.saturating_mul(together), rows };
         let room = loss.room(&results)?;
         #[cfg(target_arch = "wasm32")]
         job.run::<Best>(&mut states, gradients, &mut results)?;
@@ -176,6 +184,7 @@ struct Job<'a> {
     loss: &'a ByChunk<'a>,
     /// How many strips of classes the logits are made in; one: all at once.
     strips: usize,
+    /// Rows that are in memory at the same time: whole chunks.
     per_chunk: usize,
     rows: usize,
 }

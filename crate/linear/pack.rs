@@ -28,8 +28,14 @@ pub(super) enum Lines {
     AreColumns,
 }
 
-/// Lines that are read side by side where they are columns: two cache lines.
-const LINES: usize = 32;
+/// Lines that are read side by side where they are columns and vectors are short. Wider panels take a whole cut, since fewer of them are
+/// written at the same time.
+const LINES: usize = 128;
+
+/// Numbers of a panel that are written at the same time where lines are rows, which are read four at a time: a quarter of a first cache.
+const PART: usize = 1 << 11;
+/// Rows that are asked for before they are read, where lines are columns.
+const AHEAD: usize = 4;
 
 static ZEROS: [f32; CUT] = [0.0; CUT];
 
@@ -60,6 +66,19 @@ impl<'a> Source<'a> {
         &buffer[..columns.len()]
     }
 
+    /// Asks for some columns of the first of these rows, if there is one.
+    #[inline(always)]
+    fn fetch<I: Isa>(&self, mut rows: Range<usize>, columns: &Range<usize>) {
+        if I::LANES == 4 {
+            // There is nothing to ask in wasm.
+            return;
+        }
+        if let (Some(row), Floats::F32(numbers), None) = (rows.next(), self.data, self.columns) {
+            let start = self.rows.map_or(row, |rows| rows[row] as usize) * self.stride;
+            I::fetch(&numbers[start + columns.start..start + columns.end]);
+        }
+    }
+
     /// Panels of `W` lines, from the lines `lines` and the depth `depth` (a cut at most).
     #[inline(always)]
     fn panels<I: Isa, const W: usize>(
@@ -76,11 +95,16 @@ impl<'a> Source<'a> {
                 for (index, out) in out.chunks_exact_mut(panel).enumerate() {
                     let first = lines.start + index * W;
                     let rows = first..lines.end.min(first + W);
-                    self.rows_to_panel::<I, W>(rows, depth.clone(), &mut buffers, out);
+                    let steps = PART / W / 4 * 4;
+                    for (part, out) in out.chunks_mut(steps * W).enumerate() {
+                        let from = depth.start + part * steps;
+                        let depth = from..from + out.len() / W;
+                        self.rows_to_panel::<I, W>((rows.clone(), lines.end), depth, &mut buffers, out);
+                    }
                 }
             }
             Lines::AreColumns => {
-                let run = LINES.div_ceil(W) * W;
+                let run = (if I::LANES == 4 { LINES } else { CUT }) / W * W;
                 for (index, out) in out.chunks_mut(run / W * panel).enumerate() {
                     let first = lines.start + index * run;
                     let columns = first..lines.end.min(first + run);
@@ -94,7 +118,7 @@ impl<'a> Source<'a> {
     #[inline(always)]
     fn rows_to_panel<I: Isa, const W: usize>(
         &self,
-        lines: Range<usize>,
+        (lines, last): (Range<usize>, usize),
         depth: Range<usize>,
         buffers: &mut [[f32; CUT]; 4],
         out: &mut [f32],
@@ -106,6 +130,7 @@ impl<'a> Source<'a> {
             let there = (lines.start + group..lines.end).zip(buffers.iter_mut());
             for (slot, (line, buffer)) in rows.iter_mut().zip(there) {
                 *slot = self.row(line, depth.clone(), buffer);
+                self.fetch::<I>(line + 4..last, &depth);
             }
             let [a, b, c, d] = rows.map(|row| row.as_chunks::<4>().0);
             let (blocks, rest) = steps.as_chunks_mut::<4>();
@@ -137,8 +162,9 @@ impl<'a> Source<'a> {
         out: &mut [f32],
     ) {
         let panel = W * depth.len();
-        for (step, row) in depth.enumerate() {
+        for (step, row) in depth.clone().enumerate() {
             let run = self.row(row, lines.clone(), buffer);
+            self.fetch::<I>(row + AHEAD..depth.end, &lines);
             let (whole, rest) = run.as_chunks::<W>();
             let mut panels = out.chunks_exact_mut(panel).map(|panel| &mut panel.as_chunks_mut::<W>().0[step]);
             for (part, slots) in whole.iter().zip(&mut panels) {

@@ -17,8 +17,13 @@ pub(super) const CUT: usize = 256;
 
 /// The cuts of a depth.
 pub(super) fn cuts(depth: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    let end = depth.end;
-    depth.step_by(CUT).map(move |start| start..end.min(start + CUT))
+    pieces(depth, CUT)
+}
+
+/// A range in pieces of at most so many.
+pub(super) fn pieces(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let end = range.end;
+    range.step_by(most).map(move |start| start..end.min(start + most))
 }
 
 /// The factors of a product.

@@ -11,7 +11,7 @@
 //! result. What the threads share of a factor is packed once; what a unit alone needs it packs itself.
 
 use super::pack::{Lines, Source, pack};
-use super::product::{CUT, Cells, Chosen, Packed, Side, Target, cuts, multiply, padded, place};
+use super::product::{CUT, Cells, Chosen, Packed, Side, Target, cuts, multiply, padded, pieces, place};
 use super::{Floats, WeightLayout};
 use crate::Error;
 use crate::parallel::{Executor, PerWorker, Rows, Strided};
@@ -44,6 +44,9 @@ pub(super) struct Layer<'a> {
     /// How many there are.
     pub(super) all: usize,
     pub(super) depth: usize,
+    /// The rows of a chunk: their part in the gradients of weights and bias is summed before it joins that of others. Several chunks go
+    /// at a time only where they have [`CUT`] rows at most.
+    pub(super) together: usize,
     /// A row of them.
     pub(super) bias: Option<Source<'a>>,
     pub(super) executor: Executor,
@@ -123,7 +126,7 @@ impl Layer<'_> {
             pack::<I>(hidden, Lines::AreRows, Side::Left, 0..chunk, cut, into);
         }
         // Without gradients there is no second product.
-        for cut in cuts(0..if into.right.is_empty() { 0 } else { chunk }) {
+        for cut in self.row_cuts(if into.right.is_empty() { 0 } else { chunk }) {
             let into = &mut into.right[padded(self.depth, right) * cut.start..];
             pack::<I>(hidden, Lines::AreColumns, self.second_side(), 0..self.depth, cut.clone(), into);
             for (step, _) in cut.clone().enumerate().filter(|(_, row)| is_silent(*row)) {
@@ -168,6 +171,11 @@ impl Layer<'_> {
             }
         })?;
         Ok(())
+    }
+
+    /// The cuts of the second product's depth: of more than one chunk, each is a cut.
+    fn row_cuts(&self, rows: usize) -> impl Iterator<Item = Range<usize>> {
+        pieces(0..rows, CUT.min(self.together))
     }
 
     fn pack_weight<'s, I: Isa>(
@@ -232,12 +240,14 @@ impl Layer<'_> {
                 let lines = self.kept.map(|kept| Chosen { list: &kept[part.clone()], first });
                 let stripe = part.start - window.start..part.end - window.start;
                 if let Some(bias) = bias {
-                    add_rows::<I>(gradient, classes, stripe.clone(), adds, (bias, lines));
+                    for (index, rows) in gradient.chunks(self.together.saturating_mul(classes)).enumerate() {
+                        add_rows::<I>(rows, classes, stripe.clone(), adds || index > 0, (bias, lines));
+                    }
                 }
                 let by_rows = by_rows.map(|rows| Cells::Rows(rows, depth));
                 let Some(cells) = by_rows.or(by_columns.map(Cells::Planes)) else { return };
                 let mut target = Target::new(cells).of(lines);
-                for cut in cuts(0..chunk) {
+                for cut in self.row_cuts(chunk) {
                     let length = padded(depth, right) * cut.len();
                     let panels = &hidden.right[padded(depth, right) * cut.start..][..length];
                     let states = Packed { lines: depth, panels };

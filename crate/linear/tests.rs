@@ -109,6 +109,7 @@ impl Problem {
             classes: v,
             kept: None,
             all: v,
+            together: count.max(1),
             depth: d,
             bias: Some(Source::new(Floats::F32(&self.bias), v)),
             executor,

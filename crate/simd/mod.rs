@@ -179,6 +179,9 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     fn sign_of_lowest_bit(bits: Self::V) -> Self::V;
     fn load_pairs(x: &Self::Pairs) -> (Self::V, Self::V);
     fn store_pairs(x: &mut Self::Pairs, first: Self::V, second: Self::V);
+    /// Asks for numbers that will be read soon, where the processor can be asked.
+    #[inline(always)]
+    fn fetch(_numbers: &[f32]) {}
     /// The columns of a 4x4 block.
     fn transpose(rows: [&[f32; 4]; 4]) -> [[f32; 4]; 4];
     /// The sums of the lanes of four vectors: of four lanes the first and third, the second and fourth, then both; of more in halves

@@ -60,6 +60,15 @@ macro_rules! with_features {
     };
 }
 
+/// Asks for the cache lines of some numbers.
+#[inline(always)]
+fn fetch(numbers: &[f32]) {
+    for line in numbers.chunks(16) {
+        // SAFETY: SSE is part of x86-64, and nothing is read.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+}
+
 /// The columns of a 4x4 block, by instructions that every x86-64 has: it need not be entered.
 #[inline(always)]
 fn transpose(rows: [&[f32; 4]; 4]) -> [[f32; 4]; 4] {
@@ -139,6 +148,11 @@ impl Isa for Lanes8 {
     const FUSED: bool = true;
     type V = __m256;
     chunks_of!(8);
+
+    #[inline(always)]
+    fn fetch(numbers: &[f32]) {
+        fetch(numbers);
+    }
 
     #[inline(always)]
     fn transpose(rows: [&[f32; 4]; 4]) -> [[f32; 4]; 4] {
@@ -251,6 +265,11 @@ impl Isa for Lanes16 {
     const FUSED: bool = true;
     type V = __m512;
     chunks_of!(16);
+
+    #[inline(always)]
+    fn fetch(numbers: &[f32]) {
+        fetch(numbers);
+    }
 
     #[inline(always)]
     fn transpose(rows: [&[f32; 4]; 4]) -> [[f32; 4]; 4] {

@@ -10,7 +10,7 @@ use half::{bf16, f16};
 mod sealed {
     use super::{Source, Target};
 
-    /// The way through the door: behind it the type of a slice is known at run time.
+    /// Hands a slice to code that knows its type only at run time. Sealed: the crate's own types alone can be handed on.
     pub trait Sealed: Sized {
         fn source(slice: &[Self]) -> Source<'_>;
         fn target(slice: &mut [Self]) -> Target<'_>;
@@ -169,13 +169,13 @@ struct Constants {
     /// All but the sign of a single, and its infinity.
     magnitude: u32,
     infinity: u32,
-    /// Where a widened `f16` has bits, and the power of two between the biases of the exponents.
+    /// The bits of a single that a widened `f16` uses, and the power of two by which the biases of the exponents differ.
     f16_places: u32,
     f16_bias: f32,
-    /// What `f16` has in infinity's place, and its smallest normal number.
+    /// The number whose bits `f16` uses for infinity, and the smallest normal `f16`.
     f16_infinity: f32,
     f16_normal: u32,
-    /// In a single's exponent, the places that it has after those of `f16`; and what [`f16_narrowed`] takes off.
+    /// The number of places that a single has and `f16` lacks, as an exponent; and what [`f16_narrowed`] subtracts at the end.
     f16_lift: u32,
     f16_excess: u32,
     f16_sign: u32,
@@ -210,8 +210,8 @@ fn mask(truth: bool) -> u32 {
     u32::from(truth).wrapping_neg()
 }
 
-/// The single that rounds to what the double rounds to, in any type with fewer digits: where the double lies between two
-/// singles the one with an odd last bit, which is on no boundary. (`half` takes the upper 32 bits of a double instead.)
+/// A single that rounds to the same number of 16 bits as the double does. A double between two singles becomes the one whose last
+/// bit is odd, which lies on no boundary between numbers of fewer digits. (`half` takes the upper 32 bits of a double instead.)
 #[inline(always)]
 fn to_odd(value: f64) -> f32 {
     let near = f32::from_f64(value);
@@ -222,7 +222,7 @@ fn to_odd(value: f64) -> f32 {
     f32::from_bits(towards_0 | 1)
 }
 
-/// All ones where the magnitude is a NaN's. As signed numbers: of unsigned ones SIMD has no comparison on x86.
+/// All ones where the magnitude is a NaN's. The numbers are compared as signed ones: SIMD on x86 compares no unsigned ones.
 #[inline(always)]
 fn is_nan(c: &Constants, magnitude: u32) -> u32 {
     mask(magnitude.cast_signed() > c.infinity.cast_signed())
@@ -244,7 +244,7 @@ fn bf16_narrowed(c: &Constants, x: f32) -> u16 {
 
 #[inline(always)]
 fn f16_widened(c: &Constants, bits: u16) -> f32 {
-    // As a single with the exponent's bias of `f16`; the product sets it right, exactly and for subnormal numbers too.
+    // The bits are read as a single that has the exponent's bias of `f16`. The product corrects it, exactly, subnormal numbers included.
     let biased = (i32::from(bits.cast_signed()) << 13).cast_unsigned() & c.f16_places;
     let x = f32::from_bits(biased) * c.f16_bias;
     f32::from_bits(x.to_bits() | (mask(x.abs() >= c.f16_infinity) & c.infinity))
@@ -256,10 +256,10 @@ fn f16_widened(c: &Constants, bits: u16) -> f32 {
 fn f16_narrowed(c: &Constants, x: f32) -> u16 {
     let (sign, magnitude) = ((x.to_bits() >> 16) & c.f16_sign, x.to_bits() & c.magnitude);
     let most = magnitude.min(c.f16_infinity.to_bits());
-    // Adding 2^13 times the number's power of two leaves the places that `f16` has, rounded, as the sum's last ones.
+    // The sum with 2^13 times the number's power of two is rounded to the places that `f16` has: they are its last ones.
     let lift = (most & c.infinity).max(c.f16_normal) + c.f16_lift;
     let places = (f32::from_bits(most) + f32::from_bits(lift)).to_bits().wrapping_sub(lift);
-    // They begin with the leading 1 of a normal number, which is one step of the exponent: a carry is one more.
+    // The places begin with the leading 1 of a normal number. It counts as one step of the exponent, and a carry as one more.
     let rounded = (lift >> 13).wrapping_add(places).wrapping_sub(c.f16_excess);
     (sign | rounded | (is_nan(c, magnitude) & c.f16_nan)) as u16
 }

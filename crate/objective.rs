@@ -163,7 +163,7 @@ impl Objective {
         let squared = if pull == 0.0 { 0.0 } else { pull * log_sum_exp * log_sum_exp };
         let tilt = if pull == 0.0 { 0.0 } else { 2.0 * pull * log_sum_exp };
         let a = weights.sample * weights.moment_total + tilt;
-        // a + bias of the class that is left out of the sum, without its cancellation.
+        // This is a + bias of the class that the sum leaves out, in a form that does not cancel.
         let closed = weights.sample * (weights.moment_total - weights.class) + tilt;
         let target = (miss < 0.5).then_some(step * (closed - a * miss) + 0.0);
         let others = (weights.moment_total - weights.class) * ln_total;
@@ -176,14 +176,14 @@ impl Objective {
     }
 }
 
-/// A product in which a weight of 0 takes an infinite loss out.
+/// A product that is 0 where the weight is 0, even if the loss is infinite.
 fn times(weight: f64, loss: f64) -> f64 {
     if weight == 0.0 { 0.0 } else { weight * loss }
 }
 
 impl Outcome {
-    /// Of a label whose scaled logit is above the shift by some lead, where the others' exponentials add up to `rest`: either 0 or at
-    /// least 1, or, of small logits and without a shift, anything from e^-40 on.
+    /// `lead` is how far the label's scaled logit is above the shift, and `rest` the sum of the others' exponentials. That sum is 0 or at
+    /// least 1; small logits are not shifted, and for them it is at least e^-40.
     fn new(scale: f64, stats: &RowStats) -> Self {
         let (lead, rest, shift) = (scale * (stats.label - stats.shift), stats.rest, scale * stats.shift);
         if rest == 0.0 {

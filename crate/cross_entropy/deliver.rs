@@ -16,7 +16,7 @@ type TypedPieces<'a> = Typed<Pieces<'a, f32>, Pieces<'a, f64>, Pieces<'a, half::
 /// The per-row results cut by units: losses, log-sum-exp, label log-probabilities, predictions.
 type ResultRows<'a> = (TypedRows<'a>, Option<TypedRows<'a>>, Option<TypedRows<'a>>, Option<Rows<'a, i32>>);
 
-/// Numbers that a value is converted to at a time.
+/// Numbers that are converted at a time.
 const CHUNK: usize = 64;
 
 /// Numbers in rows of `width`, cut by units of so many rows.
@@ -100,7 +100,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Sets the gradient of a row that has none; under `accumulate` there is nothing to add.
+    /// Sets a row's gradient to 0; under `accumulate`, where 0 is added, it does nothing.
     pub(super) fn set_zero(&mut self, accumulate: bool) {
         if let Some(gradient) = self.gradient().filter(|_| !accumulate) {
             gradient.fill(0.0);
@@ -223,7 +223,7 @@ pub(super) fn scatter(gradient: Values<'_>, kept: Option<&Kept>, into: &mut Targ
     }
 }
 
-/// Calls for some numbers at a time, in double precision, and where they begin.
+/// Calls `f` with some of the numbers at a time, in double precision, and with the index of the first of them.
 fn doubles(numbers: &[f32], mut f: impl FnMut(usize, &[f64])) {
     let mut wide = [0.0; CHUNK];
     for (index, numbers) in numbers.chunks(CHUNK).enumerate() {

@@ -16,7 +16,7 @@ use crate::simd::{Isa, MOST_LANES};
 use core::ops::Range;
 use unit::{Tile, Unit, Wide};
 
-/// Where it goes: numbers in double precision for logits that are, otherwise in single.
+/// Where the results go: doubles for f64 logits, singles for all others.
 #[derive(Debug)]
 pub(crate) struct Distribution<'a> {
     /// The values and the classes of the largest, `k` of each per row.
@@ -27,7 +27,7 @@ pub(crate) struct Distribution<'a> {
     pub(crate) log_probs: Option<Target<'a>>,
 }
 
-/// Rows of planes that are copied at a time, and logits of them, but for one row.
+/// The most rows of planes that are copied at a time, and the most logits, unless one row has more.
 const TILE: usize = 16;
 const TILE_LOGITS: usize = 1 << 18;
 
@@ -42,7 +42,7 @@ impl<'a> Distribution<'a> {
         any.then_some(self)
     }
 
-    /// What it takes one thread, in nanoseconds.
+    /// The time that one thread takes, in nanoseconds.
     pub(super) fn work(&self, plan: &Plan<'_>) -> f64 {
         plan.shape.rows() as f64 * plan.classes() as f64 * LOGIT
     }
@@ -52,7 +52,7 @@ impl<'a> Distribution<'a> {
 pub(super) struct Telling<'a> {
     what: Distribution<'a>,
     k: usize,
-    /// Copies of logits, `copied` for each worker, in one of the two.
+    /// Room for copies of logits, `copied` of them for each worker. One of the two is empty.
     singles: Vec<f32>,
     doubles: Vec<f64>,
     copied: usize,

@@ -19,7 +19,7 @@ pub(crate) struct Plan<'a> {
     pub(super) softcap: Option<Softcap>,
     /// The kept classes, where a class mask removes some and keeps some.
     pub(super) kept: Option<Kept>,
-    /// Whether the mask keeps none: then every row is ignored or invalid, and no gradient is anything but 0.
+    /// Whether the mask keeps no class. Every row is then ignored or invalid, and every gradient is 0.
     pub(super) keeps_none: bool,
     /// Class weights of the kept classes in single precision, where smoothing carries them; padded.
     smoothing_vector: Vec<f32>,
@@ -39,8 +39,8 @@ pub(super) struct Kept {
 pub(super) enum Fate {
     /// Ignored: loss 0 and gradient 0, the logits are not looked at.
     Ignored,
-    /// Of weight 0: loss 0 and gradient 0, the logits are looked at only for requested outputs. The label's place among
-    /// the kept classes.
+    /// The row weighs nothing: its loss and gradient are 0, and its logits are read only for outputs that were asked for. Holds the
+    /// label's place among the kept classes.
     Inactive(usize),
     /// Loss and gradient NaN.
     Nan,
@@ -173,7 +173,7 @@ impl<'a> Plan<'a> {
         i32::try_from(class).unwrap_or(i32::MAX)
     }
 
-    /// In full precision, what the moment and the bias of a row with this class weigh a position by.
+    /// The weight, in full precision, that a position has in the moment and in the bias of a row with this class.
     pub(super) fn share(&self, class: usize, position: usize) -> f64 {
         let column = self.kept.as_ref().map_or(position, |kept| kept.classes[position] as usize);
         match self.options.label_matrix {
@@ -183,7 +183,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// [`Plan::share`] of a row: one type for all callers, whatever types they are generic over.
+    /// [`Plan::share`] for the rows of one class. All callers get one type, so that what takes it is compiled once.
     pub(super) fn shares(&self, class: usize) -> impl Fn(usize) -> f64 {
         move |position| self.share(class, position)
     }
@@ -201,8 +201,8 @@ impl<'a> Plan<'a> {
         self.smoothing_vector().map_or(MomentOf::Ones, MomentOf::Weights)
     }
 
-    /// What is added to the elements of a row's gradient. A sum with +0 where the scale is negative turns the -0 of
-    /// vanished probabilities into +0.
+    /// What is added to each element of a row's gradient. Where the scale is negative, a probability that vanished gives -0, and
+    /// adding +0 makes it +0.
     pub(super) fn bias(&self, gradient: &Coefficients) -> Bias<'_> {
         let bias = f32::from_f64(gradient.bias);
         match self.smoothing_vector() {
@@ -213,7 +213,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Whether a row of this sample weight and row weight has a loss: smoothing carries class weights of other classes.
+    /// Whether a row has a loss. Where smoothing carries class weights, it has one even if its label's class weighs nothing.
     #[inline(always)]
     pub(super) fn is_active(&self, sample: f64, row: f64) -> bool {
         let spread = self.objective.terms.label_smoothing > 0.0 && self.objective.smoothing_by_class;
@@ -270,7 +270,7 @@ impl Kept {
         usize::try_from(class).map_or(-1, |class| self.position[class].max(0))
     }
 
-    /// `None` where the mask keeps every class; and where it keeps none, when no row has a class to gather for.
+    /// `None` where the mask keeps every class. Also where it keeps none, since no row is then computed.
     fn new(mask: &[u8]) -> Result<Option<Self>, Error> {
         let count = mask.iter().filter(|keep| **keep != 0).count();
         if count == mask.len() || count == 0 {

@@ -66,6 +66,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Of all rows of a call.
+    #[inline]
     pub(super) fn all<'r: 'a>(results: &'a mut Results<'r>) -> Self {
         Self {
             losses: results.losses.whole(),
@@ -134,7 +135,7 @@ pub(super) struct Scratch<'a> {
     pub(super) blocks: &'a mut [BlockRow],
 }
 
-/// A step in single precision: one that is too small for it is not 0, which the gradient of a row with NaN would be too.
+/// A step in single precision. One that is too small for it does not become 0, since a row with NaN would then have a gradient of 0.
 #[inline(always)]
 pub(super) fn step(step: f64) -> f32 {
     let single = f32::from_f64(step);

@@ -57,7 +57,7 @@ pub(super) fn scan(
         let all_plain = partial.found.ignored == 0 && partial.found.invalid() == 0;
         if plan.is_unweighted() {
             for (weight, classes) in partial.weight.iter_mut().zip(classes.chunks(CHAIN)) {
-                // A sum of ones is their number, whatever the order.
+                // Each row weighs 1, so the sum of a chain is the number of its rows.
                 let counting = || classes.iter().filter(|class| **class != IGNORED).count();
                 let count = if all_plain { classes.len() } else { counting() };
                 *weight = count as f64;
@@ -65,7 +65,7 @@ pub(super) fn scan(
             }
             return;
         }
-        // Blocks side by side: each sum is a chain of additions that wait for one another.
+        // Several chains take turns, since each addition of a chain waits for the one before it.
         for (group, classes) in classes.chunks(CHAINS * CHAIN).enumerate() {
             for offset in 0..CHAIN {
                 for side in 0..CHAINS {
@@ -154,7 +154,7 @@ fn judge(plan: &Plan<'_>, labels: &Labels<'_>, all: &Partial) -> Result<(), Erro
 
 /// What each row's gradient is multiplied by.
 pub(super) enum Upstream<'a> {
-    /// The mean is over nothing, 0 in every row or NaN in valid ones; or no class is kept, and each gradient is 0.
+    /// One factor for all rows. A mean over nothing gives 0 in every row or NaN in the valid ones. Where no class is kept, it is 0.
     Empty(f64),
     Row(RowValues<'a>, f64),
 }

@@ -5,7 +5,7 @@ use crate::Error;
 use crate::element::{Element, Source};
 use crate::parallel::Rows;
 
-/// Rows whose sums are one chain of additions, from left to right; then come the sums of the chains, likewise.
+/// Rows whose losses are added in one chain, from left to right. The sums of the chains are added in the same way.
 pub(super) const CHAIN: usize = 256;
 /// Rows of a unit of work of the passes over rows: whole chains.
 pub(super) const UNIT: usize = 16 * CHAIN;
@@ -19,7 +19,7 @@ struct Partial {
     correct: usize,
 }
 
-/// Chains that are summed side by side: the additions of one wait for one another.
+/// Chains that are summed side by side, since each addition of a chain waits for the one before it.
 pub(super) const CHAINS: usize = 8;
 
 /// The sums of up to [`CHAINS`] chains, each from left to right.
@@ -27,7 +27,7 @@ fn chain_sums(losses: Source<'_>) -> [f64; CHAINS] {
     match losses {
         Source::F32(losses) => sums_of(losses),
         Source::F64(losses) => sums_of(losses),
-        // No losses are.
+        // Losses are never of 16 bits.
         Source::F16(_) | Source::Bf16(_) => [f64::NAN; CHAINS],
     }
 }
@@ -49,10 +49,10 @@ fn sums_of<L: Element>(losses: &[L]) -> [f64; CHAINS] {
     sums
 }
 
-/// The memory that [`Call::totals`] needs: asked for before anything is written, since a call that fails writes nothing.
+/// The memory that [`Call::totals`] needs. It is asked for before anything is written, since a call that fails writes nothing.
 pub(crate) struct Room {
     partials: Vec<Partial>,
-    /// One class's sums over a chain, per class; and the classes of a chain. Empty unless there are sums per class.
+    /// The sums of each class over one chain, and which classes the chain has. Both are empty unless sums per class are wanted.
     chain: Vec<[f64; 4]>,
     touched: Vec<usize>,
 }

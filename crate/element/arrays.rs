@@ -65,17 +65,19 @@ impl<'a> Source<'a> {
         of_type!(self, x => x[index].to_f64())
     }
 
-    /// Copies as many, exactly but for doubles, which are rounded.
+    /// Copies all numbers to `to`, which has as many. Doubles are rounded; the others stay exact.
     #[inline(never)]
     pub(crate) fn widen(self, to: &mut [f32]) {
         of_type!(self, x => Element::widen(x, to));
     }
 
-    /// Copies as many.
+    /// Copies all numbers to `to`, which has as many.
     #[inline(never)]
     pub(crate) fn widen_double(self, to: &mut [f64]) {
-        if let Typed::F64(x) = self {
-            return to.copy_from_slice(x);
+        match self {
+            Typed::F64(x) => return to.copy_from_slice(x),
+            Typed::F32(x) => return to.iter_mut().zip(x).for_each(|(to, from)| *to = f64::from(*from)),
+            _ => {}
         }
         let mut wide = [0.0; CHUNK];
         for (index, to) in to.chunks_mut(CHUNK).enumerate() {
@@ -86,7 +88,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Copies those with these indices.
+    /// Copies the numbers with these indices.
     #[inline(never)]
     pub(crate) fn pick(self, indices: &[u32], to: &mut [f64]) {
         of_type!(self, x => {
@@ -153,13 +155,13 @@ impl<'a> Target<'a> {
         of_type!(self, x => x[index] = Element::from_f64(value));
     }
 
-    /// Sets as many to what is nearest.
+    /// Sets all numbers to the nearest ones of `from`, which has as many.
     #[inline(never)]
     pub(crate) fn narrow(&mut self, from: &[f32]) {
         of_type!(self, x => Element::narrow(from, x));
     }
 
-    /// Sets as many to what is nearest to doubles, or adds those and rounds once.
+    /// As [`Target::narrow`] for doubles, or adds them and rounds once.
     #[inline(never)]
     pub(crate) fn narrow_double(&mut self, from: &[f64], adds: bool) {
         let mut sums = [0.0; CHUNK];
@@ -171,7 +173,7 @@ impl<'a> Target<'a> {
                 to.read().widen_double(sums);
                 sums.iter_mut().zip(from).for_each(|(sum, value)| *sum += value);
             } else {
-                // The sum with +0 that an addition to nothing is: no -0.
+                // Adding +0 turns -0 into +0, as adding to a gradient of 0 does.
                 sums.iter_mut().zip(from).for_each(|(sum, value)| *sum = 0.0 + value);
             }
             match to {
@@ -187,7 +189,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Sets those with these indices to what is nearest, or adds to them and rounds once.
+    /// Sets the numbers with these indices to the nearest ones, or adds to them and rounds once.
     #[inline(never)]
     pub(crate) fn put(&mut self, indices: &[u32], from: &[f64], adds: bool) {
         of_type!(self, x => {

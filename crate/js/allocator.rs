@@ -19,7 +19,7 @@ struct WithReserve;
 
 /// What rayon allocates: a job and its share of a run for each helper, at most 256 at a time.
 static FINE: Slots<512, 64> = Slots::new();
-/// A block of rayon's queue, for each 63 jobs; what belongs to a thread.
+/// Blocks of rayon's queue, of which each 63 jobs take one, and what belongs to a thread.
 static COARSE: Slots<32, 2048> = Slots::new();
 
 // SAFETY: addresses come from the system's allocator, from slots of static memory that one owner has at a time, or from stacks

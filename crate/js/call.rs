@@ -11,7 +11,7 @@ use crate::cross_entropy::{Access, Summary};
 use crate::element::{Source, Target};
 use crate::labels::Labels;
 use crate::options::*;
-use crate::parallel::Executor;
+use crate::parallel::{Executor, Typed};
 use crate::{Error, Shape, WeightedSigmoid};
 use core::sync::atomic::{AtomicI32, AtomicU64};
 use std::borrow::Cow;
@@ -61,6 +61,19 @@ fn answer(address: usize, work: impl FnOnce(&mut Block<'_>, &AtomicI32) -> Resul
 
 struct Block<'a> {
     words: &'a mut [f64],
+}
+
+/// The elements that an expression gives, as numbers of the type that a code names.
+macro_rules! of_dtype {
+    ($code:expr, $elements:expr) => {
+        match $code {
+            0 => $elements.map(Typed::F32),
+            1 => $elements.map(Typed::F64),
+            2 => $elements.map(Typed::F16),
+            3 => $elements.map(Typed::Bf16),
+            _ => None,
+        }
+    };
 }
 
 impl Block<'_> {
@@ -142,7 +155,7 @@ impl Block<'_> {
     }
 
     fn compute(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
-        // It tells the types of its arrays apart while it reads them, part by part.
+        // The last layer has a shape of its own, and tells the types of its arrays apart part by part.
         if self.whole(Field::operation) == LINEAR {
             return self.linear(cancel);
         }
@@ -184,24 +197,12 @@ impl Block<'_> {
 
     /// Numbers of this dtype at an address.
     fn source<'m>(&self, address: Field, dtype: usize, length: usize) -> Option<Source<'m>> {
-        match dtype {
-            0 => self.slice(address, length).map(Source::F32),
-            1 => self.slice(address, length).map(Source::F64),
-            2 => self.slice(address, length).map(Source::F16),
-            3 => self.slice(address, length).map(Source::Bf16),
-            _ => None,
-        }
+        of_dtype!(dtype, self.slice(address, length))
     }
 
     /// As [`Block::source`], to write.
     fn target<'m>(&self, address: Field, dtype: usize, length: usize) -> Option<Target<'m>> {
-        match dtype {
-            0 => self.slice_mut(address, length).map(Target::F32),
-            1 => self.slice_mut(address, length).map(Target::F64),
-            2 => self.slice_mut(address, length).map(Target::F16),
-            3 => self.slice_mut(address, length).map(Target::Bf16),
-            _ => None,
-        }
+        of_dtype!(dtype, self.slice_mut(address, length))
     }
 
     fn access<'m>(&self, elements: usize) -> Result<Access<'m>, Error> {

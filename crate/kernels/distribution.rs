@@ -22,7 +22,7 @@ use core::slice::from_ref;
 /// Vectors whose terms are added in single precision before their sum joins the row's.
 const RUN: usize = 16;
 
-/// Logits that are compared at a time with the least of the largest.
+/// Logits that are compared at a time with the smallest of those that were kept.
 const LOOK: usize = 16;
 
 /// What the log-probabilities of a row are relative to, and its entropy; NaN, all of it, for a row whose loss is NaN.
@@ -85,7 +85,7 @@ pub(crate) fn of_single<I: Isa>(x: &[f32], scale: f64) -> Spread<f32> {
     Spread::new(largest, scale, [ties + others, products])
 }
 
-/// What no whole vector holds, filled up with -inf.
+/// The logits behind the last whole vector, filled up with -inf.
 #[inline(always)]
 fn tail<I: Isa>(x: &[f32]) -> I::Chunk {
     let rest = &x[x.len() / I::LANES * I::LANES..];
@@ -95,7 +95,7 @@ fn tail<I: Isa>(x: &[f32]) -> I::Chunk {
     chunk
 }
 
-/// How many are the largest; of the others the sum of `exp(-d)`, and of `d exp(-d)`.
+/// The number of logits that are the largest, and for all others the sums of `exp(-d)` and of `d exp(-d)`.
 #[inline(never)]
 fn sums<I: Isa>(x: &[f32], largest: f32, scale: f32) -> [f64; 3] {
     I::enter(
@@ -109,7 +109,7 @@ fn sums<I: Isa>(x: &[f32], largest: f32, scale: f32) -> [f64; 3] {
                 let (mut ties, mut sum, mut products) = (zero, zero, zero);
                 for x in run {
                     let x = I::load(x);
-                    // Bounded, so that a class without probability is 0 times a number.
+                    // The bound makes the product of a class without probability 0 times a number, and not 0 times infinity.
                     let minus_d = I::pmax(I::mul(I::sub(x, largest), scale), cut);
                     let is_largest = I::eq(x, largest);
                     let e = exp.exp_small(minus_d);
@@ -164,7 +164,7 @@ pub(crate) fn rank<W: PartialOrd + Copy>(x: &[W], label: usize) -> usize {
     count(&x[..label], own, true) + count(&x[label..], own, false)
 }
 
-/// How many are larger, or with equals at least as large.
+/// How many numbers are larger than this one, or, with equals, at least as large.
 #[inline(never)]
 fn count<W: PartialOrd + Copy>(x: &[W], bound: W, with_equals: bool) -> usize {
     x.iter().map(|x| usize::from((*x > bound) | (with_equals & (*x == bound)))).sum()
@@ -207,7 +207,7 @@ fn sort_largest(
     if count == 0 {
         return;
     }
-    // A heap of the first ones, the last in order at its root; every other number that is larger than that one takes its place.
+    // The first numbers form a heap whose root is the last of them in order. Each later number that is larger than the root takes its place.
     (0_i32..).zip(best.iter_mut()).for_each(|(place, slot)| *slot = place);
     (0..count / 2).rev().for_each(|root| sift(best, root, is_after));
     let mut at = count;
@@ -226,7 +226,7 @@ fn sort_largest(
     }
 }
 
-/// Puts the place at `root` where it belongs in the heap below it: each comes after those under it.
+/// Moves the entry at `root` down the heap until it comes, in order, after both entries under it.
 #[inline(never)]
 fn sift(heap: &mut [i32], mut root: usize, is_after: &dyn Fn(i32, i32) -> bool) {
     loop {

@@ -152,18 +152,18 @@ impl<I: Isa> Lead<I> {
             |line: &[f32]| I::load(&I::chunks(line)[vector]),
         );
         let (shift, label) = (at(stats.shift), at(stats.label));
-        // What rounding takes from the difference would be the largest error of a confident row.
+        // The rounding error of the difference is kept: it would be the largest error of a confident row.
         let difference = I::sub(label, shift);
         let part = I::sub(difference, label);
         let lost = I::sub(I::sub(label, I::sub(difference, part)), I::add(shift, part));
         let lead = I::mul(difference, scale);
-        // Of an infinite lead nothing is lost.
+        // An infinite lead has no rounding error; the sums above would make one of NaN.
         let lost = I::mul(I::and(lost, I::eq(I::sub(lead, lead), I::splat(0.0))), scale);
         let odds = Odds::new(exp, lead, lost, at(stats.rest), at(stats.small));
         Self { lead, largest: I::mul(I::select(odds.trails, shift, label), scale), odds }
     }
 
-    /// The lead where it is none: what the label's part lacks of the larger one's.
+    /// The lead of a label that trails, which is negative; 0 for others.
     #[inline(always)]
     fn lag(&self) -> I::V {
         I::and(self.lead, self.odds.trails)

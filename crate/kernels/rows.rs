@@ -101,6 +101,7 @@ impl Small {
     pub(super) const STEPS: [f32; 2] = [1e-15, 1e15];
 
     /// For rows of so many classes; `None` where none is small. Two classes need no sum: the other one's exponential is 1.
+    #[inline]
     pub(crate) fn new(objective: &Objective, classes: usize, moment: MomentOf<'_>) -> Option<Self> {
         let scale = f32::from_f64(objective.scale);
         if classes < 3 {

@@ -33,10 +33,10 @@ impl Terms {
         *self == Self::default()
     }
 
-    /// The largest logit, and the least of a label, that a row may have whose exponentials are taken without a shift: the factor of its
-    /// gradient must be a number that single precision holds. A focal loss makes it small where the other classes' exponentials are
-    /// small too, so that what is lost counts as 0. The generalised loss makes it small where they are large: for 4,096 classes and
-    /// the least step that such rows may have, 1e-15, it is at least e^-81.
+    /// The largest logit that a row may have, and the smallest that its label may have, if its exponentials are to be taken without a
+    /// shift. Within these bounds single precision holds the factor of the row's gradient. A focal loss makes the factor small only where
+    /// the other classes' exponentials are small too, so that what is lost counts as 0. The generalised loss makes it small where they are
+    /// large: for 4,096 classes and the smallest step that such rows may have, 1e-15, it is at least e^-81.
     pub(crate) fn small_logits(&self) -> (f32, f32) {
         if self.gce_q != 0.0 {
             (10.0, -10.0)
@@ -93,7 +93,7 @@ impl Terms {
         let c = -a;
         let mut bias = 0.0;
         let mut label_bias = 0.0;
-        let mut closed = 0.0; // a + label_bias + c, without its cancellation
+        let mut closed = 0.0; // a + label_bias + c, in a form that does not cancel
         if self.label_smoothing > 0.0 {
             // The weight of a class's share is v[k] * outside, of the label's share v_y * outside.
             let (outside, v_label) = smoothed.of(weights);
@@ -280,7 +280,7 @@ impl SingleTerms {
         let kept = I::splat(self.kept);
         let mut loss = I::mul(I::mul(kept, weight), value);
         let mut a = I::mul(I::mul(kept, step), slope);
-        // a + the label's bias + c, without its cancellation, and its last two terms.
+        // This is a + the label's bias + c, in a form that does not cancel, and its last two terms.
         let mut closed = zero;
         let mut at_label = I::sub(zero, a);
         let mut bias = zero;

@@ -112,7 +112,7 @@ mod imp {
 
     pub(crate) fn wake(_word: &AtomicU32) {}
 
-    /// Not at all: rayon's threads are the program's, and are awake for a while by themselves.
+    /// Does nothing: rayon's threads belong to the program and stay awake for a while by themselves.
     pub(crate) fn linger(_seen: usize) {}
 
     /// A unit; nobody watches.

@@ -278,7 +278,7 @@ unsafe impl Parts for () {
 unsafe impl<P: Parts> Parts for &P {
     type Part<'a> = P::Part<'a>;
 
-    #[inline(never)] // once, for all runs
+    #[inline(never)] // compiled once, for all runs
     fn check(&self, units: usize, workers: usize) {
         (**self).check(units, workers);
     }

@@ -29,7 +29,7 @@ const rustflags = [
   "-Cpanic=immediate-abort",
   "-Zlocation-detail=none",
   // Kernels say themselves what is inlined; LLVM's guesses for all other code take 5 kB and no time.
-  ...["-inline-threshold=75", "-inlinehint-threshold=200"].map((argument) => `-Cllvm-args=${argument}`),
+  ...["-inline-threshold=40", "-inlinehint-threshold=200"].map((argument) => `-Cllvm-args=${argument}`),
   ...[
     "--shared-memory",
     "--import-memory",

@@ -59,6 +59,7 @@ pub(super) fn of_small<I: Isa>(x: &[f32], labels: &[i32], asked: &Asked<'_>, mom
 }
 
 /// The moment of a row or block, shifted and scaled, and the sum of its weights; a weight of 0 leaves its class out.
+#[inline]
 pub(super) fn of_one<I: Isa>(x: &[f32], label: Option<usize>, asked: &Asked<'_>, shift: f32) -> (f64, f64) {
     let weights = match asked.moment {
         MomentOf::Nothing => return (0.0, 0.0),

@@ -127,6 +127,27 @@ fn store(line: &[f32], mut plane: Target<'_>, adds: bool) {
 }
 
 impl crate::kernels::planes::Planes for StripPlanes<'_, '_, '_> {
+    fn cut_logits(&mut self, first: usize, count: usize, rows: Range<usize>) -> [&[f32]; TOGETHER] {
+        if self.kept.is_some() || !self.site.plane(0).single().is_some() {
+            return self.logits(first, count, rows);
+        }
+        go_on(first, WIDTH);
+        let PlaneSite { logits, first: start, inner, rows: own, gradient, .. } = &*self.site;
+        let rows = rows.start..rows.end.min(own.len());
+        let (start, inner) = (start + own.start + first * inner, *inner);
+        match (logits, gradient) {
+            (Some(Source::F32(x)), _) => from_fn(|k| match k < count {
+                true => &x[start + k * inner..][rows.clone()],
+                false => &[],
+            }),
+            (None, Some(Typed::F32(planes))) => from_fn(|k| match k < count {
+                true => &planes.read(first + k)[own.clone()][rows.clone()],
+                false => &[],
+            }),
+            _ => [&[]; TOGETHER],
+        }
+    }
+
     fn logits(&mut self, first: usize, count: usize, rows: Range<usize>) -> [&[f32]; TOGETHER] {
         go_on(first, WIDTH);
         let Self { site, kept, lines, .. } = self;
@@ -150,7 +171,6 @@ impl crate::kernels::planes::Planes for StripPlanes<'_, '_, '_> {
         let adds = *adds && logits.is_some();
         let length = rows.len().next_multiple_of(self.lanes);
         if let Some(Typed::F32(planes)) = gradient
-            && length == rows.len()
             && self.kept.is_none()
         {
             return write(lying(planes, (first, count), rows), adds);
@@ -174,7 +194,7 @@ impl crate::kernels::planes::Planes for StripPlanes<'_, '_, '_> {
         }
         match (x, self.kept) {
             (Some(Source::F32(x)), None) => {
-                let x = &x[start..];
+                let (x, inner) = (&x[start..], *inner);
                 pick(labels, logits, |row, at| x[at * inner + row]);
             }
             (Some(x), kept) => {

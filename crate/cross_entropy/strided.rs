@@ -39,9 +39,7 @@ impl Call<'_> {
             _ => (classes, if keeps && logits.is_some() { classes } else { 0 }),
         };
         let (single, double, blocks) = match route {
-            Route::Strips => {
-                (TOGETHER * STRIP + scratch_length(self.plan.classes(), strip_rows, keeps), 0, 0)
-            }
+            Route::Strips => (TOGETHER * STRIP + scratch_length(self.plan.classes(), strip_rows), 0, 0),
             _ => rules.scratch_lengths(&Access::InPlace(Target::F64(&mut []))),
         };
         let (mut singles, mut doubles) = (zeros(single * workers)?, zeros((double + from + to) * workers)?);

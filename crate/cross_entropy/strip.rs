@@ -23,28 +23,30 @@ impl Rules<'_> {
         let has_bias = self.plan.objective.needs_moment();
         // Of planes, two classes are worth a sum; but their smoothing is exact where both are equal.
         let asked = self.asked(if has_bias { self.plan.classes() } else { self.plan.classes().max(3) });
-        let mut positions = [0; STRIP];
+        let mut positions;
         let labels = match &self.plan.kept {
             None => classes,
             Some(kept) => {
+                positions = [0; STRIP];
                 let positions = &mut positions[..classes.len()];
                 positions.iter_mut().zip(classes).for_each(|(slot, class)| *slot = kept.label(*class));
                 positions
             }
         };
-        strip.begin(labels, I::LANES);
-        let fits = !wary && strip.sweep::<I>(planes, &asked, wants_gradient);
+        strip.begin(labels.len(), I::LANES);
+        let fits = !wary && strip.sweep::<I>(planes, &asked);
         let mut all_small = true;
         for (index, classes) in classes.chunks(WIDTH).enumerate() {
             let rows = index * WIDTH..index * WIDTH + classes.len();
             let part = rows.start..rows.start + WIDTH;
             let first_row = first_row + rows.start;
             let all_count = self.prepare(first_row, classes, state);
-            planes.gather(rows.start, &labels[rows.clone()], &mut strip.label[part.clone()]);
+            let labels = &labels[rows.clone()];
+            planes.gather(rows.start, labels, &mut strip.label[part.clone()]);
             if !(fits && strip.is_small::<I>(&part, &state.rows.step, &asked)) {
-                all_small &=
-                    strip.look_and_sweep::<I>(&part, planes, &state.rows.step, &asked, wants_gradient);
+                all_small &= strip.look_and_sweep::<I>(&part, labels, planes, &state.rows.step, &asked);
             }
+            strip.add_up::<I>(&part, labels, planes, &asked);
             let columns = &mut columns.rows(rows);
             let counted = (all_count, wants_gradient);
             self.come_to::<I>(first_row, classes, &strip.stats(&part), counted, columns, state);
@@ -58,11 +60,12 @@ impl Rules<'_> {
                 }
             }
             if wants_gradient {
-                strip.keep::<I>(&part, &state.rows, has_bias, self.accumulate);
+                let kind = (self.plan.objective.is_plain(), has_bias);
+                strip.keep::<I>(&part, &state.rows, kind, self.accumulate);
             }
         }
         if wants_gradient {
-            strip.write::<I>(planes, asked.classes, self.plan.smoothing_vector(), has_bias);
+            strip.write::<I>(labels, planes, asked.classes, self.plan.smoothing_vector(), has_bias);
             planes.clear();
         }
         !all_small

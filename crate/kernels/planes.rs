@@ -5,28 +5,29 @@
 //!     the end of a row is taken for a vector of rows at once.
 //!  2. Rows go in strips of up to [`STRIP`]: the sums of a strip lie in the first cache while its planes are read one after the other
 //!     in long runs, which a processor foresees where it does not foresee many short ones.
-//!  3. [`TOGETHER`] planes are read at once, a vector of each per turn: sums and labels are loaded for each fourth logit only, and there
-//!     are as many streams as a processor follows.
+//!  3. [`TOGETHER`] planes are read at once, a vector of each per turn: as many streams as a processor follows.
 //!  4. Rows whose logits are small ([`Small`](super::rows::Small)) need no shift, hence no maximum. That is guessed of a whole strip and checked on the way,
 //!     by the bits of the logits, as for rows. Where the guess was wrong, the rows are looked at and swept again ([`shifted`]), in the same
 //!     order: whether a row is small is decided by its own logits, and its bits do not depend on its neighbours.
-//!  5. The label's exponential is left out by a comparison, and 0 stands in its place; another one puts its own element into the
-//!     gradient, whose memory is then written in order.
-//!  6. The exponentials lie in scratch, side by side as they are computed, until the gradient is written: planes that are a power of two
+//!  5. The exponentials lie in scratch, side by side as they are computed, until the gradient is written: planes that are a power of two
 //!     apart share a few sets of the caches. So the gradient may replace the logits too.
+//!  6. The loop of the exponentials knows neither labels nor sums, and keeps its constants in registers. Then a 0 is written where each
+//!     label's exponential lies, which leaves it out, and they are added up. Before the gradient is made, the place is given what comes to
+//!     the label's own element when it is scaled as the others are.
 //!  7. What is not in single precision, has masked classes or fills no whole vectors is copied line by line: see [`Planes`].
 //!
 //! What this costs: a strip that holds one row that is not small is swept again, and the next ones are looked at first.
 mod grad;
 mod predict;
 mod shifted;
+mod sums;
 mod sweep;
 
 pub(super) use grad::Thresholds;
 
 use super::objective::{Stats, WIDTH};
 use super::rows::Asked;
-use crate::simd::MOST_LANES;
+use crate::simd::{Isa, MOST_LANES};
 use core::ops::Range;
 
 /// The most rows of a strip: 2 KiB of each plane, half a page.
@@ -58,25 +59,47 @@ pub(crate) fn strip_rows(classes: usize, rows: usize) -> usize {
         0..=FLUSH => STRIP,
         _ => WIDTH,
     };
-    (rows / 4).next_power_of_two().max(STRIP / 2).min(most)
+    (rows / 8).next_power_of_two().max(STRIP / 2).min(most)
 }
 
-/// Floats of scratch that strips of so many rows need, and whether they keep exponentials.
-pub(crate) fn scratch_length(classes: usize, strip_rows: usize, keeps: bool) -> usize {
-    PER_ROW * STRIP + CACHE_LINE + if keeps { classes * strip_rows } else { 0 }
+/// Floats of scratch that strips of so many rows need: lines, exponentials, and a place for those of labels that there are not.
+pub(crate) fn scratch_length(classes: usize, strip_rows: usize) -> usize {
+    PER_ROW * STRIP + CACHE_LINE + classes.next_multiple_of(TOGETHER) * strip_rows + 1
 }
 
-/// The memory of a strip. Of up to [`TOGETHER`] neighbouring classes, a run of rows each that fills whole vectors; what is beyond `count`
-/// is empty.
+/// The memory of a strip. Of up to [`TOGETHER`] neighbouring classes, a run of rows each; what is beyond `count` is empty.
 pub(crate) trait Planes {
-    /// The logits of some of the strip's rows.
+    /// The logits of some of the strip's rows, which fill whole vectors.
     fn logits(&mut self, first: usize, count: usize, rows: Range<usize>) -> [&[f32]; TOGETHER];
-    /// Calls a function with the memory of the gradient, for all rows; it also says whether the gradient is to be added there.
+    /// As they lie, where they do: the last vector may be cut.
+    fn cut_logits(&mut self, first: usize, count: usize, rows: Range<usize>) -> [&[f32]; TOGETHER];
+    /// Calls a function with the memory of the gradient, for all rows, where the last vector may be cut; it also says whether the gradient
+    /// is to be added there.
     fn gradient(&mut self, first: usize, count: usize, write: &mut dyn FnMut([&mut [f32]; TOGETHER], bool));
     /// The logits of the labels of rows from `row` on; of rows without one, 0.
     fn gather(&self, row: usize, labels: &[i32], logits: &mut [f32]);
     /// Sets the gradient of classes that are left out to 0, unless it is added.
     fn clear(&mut self);
+}
+
+/// The exponentials of some rows of [`TOGETHER`] classes of which one is the first of some.
+#[inline(always)]
+fn in_turns<'s, I: Isa>(
+    exponentials: &'s mut [f32],
+    stride: usize,
+    first: usize,
+    rows: &Range<usize>,
+) -> &'s mut [[I::Chunk; TOGETHER]] {
+    let from = first / TOGETHER * TOGETHER * stride + TOGETHER * rows.start;
+    let turns = &mut exponentials[from..][..TOGETHER * rows.len()];
+    I::chunks_mut(turns).as_chunks_mut().0
+}
+
+/// A vector that begins with some numbers; the others are 0.
+fn filled(numbers: &[f32]) -> [f32; MOST_LANES] {
+    let mut vector = [0.0; MOST_LANES];
+    vector.iter_mut().zip(numbers).for_each(|(slot, number)| *slot = *number);
+    vector
 }
 
 /// Calls a function for all classes, [`TOGETHER`] or one at a time, with the first and how many.
@@ -95,19 +118,19 @@ fn for_groups(classes: usize, mut each: impl FnMut(usize, usize)) {
 pub(crate) struct Strip<'a> {
     /// Whole vectors.
     rows: usize,
-    /// The labels as numbers; negative ones for rows without.
+    /// The labels as numbers, where they are compared; negative ones for rows without.
     number: &'a mut Across,
     /// The labels' logits; 0 for rows without.
     pub(crate) label: &'a mut Across,
     /// What is subtracted from each logit.
     shift: &'a mut Across,
-    /// The sums of this run of classes, and of those before.
     rest: &'a mut Across,
     moment: &'a mut Across,
-    rest_before: &'a mut Across,
-    moment_before: &'a mut Across,
-    /// The sums of all blocks of classes before those, where there are several.
-    wide: [[f64; WIDTH]; 2],
+    /// The sums of the runs of classes before this one.
+    sum_before: &'a mut Across,
+    /// Where the exponentials of the labels of a part lie.
+    places: [u32; WIDTH],
+    labelled: usize,
     /// All ones for rows of small logits, and for rows whose loss is a number.
     small: &'a mut Across,
     sound: &'a mut Across,
@@ -115,8 +138,9 @@ pub(crate) struct Strip<'a> {
     scale: &'a mut Across,
     threshold: &'a mut Across,
     bias: &'a mut Across,
-    /// The gradient at the label.
+    /// The gradient at the label; and what comes to that when it is scaled.
     target: &'a mut Across,
+    own: &'a mut Across,
     /// Whether no row has a bias, a scale that is negative or no number, or an exponential that may count as 0.
     is_simple: bool,
     /// The largest bits of the logits, as i32 and as u32.
@@ -131,7 +155,7 @@ pub(crate) struct Strip<'a> {
     is_set: bool,
     /// Whether the line of moments holds numbers, and zeros where none are asked for.
     has_moment: bool,
-    /// Exponentials of a class, at most. Where [`TOGETHER`] classes are taken at once, their vectors take turns.
+    /// Exponentials of a class, at most. The vectors of [`TOGETHER`] classes take turns.
     stride: usize,
     exponentials: &'a mut [f32],
 }
@@ -149,14 +173,14 @@ impl<'a> Strip<'a> {
             shift,
             rest,
             moment,
-            rest_before,
-            moment_before,
+            sum_before,
             small,
             sound,
             scale,
             threshold,
             bias,
             target,
+            own,
         ] = lines.as_chunks_mut().0
         else {
             panic!("a strip needs the scratch it asks for")
@@ -168,15 +192,16 @@ impl<'a> Strip<'a> {
             shift,
             rest,
             moment,
-            rest_before,
-            moment_before,
-            wide: [[0.0; WIDTH]; 2],
+            sum_before,
+            places: [0; WIDTH],
+            labelled: 0,
             small,
             sound,
             scale,
             threshold,
             bias,
             target,
+            own,
             is_simple: true,
             highest: [0.0; MOST_LANES],
             lowest: [0.0; MOST_LANES],
@@ -190,20 +215,25 @@ impl<'a> Strip<'a> {
         }
     }
 
-    /// Begins with the labels of its rows; negative ones are of rows without. `lanes` is the length of a vector.
-    pub(crate) fn begin(&mut self, labels: &[i32], lanes: usize) {
-        let count = labels.len();
+    /// Begins with so many rows; `lanes` is the length of a vector.
+    pub(crate) fn begin(&mut self, count: usize, lanes: usize) {
         self.rows = count.next_multiple_of(lanes);
-        for (slot, label) in self.number.iter_mut().zip(labels) {
-            *slot = *label as f32;
-        }
-        self.number[count..self.rows].fill(-1.0);
         self.is_simple = true;
         if !self.has_moment {
             // The first strip of a unit is the longest.
             self.moment[..self.rows].fill(0.0);
             self.has_moment = true;
         }
+    }
+
+    /// Sets the labels of a part of the rows as numbers.
+    #[inline(never)]
+    fn set_numbers(&mut self, rows: &Range<usize>, labels: &[i32]) {
+        let (numbers, beyond) = self.number[rows.clone()].split_at_mut(labels.len());
+        for (number, label) in numbers.iter_mut().zip(labels) {
+            *number = *label as f32;
+        }
+        beyond.fill(-1.0);
     }
 
     /// What has been found of a part of the rows, up to [`WIDTH`] of them.

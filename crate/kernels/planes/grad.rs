@@ -1,6 +1,6 @@
 //! From the exponentials of a strip to its gradient.
 
-use super::{Planes, Strip, TOGETHER, for_groups};
+use super::{Planes, Strip, TOGETHER, filled, for_groups, in_turns};
 use crate::kernels::MIN_SCALED;
 use crate::kernels::objective::RowLines;
 use crate::math::FLOOR;
@@ -30,36 +30,62 @@ impl<I: Isa> Thresholds<I> {
 
 impl Strip<'_> {
     /// Keeps what [`Strip::write`] needs of what a part of the rows has come to. A row whose gradient is 0 is given factors that are -0
-    /// where the gradient is added: a sum with -0 keeps every bit. `has_bias`: whether there may be biases.
+    /// where the gradient is added: a sum with -0 keeps every bit. `is_plain`, `has_bias`: whether the objective is, and
+    /// whether there may be biases.
     #[inline(never)]
-    pub(crate) fn keep<I: Isa>(&mut self, part: &Range<usize>, rows: &RowLines, has_bias: bool, adds: bool) {
+    pub(crate) fn keep<I: Isa>(
+        &mut self,
+        part: &Range<usize>,
+        rows: &RowLines,
+        (is_plain, has_bias): (bool, bool),
+        adds: bool,
+    ) {
         let part = part.start..part.end.min(self.rows);
         if has_bias {
             self.bias[part.clone()].copy_from_slice(&rows.bias[..part.len()]);
         }
         I::enter(
             #[inline(always)]
-            || self.keep_rows::<I>(&part, rows, has_bias, adds),
+            || self.keep_rows::<I>(&part, rows, (is_plain, has_bias), adds),
         );
+        if self.is_simple {
+            self.put_own(&part);
+        }
     }
 
     #[inline(always)]
-    fn keep_rows<I: Isa>(&mut self, part: &Range<usize>, rows: &RowLines, has_bias: bool, adds: bool) {
+    fn keep_rows<I: Isa>(
+        &mut self,
+        part: &Range<usize>,
+        rows: &RowLines,
+        (is_plain, has_bias): (bool, bool),
+        adds: bool,
+    ) {
         let (zero, nothing) = (I::splat(0.0), I::splat(if adds { -0.0 } else { 0.0 }));
         // Twice what a product must reach, against the rounding of the product here.
         let (least, enough) = (I::splat(self.least), I::splat(2.0 * MIN_SCALED));
-        let most = I::splat(f32::MAX);
+        let (normal, most) = (I::splat(f32::MIN_POSITIVE), I::splat(f32::MAX));
         let mut all_simple = I::eq(zero, zero);
         let kept = I::chunks_mut(&mut self.target[part.clone()]).iter_mut();
-        let kept = kept.zip(I::chunks_mut(&mut self.scale[part.clone()]));
-        for ((kept_target, kept_scale), (scale, target)) in
-            kept.zip(I::chunks(&rows.scale).iter().zip(I::chunks(&rows.target)))
-        {
+        let kept = kept
+            .zip(I::chunks_mut(&mut self.scale[part.clone()]))
+            .zip(I::chunks_mut(&mut self.own[part.clone()]));
+        let given = I::chunks(&rows.scale).iter().zip(I::chunks(&rows.target));
+        let given = given.zip(I::chunks(&self.rest[part.clone()]));
+        for (((kept_target, kept_scale), kept_own), ((scale, target), rest)) in kept.zip(given) {
             let (scale, target) = (I::load(scale), I::load(target));
             let is_zero = I::eq(scale, zero);
             let off = I::and(is_zero, I::eq(target, zero));
             let fits = I::and(I::le(enough, I::mul(least, scale)), I::le(scale, most));
-            all_simple = I::and(all_simple, I::or(fits, is_zero));
+            // What comes to the label's element when it is scaled, if that loses nothing. A row has the same bits in any strip.
+            let none = I::eq(target, zero);
+            let own = if is_plain { I::sub(zero, I::load(rest)) } else { I::div(target, scale) };
+            let holds = I::and(I::le(normal, I::abs(own)), I::le(I::abs(own), most));
+            let holds = I::and(holds, I::and(I::le(normal, I::abs(scale)), I::le(normal, I::abs(target))));
+            let holds = I::and_not(holds, none);
+            let target = if has_bias { target } else { I::select(holds, I::mul(own, scale), target) };
+            all_simple = I::and(all_simple, I::or(I::and(fits, I::or(holds, none)), off));
+            I::store(kept_own, I::and_not(own, none));
             I::store(kept_scale, I::select(off, nothing, scale));
             // One canonical NaN.
             let number = I::eq(scale, scale);
@@ -68,16 +94,19 @@ impl Strip<'_> {
         self.is_simple &= !has_bias && self.least > FLOOR && I::all(all_simple);
     }
 
-    /// Writes or adds the gradient of all rows: `scale e + bias` (times the class's entry of `weights`), and the labels' own elements.
+    /// Writes or adds the gradient of all rows, which have these labels: `scale e + bias` (times the class's entry of `weights`), and the
+    /// labels' own elements.
     #[inline(never)]
     pub(crate) fn write<I: Isa>(
         &mut self,
+        labels: &[i32],
         planes: &mut dyn Planes,
         classes: usize,
         weights: Option<&[f32]>,
         has_bias: bool,
     ) {
         if !self.is_simple {
+            self.set_numbers(&(0..self.rows), labels);
             I::enter(
                 #[inline(always)]
                 || self.find_thresholds::<I>(has_bias),
@@ -85,13 +114,25 @@ impl Strip<'_> {
         }
         let weight = |class: usize| weights.map_or(1.0, |weights| weights[class]);
         for_groups(classes, |first, count| {
-            planes.gradient(first, count, &mut |g, adds| {
-                if count == TOGETHER {
-                    let weights = core::array::from_fn(|k| weight(first + k));
-                    self.put::<I, TOGETHER>(first, g, adds, weights);
-                } else {
-                    let [g, ..] = g;
-                    self.put::<I, 1>(first, [g], adds, [weight(first)]);
+            let weights = core::array::from_fn(|k| if k < count { weight(first + k) } else { 1.0 });
+            planes.gradient(first, count, &mut |mut g, adds| {
+                let group = (first, count, weights, adds);
+                let whole = g[0].len() / I::LANES * I::LANES;
+                let mut others: [&mut [f32]; TOGETHER] = Default::default();
+                for (g, other) in g.iter_mut().zip(&mut others).take(count) {
+                    (*g, *other) = core::mem::take(g).split_at_mut(whole);
+                }
+                self.put_group::<I>(group, g, &(0..whole));
+                if whole < self.rows {
+                    let mut last = others.each_ref().map(|cut| filled(cut));
+                    self.put_group::<I>(
+                        group,
+                        last.each_mut().map(|line| &mut line[..]),
+                        &(whole..self.rows),
+                    );
+                    for (cut, line) in others.into_iter().zip(&last) {
+                        cut.copy_from_slice(&line[..cut.len()]);
+                    }
                 }
             });
         });
@@ -117,56 +158,77 @@ impl Strip<'_> {
         }
     }
 
-    fn put<I: Isa, const N: usize>(&self, first: usize, g: [&mut [f32]; N], adds: bool, weights: [f32; N]) {
+    #[inline(never)]
+    fn put_group<I: Isa>(
+        &mut self,
+        (first, count, weights, adds): (usize, usize, [f32; TOGETHER], bool),
+        g: [&mut [f32]; TOGETHER],
+        rows: &Range<usize>,
+    ) {
+        if count == TOGETHER {
+            self.put::<I, TOGETHER>(first, g, adds, weights, rows);
+        } else {
+            let ([g, ..], [weight, ..]) = (g, weights);
+            self.put::<I, 1>(first, [g], adds, [weight], rows);
+        }
+    }
+
+    fn put<I: Isa, const N: usize>(
+        &mut self,
+        first: usize,
+        g: [&mut [f32]; N],
+        adds: bool,
+        weights: [f32; N],
+        rows: &Range<usize>,
+    ) {
         match (self.is_simple, adds) {
-            (true, false) => self.put_classes::<I, N, true, false>(first, g, weights),
-            (true, true) => self.put_classes::<I, N, true, true>(first, g, weights),
-            (false, false) => self.put_classes::<I, N, false, false>(first, g, weights),
-            (false, true) => self.put_classes::<I, N, false, true>(first, g, weights),
+            (true, false) => self.put_classes::<I, N, true, false>(first, g, weights, rows),
+            (true, true) => self.put_classes::<I, N, true, true>(first, g, weights, rows),
+            (false, false) => self.put_classes::<I, N, false, false>(first, g, weights, rows),
+            (false, true) => self.put_classes::<I, N, false, true>(first, g, weights, rows),
         }
     }
 
     #[inline(never)]
     fn put_classes<I: Isa, const N: usize, const SIMPLE: bool, const ADDS: bool>(
-        &self,
+        &mut self,
         first: usize,
         g: [&mut [f32]; N],
         weights: [f32; N],
+        rows: &Range<usize>,
     ) {
         I::enter(
             #[inline(always)]
             || {
                 let (zero, sign) = (I::splat(0.0), I::splat(-0.0));
-                let count = self.rows / I::LANES;
-                let e = &self.exponentials[first * self.stride..][..N * self.rows];
-                let e = &I::chunks(e).as_chunks::<N>().0[..count];
+                let count = rows.len() / I::LANES;
+                let e = &in_turns::<I>(self.exponentials, self.stride, first, rows)[..count];
+                let turn = if N == TOGETHER { 0 } else { first % TOGETHER };
                 let g = g.map(|g| &mut I::chunks_mut(g)[..count]);
-                let scales = &I::chunks(&self.scale[..])[..count];
-                let targets = &I::chunks(&self.target[..])[..count];
-                let numbers = &I::chunks(&self.number[..])[..count];
-                let thresholds = &I::chunks(&self.threshold[..])[..count];
-                let biases = &I::chunks(&self.bias[..])[..count];
+                let scales = &I::chunks(&self.scale[rows.clone()])[..count];
+                let targets = &I::chunks(&self.target[rows.clone()])[..count];
+                let numbers = &I::chunks(&self.number[rows.clone()])[..count];
+                let thresholds = &I::chunks(&self.threshold[rows.clone()])[..count];
+                let biases = &I::chunks(&self.bias[rows.clone()])[..count];
                 let (mut classes, mut weight) = ([zero; N], [zero; N]);
                 for k in 0..N {
                     classes[k] = I::splat((first + k) as f32);
                     weight[k] = I::splat(weights[k]);
                 }
                 for vector in 0..count {
-                    let (scale, label) = (I::load(&scales[vector]), I::load(&numbers[vector]));
-                    let target = I::load(&targets[vector]);
+                    let scale = I::load(&scales[vector]);
                     for k in 0..N {
-                        let e = I::load(&e[vector][k]);
-                        let is_label = I::eq(label, classes[k]);
+                        let e = I::load(&e[vector][(turn + k) % TOGETHER]);
                         let mut p = if SIMPLE {
-                            // The label's product is 0, and its sign that of the scale.
-                            I::or(I::mul(e, scale), I::and(target, is_label))
+                            I::mul(e, scale)
                         } else {
                             let p = I::mul(I::and(e, I::le(I::load(&thresholds[vector]), e)), scale);
                             let bias = I::load(&biases[vector]);
                             // Where the scale is negative, a sum with +0 turns the -0 of vanished probabilities into +0.
                             let bias =
                                 I::select(I::eq(bias, zero), I::and(bias, sign), I::mul(bias, weight[k]));
-                            I::select(is_label, target, I::add(p, bias))
+                            let is_label = I::eq(I::load(&numbers[vector]), classes[k]);
+                            I::select(is_label, I::load(&targets[vector]), I::add(p, bias))
                         };
                         if ADDS {
                             p = I::add(I::load(&g[k][vector]), p);

@@ -7,17 +7,18 @@ use crate::simd::Isa;
 use core::ops::Range;
 
 impl Strip<'_> {
-    /// Looks at a part of the rows and sweeps them. Whether all of them are small.
+    /// Looks at a part of the rows and takes their exponentials. Whether all of them are small.
     #[inline(never)]
     pub(crate) fn look_and_sweep<I: Isa>(
         &mut self,
         part: &Range<usize>,
+        labels: &[i32],
         planes: &mut dyn Planes,
         steps: &Line,
         asked: &Asked<'_>,
-        keeps: bool,
     ) -> bool {
         let rows = part.start..part.end.min(self.rows);
+        self.set_numbers(&rows, labels);
         self.is_set = false;
         self.least = 0.0;
         self.shift[rows.clone()].fill(f32::NEG_INFINITY);
@@ -34,7 +35,7 @@ impl Strip<'_> {
             #[inline(always)]
             || self.judge::<I>(&rows, steps, asked.small.as_ref()),
         );
-        self.sweep_shifted::<I>(planes, asked, &rows, keeps);
+        self.sweep_shifted::<I>(planes, asked, &rows);
         self.all_small
     }
 

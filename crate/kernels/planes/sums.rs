@@ -1,0 +1,213 @@
+//! The sums over the classes of a strip's rows.
+
+use super::{Asked, FLUSH, Planes, RUN, Strip, TOGETHER, WIDTH, for_groups};
+use crate::Element;
+use crate::kernels::MomentOf;
+use crate::simd::Isa;
+use core::ops::Range;
+
+/// Vectors of rows whose exponentials are added side by side: the additions of one wait for one another.
+const ABREAST: usize = 4;
+
+impl Strip<'_> {
+    /// Adds up the exponentials of a part of the rows, which have these labels, and the logits where a moment is asked for: in both, the
+    /// label's is left out.
+    #[inline(never)]
+    pub(crate) fn add_up<I: Isa>(
+        &mut self,
+        part: &Range<usize>,
+        labels: &[i32],
+        planes: &mut dyn Planes,
+        asked: &Asked<'_>,
+    ) {
+        let rows = part.start..part.end.min(self.rows);
+        self.find_places::<I>(rows.start, labels);
+        self.leave_out();
+        self.add_runs::<I>(&rows, asked.classes);
+        if !self.all_small {
+            // Where no other class is above -inf, what the clamp of `exp` left is nothing: any other sum is at least 1.
+            let all = self.rest[rows.clone()].iter_mut().zip(&self.small[rows.clone()]);
+            all.filter(|(rest, small)| **rest <= 0.5 && small.to_bits() == 0)
+                .for_each(|(rest, _)| *rest = 0.0);
+        }
+        if matches!(asked.moment, MomentOf::Nothing) {
+            return;
+        }
+        self.set_numbers(&rows, labels);
+        match asked.moment {
+            MomentOf::Nothing => {}
+            MomentOf::Ones => self.moments::<I>(&rows, planes, asked, |_| 1.0),
+            MomentOf::Weights(weights) => self.moments::<I>(&rows, planes, asked, |class| weights[class]),
+        }
+    }
+
+    /// Finds where the labels' exponentials lie.
+    #[inline(never)]
+    fn find_places<I: Isa>(&mut self, first_row: usize, labels: &[i32]) {
+        let none = self.exponentials.len() - 1;
+        let (lanes, turns) = (I::LANES as u32, TOGETHER as u32);
+        let group = (TOGETHER * self.stride) as u32;
+        self.labelled = labels.len();
+        for ((place, label), row) in self.places.iter_mut().zip(labels).zip(first_row as u32..) {
+            let class = (*label).max(0).cast_unsigned();
+            let vector = class / turns * group + row / lanes * (turns * lanes);
+            let at = vector + class % turns * lanes + row % lanes;
+            *place = if *label < 0 { none as u32 } else { at };
+        }
+    }
+
+    /// Replaces the exponentials of the labels whose places were found last by 0.
+    fn leave_out(&mut self) {
+        for place in &self.places[..self.labelled] {
+            self.exponentials[*place as usize] = 0.0;
+        }
+    }
+
+    /// Puts what the part's rows have at their labels there instead.
+    pub(super) fn put_own(&mut self, part: &Range<usize>) {
+        for (place, own) in self.places[..self.labelled].iter().zip(&self.own[part.clone()]) {
+            self.exponentials[*place as usize] = *own;
+        }
+    }
+
+    /// Adds up the exponentials of all classes.
+    fn add_runs<I: Isa>(&mut self, rows: &Range<usize>, classes: usize) {
+        if classes <= RUN {
+            return self.add_classes::<I>(rows, 0..classes);
+        }
+        self.sum_before[rows.clone()].fill(0.0);
+        let mut wide = [0.0; WIDTH];
+        for start in (0..classes).step_by(RUN) {
+            let end = classes.min(start + RUN);
+            self.add_classes::<I>(rows, start..end);
+            let sums = self.rest[rows.clone()].iter_mut();
+            Self::end_run((end, classes), sums.zip(&mut self.sum_before[rows.clone()]).zip(&mut wide));
+        }
+    }
+
+    /// Adds the sums to those of the runs before, and those of a block to the sum in f64. After the last class it is the sum of all.
+    #[inline(always)]
+    fn end_run<'s>(
+        (done, classes): (usize, usize),
+        sums: impl Iterator<Item = ((&'s mut f32, &'s mut f32), &'s mut f64)>,
+    ) {
+        let ends_block = classes > FLUSH && (done.is_multiple_of(FLUSH) || done == classes);
+        for ((sum, before), wide) in sums {
+            *before += core::mem::take(sum);
+            if ends_block {
+                *wide += f64::from(core::mem::take(before));
+            }
+            if done == classes {
+                *sum = if ends_block { f32::from_f64(*wide) } else { *before };
+            }
+        }
+    }
+
+    /// The sums of the exponentials of some classes, which begin with one that is taken with others.
+    #[inline(never)]
+    fn add_classes<I: Isa>(&mut self, rows: &Range<usize>, classes: Range<usize>) {
+        I::enter(
+            #[inline(always)]
+            || {
+                let (mut vector, end) = (rows.start / I::LANES, rows.end / I::LANES);
+                while vector + ABREAST <= end {
+                    self.add_vectors::<I, ABREAST>(vector, &classes);
+                    vector += ABREAST;
+                }
+                while vector < end {
+                    self.add_vectors::<I, 1>(vector, &classes);
+                    vector += 1;
+                }
+            },
+        );
+    }
+
+    #[inline(always)]
+    fn add_vectors<I: Isa, const N: usize>(&mut self, vector: usize, classes: &Range<usize>) {
+        let stride = self.stride / I::LANES;
+        let e = I::chunks(self.exponentials).as_chunks::<TOGETHER>().0;
+        let mut sums = [I::splat(0.0); N];
+        for group in classes.start / TOGETHER..classes.end / TOGETHER {
+            let turns = &e[group * stride + vector..][..N];
+            for k in 0..TOGETHER {
+                for (sum, turn) in sums.iter_mut().zip(turns) {
+                    *sum = I::add(*sum, I::load(&turn[k]));
+                }
+            }
+        }
+        for class in classes.end / TOGETHER * TOGETHER..classes.end {
+            let turns = &e[class / TOGETHER * stride + vector..][..N];
+            for (sum, turn) in sums.iter_mut().zip(turns) {
+                *sum = I::add(*sum, I::load(&turn[class % TOGETHER]));
+            }
+        }
+        for (rest, sum) in I::chunks_mut(self.rest)[vector..][..N].iter_mut().zip(sums) {
+            I::store(rest, sum);
+        }
+    }
+
+    fn moments<I: Isa>(
+        &mut self,
+        rows: &Range<usize>,
+        planes: &mut dyn Planes,
+        asked: &Asked<'_>,
+        weight: impl Fn(usize) -> f32,
+    ) {
+        let classes = asked.classes;
+        self.moment[rows.clone()].fill(0.0);
+        self.sum_before[rows.clone()].fill(0.0);
+        let mut wide = [0.0; WIDTH];
+        for_groups(classes, |first, count| {
+            let x = planes.logits(first, count, rows.clone());
+            if count == TOGETHER {
+                let weights = core::array::from_fn(|k| weight(first + k));
+                self.add_moment::<I, TOGETHER>(x, first, weights, asked.scale, rows);
+            } else {
+                self.add_moment::<I, 1>([x[0]], first, [weight(first)], asked.scale, rows);
+            }
+            let done = first + count;
+            if done.is_multiple_of(RUN) || done == classes {
+                let sums = self.moment[rows.clone()].iter_mut();
+                Self::end_run((done, classes), sums.zip(&mut self.sum_before[rows.clone()]).zip(&mut wide));
+            }
+        });
+    }
+
+    #[inline(never)]
+    fn add_moment<I: Isa, const N: usize>(
+        &mut self,
+        x: [&[f32]; N],
+        first: usize,
+        weights: [f32; N],
+        scale: f32,
+        rows: &Range<usize>,
+    ) {
+        I::enter(
+            #[inline(always)]
+            || {
+                let (zero, scale) = (I::splat(0.0), I::splat(scale));
+                let (mut classes, mut weight) = ([zero; N], [zero; N]);
+                for k in 0..N {
+                    classes[k] = I::splat((first + k) as f32);
+                    weight[k] = I::splat(weights[k]);
+                }
+                let count = rows.len() / I::LANES;
+                let x = x.map(|x| &I::chunks(x)[..count]);
+                let numbers = &I::chunks(&self.number[rows.clone()])[..count];
+                let shifts = &I::chunks(&self.shift[rows.clone()])[..count];
+                let moments = &mut I::chunks_mut(&mut self.moment[rows.clone()])[..count];
+                for vector in 0..count {
+                    let (label, shift) = (I::load(&numbers[vector]), I::load(&shifts[vector]));
+                    let mut moment = I::load(&moments[vector]);
+                    for k in 0..N {
+                        let d = I::mul(I::sub(I::load(&x[k][vector]), shift), scale);
+                        // A weight of 0 leaves its class out, even at -inf.
+                        let left_out = I::or(I::eq(label, classes[k]), I::eq(weight[k], zero));
+                        moment = I::add(moment, I::and_not(I::mul(weight[k], d), left_out));
+                    }
+                    I::store(&mut moments[vector], moment);
+                }
+            },
+        );
+    }
+}

@@ -126,43 +126,46 @@ fn store(line: &[f32], mut plane: Target<'_>, adds: bool) {
     }
 }
 
-impl crate::kernels::planes::Planes for StripPlanes<'_, '_, '_> {
-    fn cut_logits(&mut self, first: usize, count: usize, rows: Range<usize>) -> [&[f32]; TOGETHER] {
-        if self.kept.is_some() || !self.site.plane(0).single().is_some() {
-            return self.logits(first, count, rows);
-        }
-        go_on(first, WIDTH);
-        let PlaneSite { logits, first: start, inner, rows: own, gradient, .. } = &*self.site;
-        let rows = rows.start..rows.end.min(own.len());
-        let (start, inner) = (start + own.start + first * inner, *inner);
-        match (logits, gradient) {
-            (Some(Source::F32(x)), _) => from_fn(|k| match k < count {
-                true => &x[start + k * inner..][rows.clone()],
-                false => &[],
-            }),
-            (None, Some(Typed::F32(planes))) => from_fn(|k| match k < count {
-                true => &planes.read(first + k)[own.clone()][rows.clone()],
-                false => &[],
-            }),
-            _ => [&[]; TOGETHER],
-        }
+impl StripPlanes<'_, '_, '_> {
+    /// Whether all logits are in single precision, and no class is left out.
+    fn lies(&self) -> bool {
+        self.kept.is_none() && self.site.plane(0).single().is_some()
     }
 
-    fn logits(&mut self, first: usize, count: usize, rows: Range<usize>) -> [&[f32]; TOGETHER] {
-        go_on(first, WIDTH);
+    /// Copied to the lines, and filled up with 0.
+    fn widened(&mut self, first: usize, count: usize, rows: &Range<usize>) -> [&[f32]; TOGETHER] {
         let Self { site, kept, lines, .. } = self;
         let range = rows.start..rows.end.min(site.rows.len());
-        let plane = |k: usize| site.plane(class_of(*kept, first + k)).part(range.clone());
-        if range.len() == rows.len() && plane(0).single().is_some() {
-            return from_fn(|k| if k < count { plane(k).single().unwrap_or_default() } else { &[] });
-        }
         for (k, line) in lines.chunks_mut(STRIP).enumerate().take(count) {
             let (line, beyond) = line[..rows.len()].split_at_mut(range.len());
-            plane(k).widen(line);
+            site.plane(class_of(*kept, first + k)).part(range.clone()).widen(line);
             beyond.fill(0.0);
         }
         let mut lines = lines.chunks(STRIP).map(|line| &line[..rows.len()]).take(count);
         from_fn(|_| lines.next().unwrap_or_default())
+    }
+}
+
+impl crate::kernels::planes::Planes for StripPlanes<'_, '_, '_> {
+    fn cut_logits(&mut self, first: usize, count: usize, rows: Range<usize>) -> [&[f32]; TOGETHER] {
+        go_on(first, WIDTH);
+        if !self.lies() {
+            return self.widened(first, count, &rows);
+        }
+        let PlaneSite { logits, first: start, inner, rows: own, gradient, .. } = &*self.site;
+        let rows = own.start + rows.start..own.end.min(own.start + rows.end);
+        from_fn(|k| match (logits, gradient) {
+            (Some(Source::F32(x)), _) if k < count => &x[start + (first + k) * inner..][rows.clone()],
+            (None, Some(Typed::F32(planes))) if k < count => &planes.read(first + k)[rows.clone()],
+            _ => &[],
+        })
+    }
+
+    fn logits(&mut self, first: usize, count: usize, rows: Range<usize>) -> [&[f32]; TOGETHER] {
+        if rows.end <= self.site.rows.len() {
+            return self.cut_logits(first, count, rows);
+        }
+        self.widened(first, count, &rows)
     }
 
     fn gradient(&mut self, first: usize, count: usize, write: &mut dyn FnMut([&mut [f32]; TOGETHER], bool)) {

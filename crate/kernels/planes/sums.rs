@@ -9,6 +9,21 @@ use core::ops::Range;
 /// Vectors of rows whose exponentials are added side by side: the additions of one wait for one another.
 const ABREAST: usize = 4;
 
+/// Adds the sums to those of the runs before, and those of a block to the sum in f64. After the last class it is the sum of all.
+#[inline(never)]
+fn end_run((done, classes): (usize, usize), sums: &mut [f32], before: &mut [f32], wide: &mut [f64; WIDTH]) {
+    let ends_block = classes > FLUSH && (done.is_multiple_of(FLUSH) || done == classes);
+    for ((sum, before), wide) in sums.iter_mut().zip(before).zip(wide) {
+        *before += core::mem::take(sum);
+        if ends_block {
+            *wide += f64::from(core::mem::take(before));
+        }
+        if done == classes {
+            *sum = if ends_block { f32::from_f64(*wide) } else { *before };
+        }
+    }
+}
+
 impl Strip<'_> {
     /// Adds up the exponentials of a part of the rows, which have these labels, and the logits where a moment is asked for: in both, the
     /// label's is left out.
@@ -30,29 +45,25 @@ impl Strip<'_> {
             all.filter(|(rest, small)| **rest <= 0.5 && small.to_bits() == 0)
                 .for_each(|(rest, _)| *rest = 0.0);
         }
-        if matches!(asked.moment, MomentOf::Nothing) {
-            return;
-        }
-        self.set_numbers(&rows, labels);
-        match asked.moment {
-            MomentOf::Nothing => {}
-            MomentOf::Ones => self.moments::<I>(&rows, planes, asked, |_| 1.0),
-            MomentOf::Weights(weights) => self.moments::<I>(&rows, planes, asked, |class| weights[class]),
+        if !matches!(asked.moment, MomentOf::Nothing) {
+            self.set_numbers(&rows, labels);
+            self.moments::<I>(&rows, planes, asked);
         }
     }
 
     /// Finds where the labels' exponentials lie.
     #[inline(never)]
+    #[expect(clippy::cast_possible_truncation, reason = "a strip has fewer than 2^32 exponentials")]
     fn find_places<I: Isa>(&mut self, first_row: usize, labels: &[i32]) {
-        let none = self.exponentials.len() - 1;
         let (lanes, turns) = (I::LANES as u32, TOGETHER as u32);
         let group = (TOGETHER * self.stride) as u32;
+        let none = (self.exponentials.len() - 1) as u32;
         self.labelled = labels.len();
         for ((place, label), row) in self.places.iter_mut().zip(labels).zip(first_row as u32..) {
             let class = (*label).max(0).cast_unsigned();
             let vector = class / turns * group + row / lanes * (turns * lanes);
             let at = vector + class % turns * lanes + row % lanes;
-            *place = if *label < 0 { none as u32 } else { at };
+            *place = if *label < 0 { none } else { at };
         }
     }
 
@@ -80,26 +91,12 @@ impl Strip<'_> {
         for start in (0..classes).step_by(RUN) {
             let end = classes.min(start + RUN);
             self.add_classes::<I>(rows, start..end);
-            let sums = self.rest[rows.clone()].iter_mut();
-            Self::end_run((end, classes), sums.zip(&mut self.sum_before[rows.clone()]).zip(&mut wide));
-        }
-    }
-
-    /// Adds the sums to those of the runs before, and those of a block to the sum in f64. After the last class it is the sum of all.
-    #[inline(always)]
-    fn end_run<'s>(
-        (done, classes): (usize, usize),
-        sums: impl Iterator<Item = ((&'s mut f32, &'s mut f32), &'s mut f64)>,
-    ) {
-        let ends_block = classes > FLUSH && (done.is_multiple_of(FLUSH) || done == classes);
-        for ((sum, before), wide) in sums {
-            *before += core::mem::take(sum);
-            if ends_block {
-                *wide += f64::from(core::mem::take(before));
-            }
-            if done == classes {
-                *sum = if ends_block { f32::from_f64(*wide) } else { *before };
-            }
+            end_run(
+                (end, classes),
+                &mut self.rest[rows.clone()],
+                &mut self.sum_before[rows.clone()],
+                &mut wide,
+            );
         }
     }
 
@@ -146,14 +143,12 @@ impl Strip<'_> {
         }
     }
 
-    fn moments<I: Isa>(
-        &mut self,
-        rows: &Range<usize>,
-        planes: &mut dyn Planes,
-        asked: &Asked<'_>,
-        weight: impl Fn(usize) -> f32,
-    ) {
+    fn moments<I: Isa>(&mut self, rows: &Range<usize>, planes: &mut dyn Planes, asked: &Asked<'_>) {
         let classes = asked.classes;
+        let weight = |class: usize| match asked.moment {
+            MomentOf::Weights(weights) => weights[class],
+            _ => 1.0,
+        };
         self.moment[rows.clone()].fill(0.0);
         self.sum_before[rows.clone()].fill(0.0);
         let mut wide = [0.0; WIDTH];
@@ -167,8 +162,8 @@ impl Strip<'_> {
             }
             let done = first + count;
             if done.is_multiple_of(RUN) || done == classes {
-                let sums = self.moment[rows.clone()].iter_mut();
-                Self::end_run((done, classes), sums.zip(&mut self.sum_before[rows.clone()]).zip(&mut wide));
+                let (moment, before) = (&mut self.moment[rows.clone()], &mut self.sum_before[rows.clone()]);
+                end_run((done, classes), moment, before, &mut wide);
             }
         });
     }

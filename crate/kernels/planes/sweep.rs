@@ -20,10 +20,7 @@ impl Strip<'_> {
         let Some(small) = asked.small else { return false };
         (self.highest, self.lowest) = Default::default();
         let rows = 0..self.rows;
-        match asked.scale == 1.0 {
-            true => self.take::<I, AS_IT_IS>(planes, asked, &rows),
-            false => self.take::<I, SCALED>(planes, asked, &rows),
-        }
+        self.take::<I>(if asked.scale == 1.0 { AS_IT_IS } else { SCALED }, planes, asked, &rows);
         let highest = self.highest.map(|x| x.to_bits().cast_signed()).into_iter().max().unwrap_or_default();
         let lowest = f32::from_bits(self.lowest.map(f32::to_bits).into_iter().max().unwrap_or_default());
         // A little below the exponential of the lowest.
@@ -60,38 +57,40 @@ impl Strip<'_> {
         asked: &Asked<'_>,
         rows: &Range<usize>,
     ) {
-        self.take::<I, SHIFTED>(planes, asked, rows);
+        self.take::<I>(SHIFTED, planes, asked, rows);
     }
 
-    fn take<I: Isa, const OF: u8>(
-        &mut self,
-        planes: &mut dyn Planes,
-        asked: &Asked<'_>,
-        rows: &Range<usize>,
-    ) {
+    #[inline(never)]
+    fn take<I: Isa>(&mut self, of: u8, planes: &mut dyn Planes, asked: &Asked<'_>, rows: &Range<usize>) {
         for_groups(asked.classes, |first, count| {
             let x = planes.cut_logits(first, count, rows.clone());
             let whole = rows.start + x[0].len() / I::LANES * I::LANES;
-            self.take_group::<I, OF>(x, (first, count), asked.scale, &(rows.start..whole));
+            self.take_group::<I>(of, x, (first, count), asked.scale, &(rows.start..whole));
             if whole < rows.end {
                 let last = x.map(|x| filled(x.get(whole - rows.start..).unwrap_or_default()));
                 let last = last.each_ref().map(|x| &x[..]);
-                self.take_group::<I, OF>(last, (first, count), asked.scale, &(whole..rows.end));
+                self.take_group::<I>(of, last, (first, count), asked.scale, &(whole..rows.end));
             }
         });
     }
 
     #[inline(never)]
-    fn take_group<I: Isa, const OF: u8>(
+    fn take_group<I: Isa>(
         &mut self,
+        of: u8,
         x: [&[f32]; TOGETHER],
         (first, count): (usize, usize),
         scale: f32,
         rows: &Range<usize>,
     ) {
-        match count {
-            TOGETHER => self.take_classes::<I, TOGETHER, OF>(x, first, scale, rows),
-            _ => self.take_classes::<I, 1, OF>([x[0]], first, scale, rows),
+        let one = [x[0]];
+        match (of, count == TOGETHER) {
+            (AS_IT_IS, true) => self.take_classes::<I, TOGETHER, AS_IT_IS>(x, first, scale, rows),
+            (AS_IT_IS, false) => self.take_classes::<I, 1, AS_IT_IS>(one, first, scale, rows),
+            (SCALED, true) => self.take_classes::<I, TOGETHER, SCALED>(x, first, scale, rows),
+            (SCALED, false) => self.take_classes::<I, 1, SCALED>(one, first, scale, rows),
+            (_, true) => self.take_classes::<I, TOGETHER, SHIFTED>(x, first, scale, rows),
+            (_, false) => self.take_classes::<I, 1, SHIFTED>(one, first, scale, rows),
         }
     }
 

@@ -144,6 +144,14 @@ impl<'a> Plan<'a> {
         self.options.class_weight.map_or(1.0, |weights| weights.get(class))
     }
 
+    /// The class weights of rows with these classes; 1 for codes.
+    pub(super) fn class_weights(&self, classes: &[i32], into: &mut [f64]) {
+        match self.options.class_weight {
+            Some(weights) => weights.gather(classes, into),
+            None => into.fill(1.0),
+        }
+    }
+
     /// The one weight that all rows have which are not ignored, where it is not 0.
     pub(super) fn uniform_weight(&self) -> Option<f64> {
         match (self.options.class_weight, self.options.sample_weight) {

@@ -2,7 +2,7 @@
 //! is found, and the denominator is known.
 
 use super::plan::Plan;
-use super::totals::{CHAIN, CHAINS, ROW, UNIT};
+use super::totals::{CHAIN, CHAINS, ROW, UNIT, sums_of};
 use super::zeros;
 use crate::Error;
 use crate::labels::{Findings, IGNORED, INVALID, Labels, float_bound};
@@ -65,17 +65,15 @@ pub(super) fn scan(
             }
             return;
         }
-        // Several chains take turns, since each addition of a chain waits for the one before it.
+        let mut weights = [0.0; CHAINS * CHAIN];
         for (group, classes) in classes.chunks(CHAINS * CHAIN).enumerate() {
-            for offset in 0..CHAIN {
-                for side in 0..CHAINS {
-                    let at = side * CHAIN + offset;
-                    if let Some(class) = classes.get(at).filter(|class| **class != IGNORED) {
-                        let row = start + group * CHAINS * CHAIN + at;
-                        weigh(plan, row, *class, partial, group * CHAINS + side);
-                    }
-                }
+            let weights = &mut weights[..classes.len()];
+            for (index, (classes, weights)) in
+                classes.chunks(CHAIN).zip(weights.chunks_mut(CHAIN)).enumerate()
+            {
+                weigh(plan, start + (group * CHAINS + index) * CHAIN, classes, weights, partial);
             }
+            partial.weight[group * CHAINS..][..CHAINS].copy_from_slice(&sums_of(weights));
         }
     })?;
 
@@ -107,16 +105,21 @@ pub(super) fn scan(
     Ok(Scan { classes, weight_sum, valid, invalid, denominator, empty: denominator == 0.0 })
 }
 
-/// Adds the weight of a row that is not ignored to its chain.
-#[inline(always)]
-fn weigh(plan: &Plan<'_>, row: usize, class: i32, partial: &mut Partial, chain: usize) {
-    let sample = plan.options.sample_weight.get(row);
-    if !sample.is_finite() && partial.bad_weight.is_none_or(|(first, _)| row < first) {
-        partial.bad_weight = Some((row, sample));
+/// Weighs the rows of a chain: those that are ignored have no weight.
+fn weigh(plan: &Plan<'_>, first_row: usize, classes: &[i32], weights: &mut [f64], partial: &mut Partial) {
+    plan.class_weights(classes, weights);
+    for (row, (class, weight)) in classes.iter().zip(weights).enumerate() {
+        let sample = plan.options.sample_weight.get(first_row + row);
+        if *class == IGNORED {
+            *weight = 0.0;
+            continue;
+        }
+        if !sample.is_finite() && partial.bad_weight.is_none() {
+            partial.bad_weight = Some((first_row + row, sample));
+        }
+        *weight *= sample;
+        partial.nonzero += usize::from(*weight != 0.0);
     }
-    let weight = usize::try_from(class).map_or(1.0, |class| plan.class_weight(class)) * sample;
-    partial.weight[chain] += weight;
-    partial.nonzero += usize::from(weight != 0.0);
 }
 
 /// The first fault, in the order that faults are reported in.

@@ -22,7 +22,6 @@ struct Partial {
 /// Chains that are summed side by side, since each addition of a chain waits for the one before it.
 pub(super) const CHAINS: usize = 8;
 
-/// The sums of up to [`CHAINS`] chains, each from left to right.
 fn chain_sums(losses: Source<'_>) -> [f64; CHAINS] {
     match losses {
         Source::F32(losses) => sums_of(losses),
@@ -32,7 +31,8 @@ fn chain_sums(losses: Source<'_>) -> [f64; CHAINS] {
     }
 }
 
-fn sums_of<L: Element>(losses: &[L]) -> [f64; CHAINS] {
+/// The sums of up to [`CHAINS`] chains, each from left to right.
+pub(super) fn sums_of<L: Element>(losses: &[L]) -> [f64; CHAINS] {
     let mut sums = [0.0; CHAINS];
     let (chains, _) = losses.as_chunks::<CHAIN>();
     if let Ok(chains) = <&[[L; CHAIN]; CHAINS]>::try_from(chains) {

@@ -61,6 +61,21 @@ impl Weights<'_> {
         }
     }
 
+    /// The weight at each of these places; 1 where the place is negative.
+    #[inline(never)]
+    pub(crate) fn gather(&self, places: &[i32], into: &mut [f64]) {
+        fn each<W: Copy + Into<f64>>(weights: &[W], places: &[i32], into: &mut [f64]) {
+            for (place, slot) in places.iter().zip(into) {
+                *slot = usize::try_from(*place).map_or(1.0, |place| weights[place].into());
+            }
+        }
+        match self {
+            Weights::F32(weights) => each(weights, places, into),
+            Weights::F64(weights) => each(weights, places, into),
+            Weights::U8(weights) => each(weights, places, into),
+        }
+    }
+
     /// The first weight that is not finite.
     pub(crate) fn first_not_finite(&self) -> Option<(usize, f64)> {
         self.first(|weight| !weight.is_finite())

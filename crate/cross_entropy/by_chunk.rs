@@ -1,6 +1,6 @@
-//! A call whose logits are made chunk by chunk: labels, weights and options are judged for all rows at once, then the loss runs over
-//! chunks of some of the rows, in place, and the sums run over all rows at the end. What an operation that makes its logits needs
-//! of this module.
+//! A call whose logits are made chunk by chunk. Labels, weights and options are judged for all rows at once, then the loss runs over
+//! chunks of some of the rows, in place, and the sums run over all rows at the end. The last layer, which makes its logits itself,
+//! uses it.
 
 use super::plan::{self, Plan};
 use super::scan::{Scan, Upstream, scan};
@@ -182,7 +182,7 @@ impl<'a> ByChunk<'a> {
         let chunk = CrossEntropy {
             reduction: Reduction::None,
             ignore: Cow::Borrowed(&[]),
-            // What is no class has been judged: its row is NaN.
+            // Labels that are no class were judged before. They are rows of NaN here.
             invalid_label: InvalidLabel::Nan,
             sample_weight,
             upstream,

@@ -16,8 +16,8 @@ pub(super) struct PairBatches {
 }
 
 impl Rules<'_> {
-    /// `None` where no row of the call can go this way: not the losses and the gradient of the plain objective over two classes
-    /// are wanted, or more than that is.
+    /// `None` where no row of the call can go this way: the call has more than two classes or an option beyond weights, or it wants
+    /// other results than the losses and a gradient.
     pub(super) fn pairs(&self) -> Option<PairBatches> {
         let plan = self.plan;
         let plain = plan.shape.classes() == 2 && plan.takes_as_given() && plan.objective.is_plain();
@@ -33,7 +33,7 @@ impl Rules<'_> {
         Some(batches)
     }
 
-    /// The row weight and the step in single precision; `None` where that is no number, or keeps few of the step's digits.
+    /// The row weight and the step in single precision. `None` where the step is neither 0 nor a normal number.
     fn weigh(&self, weight: f64, upstream: f64) -> Option<(f32, f32)> {
         let exact = upstream * self.plan.objective.scale * weight;
         let step = f32::from_f64(exact);
@@ -63,7 +63,7 @@ impl PairBatches {
                 let mut values = [0.0; 2 * WIDTH];
                 self.kernel.gradient::<I>(classes, &mut values[..grad.len()]);
                 let values = values.as_chunks::<2>().0;
-                // A row that has nothing to add is left as it is.
+                // A row with nothing to add keeps its gradient as it is.
                 let rows = grad
                     .as_chunks_mut::<2>()
                     .0

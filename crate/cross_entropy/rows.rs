@@ -116,8 +116,8 @@ impl Rules<'_> {
             };
         }
         let wanted = row.weights.sample != 0.0 && objective.needs_moment();
-        // Under a matrix the largest class is left out of the sum, as the label is otherwise: of a loss that is as small as the
-        // probability of the others, or of a gradient at that class, no digit is lost.
+        // Under a label matrix the sum leaves out the largest class, as it otherwise leaves out the label. So a loss that is as small as
+        // the others' probability keeps its digits, and so does the gradient at that class.
         let (mut apart, mut weights) = (row.label, row.weights);
         let result = if plan.reads_logits() {
             let mut lag = 0.0;

@@ -15,7 +15,7 @@ use core::ops::Range;
 /// Classes whose exponentials are kept in scratch in place of a copy of their logits: 256 KiB, half of a second cache of 512 KiB.
 const MOST_IN_SCRATCH: usize = 1 << 16;
 
-/// What one block may tell the next; no result depends on it.
+/// What one block tells the next, to save time. No result depends on it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hints {
     /// Whether to look at the logits before the sweep.
@@ -106,7 +106,7 @@ impl Rules<'_> {
             *block = self.sweep::<I>(row, &range, floats, &mut hints);
             self.fetch(&mut access.part(cells.clone()));
             if self.plan.softcap.is_some() && self.wants.predictions {
-                // A cap keeps the order, but rounds to ties.
+                // A cap keeps the order of logits, but rounding may make two of them equal.
                 self.copy(access.part(cells).logits(), &range, logits);
                 block.largest = self.largest::<I>(&logits[..range.len()], range.start, &mut given);
             }
@@ -289,7 +289,7 @@ impl Rules<'_> {
             other => other,
         };
         let label = range.contains(&row.label).then(|| (row.label - range.start, concluded.target));
-        // The factor of a block without an exponential may be infinite.
+        // The factor may be infinite where all exponentials of a block vanished.
         let factor = if block.stats.is_empty() { 0.0 } else { factor };
         let scale = concluded.gradient.scale;
         let scale = if scale == 0.0 { scale } else { scale * factor };

@@ -45,7 +45,7 @@ pub fn judge(block: usize) -> u32 {
     answer(block, |block, _| block.judge().map(|()| Summary::default()))
 }
 
-fn answer(address: usize, work: impl FnOnce(&mut Block<'_>, &AtomicI32) -> Result<Summary, Error>) -> u32 {
+fn answer(address: usize, work: fn(&Block<'_>, &AtomicI32) -> Result<Summary, Error>) -> u32 {
     if is_lost() {
         return ENGINE_LOST;
     }
@@ -55,7 +55,7 @@ fn answer(address: usize, work: impl FnOnce(&mut Block<'_>, &AtomicI32) -> Resul
     // SAFETY: the last word lies behind the slice, and JavaScript stores to it atomically.
     let cancel = unsafe { AtomicI32::from_ptr(start.add(Field::cancel as usize).cast()) };
     let mut block = Block { words };
-    let result = work(&mut block, cancel);
+    let result = work(&block, cancel);
     block.record(result)
 }
 
@@ -154,7 +154,7 @@ impl Block<'_> {
         values.map_or(RowValues::Scalar(self.get(value)), RowValues::PerRow)
     }
 
-    fn compute(&mut self, cancel: &AtomicI32) -> Result<Summary, Error> {
+    fn compute(&self, cancel: &AtomicI32) -> Result<Summary, Error> {
         // The last layer has a shape of its own, and tells the types of its arrays apart part by part.
         if self.whole(Field::operation) == LINEAR {
             return self.linear(cancel);

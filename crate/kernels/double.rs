@@ -28,7 +28,7 @@ pub(super) fn summed(terms: impl ExactSizeIterator<Item = f64>) -> f64 {
         }
     }
     let sum = total + run;
-    // Of an infinite sum the differences are NaN.
+    // Where the sum is infinite the differences are NaN.
     if sum.is_finite() { sum + lost } else { sum }
 }
 
@@ -43,7 +43,7 @@ fn moment(x: &[f64], weight_of: Option<impl Fn(usize) -> f64>, map: impl Fn(f64)
 
 /// The statistics of a row of logits, which its exponentials replace; `None` for a row whose loss is NaN. `weight_of`
 /// gives the weights of the moment, where one is wanted.
-#[inline(never)] // as those below: once for all dtypes
+#[inline(never)] // as those below: compiled once for all dtypes
 pub(crate) fn stats(
     x: &mut [f64],
     label: usize,

@@ -87,7 +87,7 @@ impl Pairs {
             let lead = I::mul(difference, scale);
             // What rounding has added to |difference|.
             let lost = I::mul(I::xor(lost, I::and_not(sign, difference)), scale);
-            // The codes of rows that are not ordinary are negative: more than any number as bits.
+            // Rows that are not ordinary have negative codes. As unsigned bits these are larger than any number's.
             most = I::max_bits(most, I::max_bits(I::abs(lead), label));
             let near = exp.exp(I::or(lead, sign));
             // An exponential that counts as 0 is set to 0 before it is corrected: what rounding took from a large lead is large too.

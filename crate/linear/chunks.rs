@@ -73,7 +73,7 @@ impl LinearCrossEntropy<'_> {
             (bytes / size_of::<f32>() / per_row).clamp(fewest, most)
         };
         let strips = ByChunk::strips(classes);
-        // One strip is all of a row.
+        // One strip holds whole rows.
         if !self.recompute || strips == 1 {
             return within(CHUNK_BYTES, classes, CHUNK_ROWS);
         }
@@ -216,7 +216,7 @@ impl Job<'_> {
         let computes = wants && loss.gradient_of_nothing().is_none();
         let count = (0..self.rows).filter(|row| loss.fate(*row, results) != Fate::Dropped).count();
         let most = self.per_chunk.min(count);
-        // All memory, before anything is written.
+        // The call asks for all of its memory before it writes anything.
         let mut kept: Vec<u32> = zeros(count)?;
         // The last window is the widest.
         let mut logits = zeros::<f32>(most.saturating_mul(self.part(most, self.strips - 1).classes.len()))?;
@@ -291,7 +291,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// What no product has written: the gradient of rows that do not count and of classes that are masked, and everything where there
+    /// Writes what no product has written: the gradients of rows that do not count and of masked classes, and all gradients where there
     /// was nothing to compute.
     fn fill(
         &self,

@@ -140,7 +140,7 @@ impl<'a> Source<'a> {
                     if let Some(slots) = step[group..].first_chunk_mut() {
                         *slots = column;
                     } else {
-                        // A width of six: two lines are left.
+                        // A panel of six lines has two more.
                         step[group] = column[0];
                         step[group + 1] = column[1];
                     }

@@ -90,7 +90,7 @@ impl<'a> Target<'a> {
         Self { cells, rows: None, columns: None }
     }
 
-    /// Only these lines of it, which are columns of planes, and rows otherwise.
+    /// The same for these lines alone, which are columns where the cells are planes, and rows otherwise.
     pub(super) fn of(self, lines: Option<Chosen<'a>>) -> Self {
         match self.cells {
             Cells::Planes(_) => Self { columns: lines, ..self },
@@ -174,7 +174,7 @@ fn multiply_by<I: Isa, const ROWS: usize>(
                                 put::<I>(others, high, adds);
                             }
                         } else {
-                            // The sums themselves stay in registers: what is indexed is a copy.
+                            // The loop indexes a copy, so that the sums themselves stay in registers.
                             let mut copy = [[I::empty(); 2]; ROWS];
                             for (copy, [low, high]) in copy.iter_mut().zip(sums) {
                                 I::store(&mut copy[0], low);

@@ -2,6 +2,7 @@
 
 use super::{CrossEntropy, Denominator, Input, Reduction, RowValues};
 use crate::Error;
+use core::ops::Range;
 
 /// The most labels that a call skips.
 const MOST_IGNORED: usize = 16;
@@ -59,37 +60,24 @@ impl CrossEntropy<'_> {
             ("classMask", self.class_mask.is_some()),
             ("labelMatrix", self.label_matrix.is_some()),
         ];
-        let first = |excluded: &[&str]| {
-            set.iter().find(|(name, on)| *on && excluded.contains(name)).map(|(name, _)| *name)
-        };
-        let excluded = match self.input {
+        // The options that another one excludes are neighbours in the list.
+        let first = |places: Range<usize>| set[places].iter().find(|(_, on)| *on).map(|(name, _)| *name);
+        let of_input = match self.input {
             Input::Logits => None,
-            Input::LogProbs => {
-                let of_logits = [
-                    "zLoss",
-                    "softcap",
-                    "logitScale",
-                    "outputs logSumExp",
-                    "outputs topK, entropy or logProbs",
-                ];
-                Some(("input logProbs", first(&of_logits)))
-            }
-            Input::Probs => Some(("input probs", first(&set.map(|(name, _)| name)))),
+            Input::LogProbs => first(0..5).zip(Some("input logProbs")),
+            Input::Probs => first(0..set.len()).zip(Some("input probs")),
         };
-        if let Some((with, Some(option))) = excluded {
-            return Some((option, with));
+        if of_input.is_some() {
+            return of_input;
         }
         if self.label_matrix.is_some() {
-            if self.class_weight.is_some() {
-                return Some(("classWeight", "labelMatrix"));
-            }
-            let option = first(&["labelSmoothing", "focalGamma", "poly1Epsilon", "gceQ"]);
-            if let Some(option) = option {
+            let weights = self.class_weight.map(|_| "classWeight");
+            if let Some(option) = weights.or_else(|| first(5..9)) {
                 return Some((option, "labelMatrix"));
             }
         }
         if self.terms.gce_q != 0.0
-            && let Some(option) = first(&["focalGamma", "poly1Epsilon"])
+            && let Some(option) = first(5..7)
         {
             return Some((option, "gceQ"));
         }

@@ -1,30 +1,29 @@
-//! In the place of `crossbeam-channel`, from which `wasm-bindgen-rayon` takes one queue that hands each thread of a pool its part when
+//! In the place of `crossbeam-channel`. `wasm-bindgen-rayon` takes one channel from it, which hands each thread of a pool its part when
 //! the pool starts. The library's three kinds of channels and its waiting with time limits are 4 kB of each wasm file.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 #[derive(Debug)]
-struct Queue<T> {
-    values: Mutex<VecDeque<T>>,
+struct Store<T> {
+    values: Mutex<Vec<T>>,
     sent: Condvar,
 }
 
 /// The side that sends.
 #[derive(Debug)]
-pub struct Sender<T>(Arc<Queue<T>>);
+pub struct Sender<T>(Arc<Store<T>>);
 
 /// The side that receives, on any number of threads.
 #[derive(Debug)]
-pub struct Receiver<T>(Arc<Queue<T>>);
+pub struct Receiver<T>(Arc<Store<T>>);
 
-/// A queue with room for so many values. More of them may be sent, which then takes memory.
+/// A channel with room for so many values, which are received in any order. More may be sent, which then takes memory.
 #[must_use]
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    let queue = Queue { values: Mutex::new(VecDeque::with_capacity(capacity)), sent: Condvar::new() };
-    let queue = Arc::new(queue);
-    (Sender(Arc::clone(&queue)), Receiver(queue))
+    let store = Store { values: Mutex::new(Vec::with_capacity(capacity)), sent: Condvar::new() };
+    let store = Arc::new(store);
+    (Sender(Arc::clone(&store)), Receiver(store))
 }
 
 impl<T> Sender<T> {
@@ -33,7 +32,7 @@ impl<T> Sender<T> {
     /// # Errors
     /// None: sender and receiver end together.
     pub fn send(&self, value: T) -> Result<(), Infallible> {
-        self.0.values.lock().unwrap_or_else(PoisonError::into_inner).push_back(value);
+        self.0.values.lock().unwrap_or_else(PoisonError::into_inner).push(value);
         self.0.sent.notify_one();
         Ok(())
     }
@@ -47,7 +46,7 @@ impl<T> Receiver<T> {
     pub fn recv(&self) -> Result<T, Infallible> {
         let mut values = self.0.values.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(value) = values.pop_front() {
+            if let Some(value) = values.pop() {
                 return Ok(value);
             }
             values = self.0.sent.wait(values).unwrap_or_else(PoisonError::into_inner);

@@ -59,7 +59,7 @@ pub(crate) fn strip_rows(classes: usize, rows: usize) -> usize {
         0..=FLUSH => STRIP,
         _ => WIDTH,
     };
-    (rows / 8).next_power_of_two().max(STRIP / 2).min(most)
+    (rows / 4).next_power_of_two().max(STRIP / 2).min(most)
 }
 
 /// Floats of scratch that strips of so many rows need: lines, exponentials, and a place for those of labels that there are not.

@@ -206,7 +206,7 @@ function checkTargetDtype(name: string, target: unknown, logits: LogitsDtype): v
   if (!isTarget(target)) return;
   const wide = logits === "f64" ? "f64" : "f32";
   const areClasses = name === "predictions" || name === "targetRank" || name === "topK.classes";
-  const allowed: readonly Dtype[] = name === "grad" ? [...new Set([logits, wide] as const)] : areClasses ? ["i32"] : [wide];
+  const allowed: readonly Dtype[] = areClasses ? ["i32"] : name === "grad" && logits !== wide ? [logits, wide] : [wide];
   if (allowed.some((dtype) => (Tensor.is(target) ? target.dtype === dtype : arrayHolds(target, dtype)))) return;
   const got = Tensor.is(target) ? target.dtype : dtypeOfArray(target);
   throw mismatch("DTYPE", `${name} dtype`, got, `${allowed.join(" or ")}${areClasses ? "" : ` for ${logits} logits`}`, { shown: String(got) });
@@ -275,7 +275,7 @@ function checkShapes(layout: Layout, read: Operands, given: GivenOperands): void
   for (const { name, target } of given.targets) {
     if (!Tensor.is(target)) continue;
     const shape = targetShape(layout, name, given.k);
-    checkShape(layout, { name, shape: target.shape }, shape, shape === rowShape ? keptShape : shape);
+    checkShape(layout, { name, shape: target.dimensions }, shape, shape === rowShape ? keptShape : shape);
   }
   if (read.classMask !== undefined) checkShape(layout, read.classMask, [classes]);
   if (read.labelMatrix !== undefined) checkShape(layout, read.labelMatrix, [classes, classes]);

@@ -53,7 +53,7 @@ function isShaped(value: unknown): value is Readonly<Record<keyof ShapedArray, u
 
 /** Reads an argument. */
 export function look(name: OperandName, value: unknown): Given {
-  if (Tensor.is(value)) return { name, data: value, dtype: undefined, shape: value.shape, isBare: false };
+  if (Tensor.is(value)) return { name, data: value, dtype: undefined, shape: value.dimensions, isBare: false };
   if (!isShaped(value)) return { name, dtype: undefined, shape: undefined, isBare: true, ...elements(name, value) };
   const { data, shape, dims, dtype, type, stride, strides, offset } = value;
   const asShaped = { dtype: dtype ?? type, shape: copyOfList(shape ?? dims), stride: copyOfList(stridesOf(stride) ?? stridesOf(strides)), offset, isBare: false };
@@ -147,7 +147,7 @@ function asWeights(found: Found): Found {
 export function shaped(found: Found): Operand {
   const { name, dtype, shape, stride, offset, isBare, length, source } = found;
   // A tensor's own dimensions are some, and nobody can change them.
-  if (isBare || (Tensor.is(source) && shape === source.shape)) return found as Operand;
+  if (isBare || (Tensor.is(source) && shape === source.dimensions)) return found as Operand;
   if (shape === undefined) throw mismatch("SHAPE", `${name} shape`, undefined, "a property shape or dims beside data", { shown: "none" });
   const dims = readShape(name, shape);
   if (Tensor.is(source) || (stride === undefined && offset === undefined)) return { name, dtype, shape: dims, length, source };

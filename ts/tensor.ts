@@ -47,10 +47,12 @@ export class Tensor<D extends Dtype = Dtype> {
   readonly byteOffset: number;
   readonly #memory: Memory;
   readonly #allocation: Allocation;
+  readonly #dims: readonly number[];
 
   /** @internal Tensors are made by an engine. */
   constructor(memory: Memory, allocation: Allocation, dtype: D, shape: readonly number[]) {
     this.dtype = dtype;
+    this.#dims = [...shape];
     this.shape = Object.freeze([...shape]);
     this.length = product(shape);
     this.byteLength = this.length * dtypes[dtype].bytes;
@@ -120,6 +122,11 @@ export class Tensor<D extends Dtype = Dtype> {
   [inspectSymbol](): string {
     const elements = this.isDisposed ? "disposed" : show(Array.from<number | bigint>(this.view.subarray(0, 9)), this.length);
     return `Tensor ${this.dtype} ${show(this.shape)} ${elements}`;
+  }
+
+  /** `shape` in an array of the package's own that is not frozen: V8 takes 10 ns for each element of one that is. @internal */
+  get dimensions(): readonly number[] {
+    return this.#dims;
   }
 
   /** The tensor's allocation if it lives in this memory, otherwise undefined. @internal */

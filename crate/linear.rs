@@ -138,7 +138,8 @@ pub struct LinearGrad<'a> {
 /// [`label_matrix`](CrossEntropy::label_matrix).
 ///
 /// * Memory beside inputs and gradients: the logits of one chunk, `chunk_rows * classes` numbers, the chunk's hidden states twice,
-///   and half a megabyte for each thread; where threads share small chunks, several of them, 4 MB in all. Under [`recompute`](Self::recompute) at most 4,095 classes of the chunk's logits.
+///   and half a megabyte for each thread; where threads share small chunks, several of them, 4 MB in all. Under
+///   [`recompute`](Self::recompute) at most 4,095 classes of the chunk's logits.
 /// * Rows that are ignored or weigh nothing are left out before the product: what their hidden states hold is not read, and is
 ///   nowhere in the gradient of the weights. A NaN in a row that counts makes its loss NaN, which is counted.
 /// * Classes that are masked have no part in the products: their weights are not read, and their gradients are 0, or not touched

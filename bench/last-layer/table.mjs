@@ -36,6 +36,7 @@ function tableOf({ file, processor, family, node, torch, parts }) {
     line("GFLOP/s of the same in ONNX Runtime Web", ({ shape, web }) => gigaflops(shape, web?.["ONNX Runtime Web, products"] ?? Number.NaN)),
     line("products of the better of the two, over relaxed with its loss", (layer) => times(best(layer) / (layer.web?.["relaxed, all of it"] ?? Number.NaN))),
     line("native, loss and gradients", ({ native }) => (native === undefined ? "not measured" : `${native.vd.toFixed(0)} ms`)),
+    line("GFLOP/s of its products, native", ({ shape, native }) => gigaflops(shape, native === undefined ? Number.NaN : native.vd - native.loss)),
     line("native, `recompute`, over three products", ({ native }) => times(native === undefined ? Number.NaN : native.recompute / (native.vd - native.loss))),
     line("PyTorch with all logits, over native", ({ native, torch }) => times((torch?.["all logits"] ?? Number.NaN) / (native?.vd ?? Number.NaN))),
     line("PyTorch, 128 rows at a time, over native", ({ native, torch }) => times((torch?.["128 rows at a time"] ?? Number.NaN) / (native?.vd ?? Number.NaN))),

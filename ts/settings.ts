@@ -203,7 +203,9 @@ function readIgnored(name: string, value: unknown): readonly bigint[] {
     const isInteger = typeof each === "bigint" || (typeof each === "number" && Number.isInteger(each));
     if (!isInteger) throw mismatch("OPTION_RANGE", name, each, "an integer, a bigint, a list of them, or null");
     const label = BigInt(each);
-    if (label >= LEAST_LABEL && label <= LARGEST_LABEL && !labels.includes(label)) labels.push(label);
+    // Of a list that is too long no more than the faults matter.
+    const isNew = labels.length < MOST_IGNORED && !labels.includes(label);
+    if (isNew && label >= LEAST_LABEL && label <= LARGEST_LABEL) labels.push(label);
   }
   if (list.length > MOST_IGNORED) throw mismatch("OPTION_RANGE", name, list, `at most ${MOST_IGNORED} labels`);
   return labels;

@@ -2,7 +2,6 @@
 
 use super::{CrossEntropy, Denominator, Input, Reduction, RowValues};
 use crate::Error;
-use core::ops::Range;
 
 /// The most labels that a call skips.
 const MOST_IGNORED: usize = 16;
@@ -47,37 +46,40 @@ impl CrossEntropy<'_> {
         if !excludes && !per_row {
             return None;
         }
-        let set = [
+        let of_logits: &[_] = &[
             ("zLoss", self.terms.z_loss != 0.0),
             ("softcap", self.softcap != 0.0),
             ("logitScale", self.logit_scale != 1.0),
             ("outputs logSumExp", self.outputs.log_sum_exp),
             ("outputs topK, entropy or logProbs", self.outputs.needs_logits()),
+        ];
+        let of_label: &[_] = &[
             ("focalGamma", self.terms.focal_gamma != 0.0),
             ("poly1Epsilon", self.terms.poly1_epsilon != 0.0),
-            ("gceQ", self.terms.gce_q != 0.0),
-            ("labelSmoothing", self.terms.label_smoothing != 0.0),
-            ("classMask", self.class_mask.is_some()),
-            ("labelMatrix", self.label_matrix.is_some()),
         ];
-        // The options that another one excludes are neighbours in the list.
-        let first = |places: Range<usize>| set[places].iter().find(|(_, on)| *on).map(|(name, _)| *name);
+        let of_loss: &[_] =
+            &[("gceQ", self.terms.gce_q != 0.0), ("labelSmoothing", self.terms.label_smoothing != 0.0)];
+        let of_classes: &[_] =
+            &[("classMask", self.class_mask.is_some()), ("labelMatrix", self.label_matrix.is_some())];
+        let first = |lists: &[&[(&'static str, bool)]]| {
+            lists.iter().copied().flatten().find(|(_, on)| *on).map(|(name, _)| *name)
+        };
         let of_input = match self.input {
             Input::Logits => None,
-            Input::LogProbs => first(0..5).zip(Some("input logProbs")),
-            Input::Probs => first(0..set.len()).zip(Some("input probs")),
+            Input::LogProbs => first(&[of_logits]).zip(Some("input logProbs")),
+            Input::Probs => first(&[of_logits, of_label, of_loss, of_classes]).zip(Some("input probs")),
         };
         if of_input.is_some() {
             return of_input;
         }
         if self.label_matrix.is_some() {
             let weights = self.class_weight.map(|_| "classWeight");
-            if let Some(option) = weights.or_else(|| first(5..9)) {
+            if let Some(option) = weights.or_else(|| first(&[of_label, of_loss])) {
                 return Some((option, "labelMatrix"));
             }
         }
         if self.terms.gce_q != 0.0
-            && let Some(option) = first(5..7)
+            && let Some(option) = first(&[of_label])
         {
             return Some((option, "gceQ"));
         }

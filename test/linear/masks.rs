@@ -1,10 +1,10 @@
 //! Classes that a mask takes out have no part in the products: a call has the bits of the layer that has the others alone, in both forms.
 
-use super::LAYOUTS;
 use super::problem::{Grads, Layer};
+use super::{LAYOUTS, drawn_of_halves, halves_have_the_bits_of_single};
 use crate::draw::option_list;
 use crate::support::{How, bits, kernels};
-use sparse_xent::{EmptyMean, Executor, Input, InvalidLabel, Kernel, Reduction, WeightLayout, bf16, f16};
+use sparse_xent::{EmptyMean, Executor, Input, InvalidLabel, Kernel, Reduction, WeightLayout};
 
 /// Every class in turn: which of them are kept.
 type Keeps = fn(usize, usize) -> bool;
@@ -228,21 +228,8 @@ fn weights_of_masked_classes_are_never_read() {
 
 #[test]
 fn halves_under_a_mask_have_the_bits_of_the_same_numbers_in_single() {
-    let mut layer = Layer::drawn(9, 33, 120, 7);
-    for x in layer.hidden.iter_mut().chain(&mut layer.weight).chain(&mut layer.bias) {
-        *x = f64::from(bf16::from_f64(f64::from(f16::from_f64(*x))));
-    }
-    layer.refresh();
-    let layer = Pair::new(layer, |class, _| class < 40 || class % 3 == 0).masked;
-    for layout in LAYOUTS {
-        let how = How::with(Kernel::Best);
-        let (out, grads) = layer.run::<f32, f32>(how, layout, None);
-        for (other, others) in
-            [layer.run::<f16, bf16>(how, layout, None), layer.run::<bf16, f16>(how, layout, None)]
-        {
-            assert_eq!((&out, grads.bits()), (&other, others.bits()), "{layout:?}");
-        }
-    }
+    let pair = Pair::new(drawn_of_halves(120), |class, _| class < 40 || class % 3 == 0);
+    halves_have_the_bits_of_single(&pair.masked);
 }
 
 /// No class to multiply by: every row is ignored or NaN, and no gradient is anything but 0.

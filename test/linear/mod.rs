@@ -140,11 +140,20 @@ fn same_bits_any_threads() {
 
 #[test]
 fn half_precision_gives_the_bits_of_the_same_numbers_in_single() {
-    let mut layer = Layer::drawn(9, 33, 40, 7);
+    halves_have_the_bits_of_single(&drawn_of_halves(40));
+}
+
+/// A layer of so many classes whose numbers every half-precision type holds.
+fn drawn_of_halves(classes: usize) -> Layer {
+    let mut layer = Layer::drawn(9, 33, classes, 7);
     for x in layer.hidden.iter_mut().chain(&mut layer.weight).chain(&mut layer.bias) {
         *x = f64::from(bf16::from_f64(f64::from(f16::from_f64(*x))));
     }
     layer.refresh();
+    layer
+}
+
+fn halves_have_the_bits_of_single(layer: &Layer) {
     for layout in LAYOUTS {
         let how = How::with(Kernel::Best).with_outputs();
         let (out, grads) = layer.run::<f32, f32>(how, layout, None);

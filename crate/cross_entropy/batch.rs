@@ -110,14 +110,14 @@ impl Rules<'_> {
         let mut counting = 0;
         state.kind = [Kind::Ignored; WIDTH];
         state.has_own_labels = true;
-        let mut own = [0.0; WIDTH];
-        plan.class_weights(classes, &mut own[..classes.len()]);
+        let mut class_weights = [0.0; WIDTH];
+        plan.class_weights(classes, &mut class_weights[..classes.len()]);
         let slots = state.kind.iter_mut().zip(&mut state.label);
         let slots = slots.zip(rows.weight.iter_mut().zip(&mut rows.step));
         for ((row, code), ((kind, label), (weight, step))) in classes.iter().enumerate().zip(slots) {
             // The weights of rows that are ignored are not looked at.
             let sample = if *code < 0 { 0.0 } else { plan.options.sample_weight.get(first_row + row) };
-            let own = own[row];
+            let own = class_weights[row];
             let active = plan.is_active(sample, own * sample);
             *kind = Kind::of(*code, active);
             counting += usize::from(active);

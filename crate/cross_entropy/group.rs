@@ -164,7 +164,7 @@ impl Rules<'_> {
             }
         };
         self.sweep_group::<I>(labels, cells, group);
-        self.fetch(&mut access);
+        self.read_ahead(&mut access);
         let stats = group.found.stats::<I>(labels.len());
         self.come_to::<I>(first_row, labels, &stats, (all_count, wants_gradient), columns, &mut group.rows);
         if let Some(slots) = columns.predictions.as_deref_mut() {

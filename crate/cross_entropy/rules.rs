@@ -170,11 +170,11 @@ impl<'a> Rules<'a> {
 
     /// Reads the gradient that will be added to, so that it comes to the caches at memory's full speed: adding takes a read, a product
     /// and a write in turn.
-    pub(super) fn fetch(&self, access: &mut Access<'_>) {
+    pub(super) fn read_ahead(&self, access: &mut Access<'_>) {
         if self.accumulate
             && let Some(gradient) = access.gradient().and_then(Target::single)
         {
-            rows::fetch(gradient);
+            rows::read_ahead(gradient);
         }
     }
 

@@ -109,11 +109,11 @@ pub(super) fn scan(
 fn weigh(plan: &Plan<'_>, first_row: usize, classes: &[i32], weights: &mut [f64], partial: &mut Partial) {
     plan.class_weights(classes, weights);
     for (row, (class, weight)) in classes.iter().zip(weights).enumerate() {
-        let sample = plan.options.sample_weight.get(first_row + row);
         if *class == IGNORED {
             *weight = 0.0;
             continue;
         }
+        let sample = plan.options.sample_weight.get(first_row + row);
         if !sample.is_finite() && partial.bad_weight.is_none() {
             partial.bad_weight = Some((first_row + row, sample));
         }

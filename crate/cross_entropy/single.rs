@@ -104,7 +104,7 @@ impl Rules<'_> {
             let cells = self.cells_of(&range);
             let floats = self.floats::<I>(access.part(cells.clone()), &range, logits, exponentials);
             *block = self.sweep::<I>(row, &range, floats, &mut hints);
-            self.fetch(&mut access.part(cells.clone()));
+            self.read_ahead(&mut access.part(cells.clone()));
             if self.plan.softcap.is_some() && self.wants.predictions {
                 // A cap keeps the order of logits, but rounding may make two of them equal.
                 self.copy(access.part(cells).logits(), &range, logits);

@@ -27,7 +27,7 @@ pub(super) use grad::Thresholds;
 
 use super::objective::{Stats, WIDTH};
 use super::rows::Asked;
-use crate::simd::{Isa, MOST_LANES};
+use crate::simd::{CACHE_LINE, Isa, MOST_LANES};
 use core::ops::Range;
 
 /// The most rows of a strip: 2 KiB of each plane, half a page.
@@ -42,9 +42,6 @@ const RUN: usize = 64;
 
 /// Classes added in single precision before the sums move to f64.
 const FLUSH: usize = 256;
-
-/// Floats of a cache line, where lines of scratch begin: one that crosses it with every vector takes longer.
-const CACHE_LINE: usize = 16;
 
 /// A number for each row of a strip.
 type Across = [f32; STRIP];
@@ -165,6 +162,7 @@ const SET: f32 = f32::from_bits(u32::MAX);
 impl<'a> Strip<'a> {
     /// Of up to so many rows, in scratch of [`scratch_length`] floats.
     pub(crate) fn new(strip_rows: usize, scratch: &'a mut [f32]) -> Self {
+        // A line of scratch that crosses a cache line with every vector takes longer.
         let start = scratch.as_ptr().align_offset(CACHE_LINE * size_of::<f32>()).min(CACHE_LINE);
         let (lines, exponentials) = scratch[start..].split_at_mut(PER_ROW * STRIP);
         let [

@@ -69,11 +69,9 @@ impl<'a> Source<'a> {
     /// Asks for some columns of the first of these rows, if there is one.
     #[inline(always)]
     fn fetch<I: Isa>(&self, mut rows: Range<usize>, columns: &Range<usize>) {
-        if I::LANES == 4 {
-            // There is nothing to ask in wasm.
-            return;
-        }
-        if let (Some(row), Floats::F32(numbers), None) = (rows.next(), self.data, self.columns) {
+        if let (true, Some(row), Floats::F32(numbers), None) =
+            (I::FETCHES, rows.next(), self.data, self.columns)
+        {
             let start = self.rows.map_or(row, |rows| rows[row] as usize) * self.stride;
             I::fetch(&numbers[start + columns.start..start + columns.end]);
         }

@@ -85,6 +85,8 @@ use x86::{Lanes8, Lanes16};
 
 use core::fmt::Debug;
 
+/// Floats of a cache line.
+pub(crate) const CACHE_LINE: usize = 16;
 /// The most lanes that an implementation has.
 pub(crate) const MOST_LANES: usize = 16;
 
@@ -179,6 +181,8 @@ pub(crate) trait Isa: Copy + Debug + Send + Sync + 'static {
     fn sign_of_lowest_bit(bits: Self::V) -> Self::V;
     fn load_pairs(x: &Self::Pairs) -> (Self::V, Self::V);
     fn store_pairs(x: &mut Self::Pairs, first: Self::V, second: Self::V);
+    /// Whether [`Isa::fetch`] asks for anything.
+    const FETCHES: bool = false;
     /// Asks for numbers that will be read soon, where the processor can be asked.
     #[inline(always)]
     fn fetch(_numbers: &[f32]) {}

@@ -10,7 +10,7 @@
 //! where its instructions exist.
 #![expect(unsafe_code, reason = "calls of functions that need more than the instructions of every x86-64")]
 
-use super::Isa;
+use super::{CACHE_LINE, Isa};
 use core::arch::x86_64::*;
 
 /// AVX2 and FMA.
@@ -63,7 +63,7 @@ macro_rules! with_features {
 /// Asks for the cache lines of some numbers.
 #[inline(always)]
 fn fetch(numbers: &[f32]) {
-    for line in numbers.chunks(16) {
+    for line in numbers.chunks(CACHE_LINE) {
         // SAFETY: SSE is part of x86-64, and nothing is read.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
     }
@@ -149,6 +149,7 @@ impl Isa for Lanes8 {
     type V = __m256;
     chunks_of!(8);
 
+    const FETCHES: bool = true;
     #[inline(always)]
     fn fetch(numbers: &[f32]) {
         fetch(numbers);
@@ -266,6 +267,7 @@ impl Isa for Lanes16 {
     type V = __m512;
     chunks_of!(16);
 
+    const FETCHES: bool = true;
     #[inline(always)]
     fn fetch(numbers: &[f32]) {
         fetch(numbers);

@@ -5,7 +5,7 @@ use crate::element::Element;
 use crate::kernels::objective::{Line, RowLines, ZERO};
 use crate::kernels::planes::Thresholds;
 use crate::kernels::{Bias, zero_threshold};
-use crate::simd::{Isa, inlined};
+use crate::simd::{CACHE_LINE, Isa, inlined};
 use core::hint::black_box;
 
 /// Where exponentials are and where the gradient goes: over them, from scratch to its memory, or from scratch to what it is added to.
@@ -22,10 +22,9 @@ const ADD: u8 = 2;
 
 /// Reads one of the floats of each cache line.
 #[inline(never)]
-pub(crate) fn fetch(floats: &[f32]) {
-    const LINE: usize = 64 / size_of::<f32>();
+pub(crate) fn read_ahead(floats: &[f32]) {
     // What nobody uses would not be read.
-    black_box(floats.iter().step_by(LINE).fold(0, |bits, float| bits | float.to_bits()));
+    black_box(floats.iter().step_by(CACHE_LINE).fold(0, |bits, float| bits | float.to_bits()));
 }
 
 /// Turns the exponentials of rows with these labels into the gradient, `scale e + bias` (times the class's weight, where there are weights,
@@ -194,7 +193,7 @@ fn find_thresholds<I: Isa>(scales: &Line, rows: usize, thresholds: &mut Line) {
 }
 
 /// Turns the exponentials of a block into its gradient, `scale * e + bias`, where they lie, or writes that elsewhere, or adds it to what is
-/// there; `label` is the label's place, if it is in the block, and its own element.
+/// there; `label` is the label's place, if it is in the block, and its own element. `to` is the memory elsewhere, and whether to add.
 #[inline(never)]
 pub(crate) fn write_grad<I: Isa>(
     e: &mut [f32],

@@ -1,9 +1,10 @@
 // Arrays on disk, in .npy files or .npz archives: inputs read in spans of elements, outputs written to a temporary .npy file and renamed at the end.
 // Guarantees: a file is judged whole (header, dtype, order, length) before its data is looked at; an output appears complete or not at all.
 
-import { realpathSync, statSync, unlinkSync } from "node:fs";
+import { close, closeSync, openSync, realpathSync, statSync, unlinkSync, write } from "node:fs";
 import { open, rename, stat, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { promisify } from "node:util";
 import { checkDescr, descrOf, npyDtypes, type NpyDtype } from "./dtypes.js";
 import { Failure, systemReason } from "./failure.js";
 import { encodeHeader, headerEnd, NpyFormatError, parseHeader, prefixBytes, showShape, type NpyHeader } from "./npy.js";
@@ -89,8 +90,10 @@ export class Outputs {
     const taken = inputs.find((input) => sameFile(input, target));
     if (taken !== undefined) throw new Failure(path, `is an input of this run (${taken}), expected another path`);
     if (this.#sinks.some((sink) => sink.target === target)) throw new Failure(path, "is given for two outputs, expected a path for each");
-    const sink = await NpySink.create(path, target, dtype, shape);
+    const sink = new NpySink(path, target, dtype);
+    // Before anything is waited for: a signal may come then, and its handler is to find every file that there is.
     this.#sinks.push(sink);
+    await sink.begin(shape);
     return sink;
   }
 
@@ -106,47 +109,48 @@ export class Outputs {
   }
 }
 
+const writePart = promisify(write);
+const closeFile = promisify(close);
+
 /** An output array, written in spans of elements. */
 export class NpySink {
   readonly path: string;
   readonly target: string;
   readonly #temporary: string;
-  readonly #handle: FileHandle;
-  readonly #bytes: number;
-  readonly #dataOffset: number;
+  readonly #file: number;
+  readonly #dtype: NpyDtype;
+  #dataOffset = 0;
   #state: "open" | "closed" | "gone" = "open";
 
-  private constructor(path: string, target: string, temporary: string, handle: FileHandle, bytes: number, dataOffset: number) {
+  /** Opens the temporary file. */
+  constructor(path: string, target: string, dtype: NpyDtype) {
     this.path = path;
-    this.#dataOffset = dataOffset;
     this.target = target;
-    this.#temporary = temporary;
-    this.#handle = handle;
-    this.#bytes = bytes;
+    this.#dtype = dtype;
+    this.#temporary = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`);
+    try {
+      this.#file = openSync(this.#temporary, "wx");
+    } catch (error) {
+      throw failureOf(path, "cannot be written", error);
+    }
   }
 
-  static async create(path: string, target: string, dtype: NpyDtype, shape: readonly number[]): Promise<NpySink> {
-    const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`);
-    const handle = await attempt(path, "cannot be written", () => open(temporary, "wx"));
-    const header = encodeHeader(descrOf(dtype), shape);
-    const sink = new NpySink(path, target, temporary, handle, npyDtypes[dtype].bytes, header.length);
-    try {
-      await sink.#put(0, header, header.length);
-    } catch (error) {
-      sink.discard();
-      throw error;
-    }
-    return sink;
+  /** Writes the header. */
+  async begin(shape: readonly number[]): Promise<void> {
+    const header = encodeHeader(descrOf(this.#dtype), shape);
+    this.#dataOffset = header.length;
+    await this.#put(0, header, header.length);
   }
 
   /** Writes the first `count` elements of `source`, from element `start` on. */
   async write(start: number, source: NodeJS.ArrayBufferView, count: number): Promise<void> {
-    await this.#put(this.#dataOffset + start * this.#bytes, source, count * this.#bytes);
+    const { bytes } = npyDtypes[this.#dtype];
+    await this.#put(this.#dataOffset + start * bytes, source, count * bytes);
   }
 
   async close(): Promise<void> {
     this.#state = "closed";
-    await attempt(this.path, "cannot be written", () => this.#handle.close());
+    await attempt(this.path, "cannot be written", () => closeFile(this.#file));
   }
 
   async rename(): Promise<void> {
@@ -156,7 +160,11 @@ export class NpySink {
 
   discard(): void {
     if (this.#state === "gone") return;
-    if (this.#state === "open") void this.#handle.close().catch(() => undefined); // the file goes; its last words do not matter
+    try {
+      if (this.#state === "open") closeSync(this.#file);
+    } catch {
+      // The file goes; its last words do not matter.
+    }
     try {
       unlinkSync(this.#temporary);
     } catch {
@@ -169,7 +177,7 @@ export class NpySink {
     let done = 0;
     while (done < bytes) {
       const want = Math.min(bytes - done, 2 ** 30);
-      done += (await attempt(this.path, "cannot be written", () => this.#handle.write(source, done, want, position + done))).bytesWritten;
+      done += (await attempt(this.path, "cannot be written", () => writePart(this.#file, source, done, want, position + done))).bytesWritten;
     }
   }
 }
@@ -237,7 +245,10 @@ async function attempt<T>(path: string, what: string, act: () => Promise<T>): Pr
   try {
     return await act();
   } catch (error) {
-    if (error instanceof Failure) throw error;
-    throw new Failure(path, `${what}: ${systemReason(error)}`);
+    throw failureOf(path, what, error);
   }
+}
+
+function failureOf(path: string, what: string, error: unknown): Failure {
+  return error instanceof Failure ? error : new Failure(path, `${what}: ${systemReason(error)}`);
 }

@@ -10,7 +10,7 @@ mod shaped;
 use super::odds::Odds;
 use crate::Element;
 use crate::math::{Exp, Ln};
-use crate::objective::{Functions, RowResult, RowStats};
+use crate::objective::{Functions, Outcomes, RowResult, RowStats};
 use crate::simd::{Isa, inlined};
 
 /// The most rows that are concluded at once.
@@ -171,27 +171,32 @@ impl<I: Isa> Lead<I> {
 }
 
 /// The label's part in the softmax of a vector of rows.
-struct Share<I: Isa> {
-    odds: Odds<I>,
-    /// `-ln softmax(z)[label]`.
-    nll: I::V,
-    /// The logarithm of the sum of all exponentials: relative to the shift, and as it is.
-    ln_total: I::V,
-    log_sum_exp: I::V,
+#[inline(always)]
+fn outcomes<I: Isa>((exp, ln): &Functions<I>, scale: I::V, stats: &Stats<'_>, vector: usize) -> Outcomes<I> {
+    let label = Lead::new(exp, scale, stats, vector);
+    let (odds, logarithm) = (&label.odds, ln.ln_1p(label.odds.excess));
+    Outcomes {
+        nll: I::sub(logarithm, label.lag()),
+        log_sum_exp: I::add(label.largest, logarithm),
+        ln_total: I::add(logarithm, I::and_not(label.lead, odds.trails)),
+        miss: odds.miss(),
+        hit: odds.hit(),
+        factor: odds.factor(),
+        label: odds.own(),
+        others: odds.others,
+    }
 }
 
-impl<I: Isa> Share<I> {
-    #[inline(always)]
-    fn new((exp, ln): &Functions<I>, scale: I::V, stats: &Stats<'_>, vector: usize) -> Self {
-        let label = Lead::new(exp, scale, stats, vector);
-        let logarithm = ln.ln_1p(label.odds.excess);
-        Self {
-            nll: I::sub(logarithm, label.lag()),
-            ln_total: I::add(logarithm, I::and_not(label.lead, label.odds.trails)),
-            log_sum_exp: I::add(label.largest, logarithm),
-            odds: label.odds,
-        }
-    }
+/// The same where all rows are small, hence without a shift.
+#[inline(always)]
+fn small_outcomes<I: Isa>((exp, ln): &Functions<I>, label: I::V, rest: I::V) -> Outcomes<I> {
+    let one = exp.one;
+    let near = exp.exp_small(I::sub(I::splat(0.0), label));
+    let others = I::mul(rest, near);
+    let (inverse, nll) = (I::div(one, I::add(one, others)), ln.ln_1p(others));
+    let ln_total = I::add(label, nll);
+    let (miss, factor) = (I::mul(others, inverse), I::mul(near, inverse));
+    Outcomes { nll, log_sum_exp: ln_total, ln_total, miss, hit: inverse, factor, label: one, others }
 }
 
 impl Stats<'_> {

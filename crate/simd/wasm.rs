@@ -171,9 +171,8 @@ macro_rules! simd128 {
             }
             #[inline(always)]
             fn max(v: v128) -> f32 {
-                let m = f32x4_pmax(v, u32x4_shuffle::<1, 1, 1, 1>(v, v));
-                let m = f32x4_pmax(m, u32x4_shuffle::<2, 2, 2, 2>(v, v));
-                let m = f32x4_pmax(m, u32x4_shuffle::<3, 3, 3, 3>(v, v));
+                let m = f32x4_pmax(v, u64x2_shuffle::<1, 0>(v, v));
+                let m = f32x4_pmax(m, u32x4_shuffle::<1, 0, 3, 2>(m, m));
                 f32x4_extract_lane::<0>(m)
             }
             #[inline(always)]

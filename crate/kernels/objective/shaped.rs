@@ -1,8 +1,8 @@
 //! The objective with options beyond weights and the logit scale: [`SingleTerms`] have their arithmetic.
 
-use super::{Line, RowLines, Share, Stats};
+use super::{Line, RowLines, Stats, outcomes, small_outcomes};
 use crate::math::{Exp, Ln};
-use crate::objective::{Outcomes, SingleTerms, Spread};
+use crate::objective::{SingleTerms, Spread};
 use crate::simd::{Isa, inlined};
 
 impl Stats<'_> {
@@ -27,16 +27,10 @@ impl Stats<'_> {
                 #[inline(always)]
                 |line: &[f32]| I::load(&I::chunks(line)[vector]),
             );
-            let share = Share::<I>::new(&functions, scale, self, vector);
-            let outcomes = Outcomes {
-                nll: share.nll,
-                log_sum_exp: share.log_sum_exp,
-                ln_total: share.ln_total,
-                miss: share.odds.miss(),
-                hit: share.odds.hit(),
-                factor: share.odds.factor(),
-                label: share.odds.own(),
-                others: share.odds.others,
+            let outcomes = if self.all_small {
+                small_outcomes::<I>(&functions, I::mul(at(self.label), scale), at(self.rest))
+            } else {
+                outcomes::<I>(&functions, scale, self, vector)
             };
             let spread = inlined(
                 #[inline(always)]
@@ -50,7 +44,7 @@ impl Stats<'_> {
             let (step, sample_step) = (at(&rows.step), at(&rows.sample_step));
             let results = terms.rows::<I>(&functions, &outcomes, (at(&rows.weight), step), spread);
             let mut magnitude = zero;
-            for v in [results.loss, share.nll, share.log_sum_exp, results.scale, results.target, results.bias]
+            for v in [results.loss, outcomes.nll, outcomes.log_sum_exp, results.scale, results.target, results.bias]
             {
                 magnitude = I::max_bits(magnitude, I::abs(v));
             }
@@ -68,10 +62,10 @@ impl Stats<'_> {
                 #[inline(always)]
                 |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[vector], v),
             );
-            put(&mut rows.log_prob, I::sub(zero, share.nll));
+            put(&mut rows.log_prob, I::sub(zero, outcomes.nll));
             // A sum with +0 turns the -0 of a negative weight times an exact 0 into +0.
             put(&mut rows.loss, I::add(results.loss, zero));
-            put(&mut rows.log_sum_exp, share.log_sum_exp);
+            put(&mut rows.log_sum_exp, outcomes.log_sum_exp);
             put(&mut rows.scale, I::add(results.scale, zero));
             put(&mut rows.target, I::add(results.target, zero));
             put(&mut rows.bias, results.bias);

@@ -44,8 +44,9 @@ impl Stats<'_> {
             let (step, sample_step) = (at(&rows.step), at(&rows.sample_step));
             let results = terms.rows::<I>(&functions, &outcomes, (at(&rows.weight), step), spread);
             let mut magnitude = zero;
-            for v in [results.loss, outcomes.nll, outcomes.log_sum_exp, results.scale, results.target, results.bias]
-            {
+            for v in [
+                results.loss, outcomes.nll, outcomes.log_sum_exp, results.scale, results.target, results.bias,
+            ] {
                 magnitude = I::max_bits(magnitude, I::abs(v));
             }
             // Bits above infinity's are a NaN, which is not less or equal as a number.

@@ -285,7 +285,15 @@ fn map<I: Isa, const TO: u8, const BIAS: u8, const FLUSHES: bool>(
             }
         }
         (OVER, _) => {
-            for g in each {
+            // Four vectors a turn.
+            let (fours, others) = each.into_slice().as_chunks_mut::<4>();
+            for four in fours {
+                for g in four {
+                    let e = I::load(g);
+                    I::store(g, put(e, e, None));
+                }
+            }
+            for g in others {
                 let e = I::load(g);
                 I::store(g, put(e, e, None));
             }

@@ -300,12 +300,19 @@ impl Rules<'_> {
                 }
             };
         }
-        let all = self.plan.shape.classes();
-        for (row, e) in e.chunks_exact(stride).enumerate() {
-            // A row that has nothing to add is left as it is.
-            if !self.accumulate || !group.rows.rows.is_off(row) {
-                let grad = &mut grad.part(row * all..(row + 1) * all);
-                scatter(Values::Single(&e[..count]), kept, grad, self.accumulate);
+        // A row that has nothing to add is left as it is.
+        let rows = e.chunks_exact(stride).enumerate();
+        let rows = rows.filter(|(row, _)| !self.accumulate || !group.rows.rows.is_off(*row));
+        match grad.single() {
+            Some(g) if kept.is_none() => rows.for_each(|(row, e)| {
+                g[row * count..][..count].iter_mut().zip(e).for_each(|(slot, value)| *slot += value);
+            }),
+            _ => {
+                let all = self.plan.shape.classes();
+                rows.for_each(|(row, e)| {
+                    let grad = &mut grad.part(row * all..(row + 1) * all);
+                    scatter(Values::Single(&e[..count]), kept, grad, self.accumulate);
+                });
             }
         }
     }

@@ -1,4 +1,5 @@
-//! What rows of any layout are, and what they come to: up to [`WIDTH`] of them at once.
+//! Decides what up to [`WIDTH`] rows of any layout are (counted, ignored, NaN, inactive), and computes their losses and what their
+//! gradients are made with.
 
 use super::plan::Fate;
 use super::rules::{self, Columns, Rules};
@@ -17,7 +18,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Of a class or one of the codes of [`crate::labels`].
+    /// Tells what a row is by its class, or by one of the codes of [`crate::labels`].
     fn of(class: i32, active: bool) -> Self {
         match class {
             0.. if active => Self::Row,
@@ -28,7 +29,7 @@ impl Kind {
     }
 }
 
-/// Rows on their way.
+/// What is kept of some rows from their labels to their gradient.
 #[derive(Debug)]
 pub(super) struct Batch {
     kind: [Kind; WIDTH],
@@ -53,7 +54,8 @@ impl Batch {
 }
 
 impl Rules<'_> {
-    /// What rows come to whose exponentials are added; whether all rows count, and whether a gradient is wanted.
+    /// Computes the losses of rows from their sums, and what their gradients are made with. `all_count` says that no row is left out,
+    /// `gradient` whether one is wanted.
     #[inline(never)]
     pub(super) fn come_to<I: Isa>(
         &self,
@@ -77,7 +79,7 @@ impl Rules<'_> {
         columns.put_all(&state.rows);
     }
 
-    /// What each row is, and its weights. Whether all count.
+    /// Finds what each row is, and its weights; returns whether all rows count.
     pub(super) fn prepare(&self, first_row: usize, classes: &[i32], state: &mut Batch) -> bool {
         match self.alike {
             Some(alike) => self.prepare_alike(alike, classes, state),
@@ -85,13 +87,13 @@ impl Rules<'_> {
         }
     }
 
-    /// Where all rows that count have this weight and this step.
+    /// Does the work of [`Rules::prepare`] where all rows that count have this weight and this step.
     #[inline(never)] // as the others below: once for all dtypes and layouts
     fn prepare_alike(&self, (weight, step): (f32, f32), classes: &[i32], state: &mut Batch) -> bool {
         if !state.filled {
             (state.rows.weight, state.rows.step, state.filled) = ([weight; WIDTH], [step; WIDTH], true);
         }
-        // Negative codes are rows that do not count.
+        // The codes of rows that do not count are negative.
         let all = classes.iter().fold(0, |signs, class| signs | class) >= 0;
         if !all {
             state.kind = [Kind::Ignored; WIDTH];
@@ -135,7 +137,7 @@ impl Rules<'_> {
         counting == classes.len()
     }
 
-    /// What the rows that do not count come to.
+    /// Sets the results of the rows that do not count.
     #[inline(never)]
     fn settle(&self, end: usize, state: &mut Batch) {
         let rows = &mut state.rows;
@@ -146,7 +148,7 @@ impl Rules<'_> {
                 Kind::Inactive if self.upstream.is_empty_nan() => f32::NAN,
                 Kind::Nan | Kind::Inactive | Kind::Ignored => 0.0,
             };
-            // Where labels are the classes as given, no row is inactive.
+            // `label` is not set where the classes serve as labels, but then no row is inactive.
             if *kind != Kind::Inactive || state.label[row] < 0 {
                 (rows.log_prob[row], rows.log_sum_exp[row]) = (f32::NAN, f32::NAN);
             }
@@ -155,7 +157,8 @@ impl Rules<'_> {
         }
     }
 
-    /// The objective with options beyond weights: of all rows at once, and then row by row where that was not enough.
+    /// Computes the objective under options beyond weights: for all rows at once in single precision, then in f64 for each row that
+    /// single precision could not hold.
     #[inline(never)]
     fn evaluate<I: Isa>(&self, first_row: usize, classes: &[i32], stats: &Stats<'_>, state: &mut Batch) {
         let plan = self.plan;

@@ -13,7 +13,7 @@ use crate::objective::RowResult;
 use crate::parallel::PerWorker;
 use crate::simd::{Isa, MOST_LANES};
 
-/// Logits of a unit of work: tens of microseconds, and far below the ten milliseconds that the executor allows.
+/// The logits of a unit of work. They take tens of microseconds, far less than the ten milliseconds that the executor allows.
 const UNIT_ELEMENTS: usize = 1 << 16;
 
 impl Rules<'_> {
@@ -28,7 +28,7 @@ impl Rules<'_> {
         (self.logits_length(access, keeps) + exponentials, 0, rows::blocks(self.plan.classes()))
     }
 
-    /// One row: its gradient goes to `access`, everything else is returned.
+    /// Computes one row: its gradient goes to `access`, everything else is returned.
     pub(super) fn row<I: Isa>(
         &self,
         row: usize,

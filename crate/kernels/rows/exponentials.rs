@@ -1,4 +1,4 @@
-//! The loops over logits: their exponentials, sums and bounds.
+//! The loops over logits: they take exponentials, add them up and find the logits' bounds.
 
 use super::observe::highest_of;
 use super::{Asked, Cells, RUN, stride, tail_mask, tail_start};
@@ -11,21 +11,21 @@ const AS_IT_IS: u8 = 0;
 const SCALED: u8 = 1;
 const SHIFTED: u8 = 2;
 
-/// What becomes of them; see [`Cells`].
+/// Whether the exponentials are dropped or kept; see [`Cells`].
 const DROPPED: u8 = 0;
 const APART: u8 = 1;
 
-/// The most floats of a row of up to a run, and what no whole vector holds.
+/// The most floats that a row of up to a run has, with those that no whole vector holds.
 const MOST: usize = (RUN + 1) * MOST_LANES;
 
-/// All ones with a single zero, where a label is.
+/// All ones but for one zero. The masks of a row whose label is `y` begin `y` places before the zero.
 static OTHERS: [f32; 2 * MOST + 1] = {
     let mut masks = [f32::from_bits(u32::MAX); 2 * MOST + 1];
     masks[MOST] = 0.0;
     masks
 };
 
-/// The masks of up to a run of classes: all ones but for the label, if it is among them.
+/// Returns the masks of up to a run of classes: all ones, but 0 at the label if it is among them.
 #[inline(always)]
 pub(super) fn others(label: usize) -> &'static [f32] {
     &OTHERS[MOST - label.min(MOST)..][..MOST]
@@ -39,9 +39,9 @@ pub(super) struct Sweep<'a> {
     pub(super) shift: f32,
 }
 
-/// What it finds.
+/// Where a sweep puts what it finds.
 pub(super) struct Sums<'a> {
-    /// Four rows at a time.
+    /// The sums of the other classes' exponentials, of four rows each.
     pub(super) rest: &'a mut [[f32; 4]],
     /// The labels' logits.
     pub(super) label: &'a mut [f32],
@@ -50,10 +50,10 @@ pub(super) struct Sums<'a> {
 /// The largest bits of all logits, as i32 and as u32.
 pub(super) type Bounds = (f32, f32);
 
-/// Without a shift.
+/// Sweeps rows without a shift.
 pub(super) fn unshifted<I: Isa>(cells: &mut Cells<'_>, sweep: &Sweep<'_>, sums: Sums<'_>) -> Bounds {
     let is_plain = sweep.asked.scale == 1.0;
-    // A function for each, so that none has the registers of all.
+    // Each case is a function of its own: one function for all would need the registers of all.
     if sweep.asked.classes <= I::LANES && is_plain {
         match cells {
             Cells::Loss(x) => vectors::<I, DROPPED>(x, &mut [], sweep, sums),
@@ -109,7 +109,7 @@ fn long<I: Isa, const KEPT: u8, const OF: u8>(
     )
 }
 
-/// The exponentials of vectors, and the bounds of their logits.
+/// Takes the exponentials of vectors and keeps the bounds of their logits.
 struct Powers<I: Isa, const OF: u8> {
     exp: Exp<I>,
     scale: I::V,
@@ -142,7 +142,7 @@ impl<I: Isa, const OF: u8> Powers<I, OF> {
     }
 }
 
-/// A row's logits and where its exponentials are kept.
+/// Returns the next row's logits and where its exponentials are kept.
 #[inline(always)]
 fn next<'s, const KEPT: u8>(
     x: &mut ChunksExact<'s, f32>,
@@ -152,7 +152,7 @@ fn next<'s, const KEPT: u8>(
     if KEPT == DROPPED { Some((x, &mut [])) } else { e.next().map(|e| (x, e)) }
 }
 
-/// Rows of a vector each.
+/// Sweeps rows that fill one vector each.
 #[inline(never)]
 fn vectors<I: Isa, const KEPT: u8>(x: &[f32], e: &mut [f32], sweep: &Sweep<'_>, sums: Sums<'_>) -> Bounds {
     I::enter(
@@ -184,7 +184,7 @@ fn vectors<I: Isa, const KEPT: u8>(x: &[f32], e: &mut [f32], sweep: &Sweep<'_>, 
     )
 }
 
-/// Rows of up to a run.
+/// Sweeps rows of up to a run.
 #[inline(always)]
 fn short_rows<I: Isa, const KEPT: u8, const OF: u8>(
     x: &[f32],
@@ -242,7 +242,7 @@ fn short_rows<I: Isa, const KEPT: u8, const OF: u8>(
     powers.bounds()
 }
 
-/// Rows of any length. The sweep over one is cut at the label's vector: its loop has no mask then.
+/// Sweeps rows of any length. The loop over a row is cut at the label's vector, so that it needs no mask.
 #[inline(always)]
 fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
     x: &[f32],
@@ -310,7 +310,7 @@ fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
                     I::store(I::last_mut(e), p);
                 }
             }
-            // Now that the row is in the first cache.
+            // The row is in the first cache now, so this read does not wait for memory.
             if let Some(x) = x.get(label) {
                 *own = *x;
             }

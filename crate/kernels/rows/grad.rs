@@ -8,7 +8,8 @@ use crate::kernels::{Bias, zero_threshold};
 use crate::simd::{CACHE_LINE, Isa, inlined};
 use core::hint::black_box;
 
-/// Where exponentials are and where the gradient goes: over them, from scratch to its memory, or from scratch to what it is added to.
+/// Where the exponentials lie and where the gradient goes: it replaces them, or it is made from scratch, or it is made from scratch and
+/// added to what is there.
 #[derive(Debug)]
 pub(crate) enum To<'a> {
     Over(&'a mut [f32]),
@@ -20,10 +21,10 @@ const OVER: u8 = 0;
 const FROM: u8 = 1;
 const ADD: u8 = 2;
 
-/// Reads one of the floats of each cache line.
+/// Reads one float of each cache line, so that the lines come to the caches.
 #[inline(never)]
 pub(crate) fn read_ahead(floats: &[f32]) {
-    // What nobody uses would not be read.
+    // The compiler would drop reads whose result nobody uses.
     black_box(floats.iter().step_by(CACHE_LINE).fold(0, |bits, float| bits | float.to_bits()));
 }
 
@@ -92,7 +93,7 @@ fn write<I: Isa, const TO: u8>(
                 }
                 let Ok(label) = usize::try_from(*label) else { continue };
                 let factors = (*scale, *threshold, *bias);
-                // A sum with +0 where the scale is negative turns the -0 of vanished probabilities into +0.
+                // Under a negative scale, probabilities that vanish become -0; adding +0 turns that into +0.
                 match weights.filter(|_| *bias != 0.0) {
                     None => map::<I, TO, 1, true>(e, g, classes, factors, &[]),
                     Some(weights) => map::<I, TO, 2, true>(e, g, classes, factors, weights),
@@ -105,8 +106,8 @@ fn write<I: Isa, const TO: u8>(
     );
 }
 
-/// Whether any row has a bias, where all have positive scales and biases that are numbers, and exponentials from `least` on, of which
-/// none counts as 0.
+/// Tells whether any row has a bias, if [`scale`] can write all rows: their scales are positive, their biases are numbers, and no
+/// exponential, the least of which is `least`, counts as 0. `None` if it cannot.
 fn simple_bias<I: Isa>(rows: &RowLines, count: usize, least: f32) -> Option<bool> {
     I::enter(
         #[inline(always)]
@@ -127,7 +128,7 @@ fn simple_bias<I: Isa>(rows: &RowLines, count: usize, least: f32) -> Option<bool
     )
 }
 
-/// [`write_rows`] where that is simple.
+/// Does the work of [`write_rows`] for rows of which [`simple_bias`] says that one product and one sum make each element.
 #[inline(never)]
 fn scale<I: Isa, const TO: u8, const BIAS: u8>(
     e: &[f32],
@@ -141,7 +142,7 @@ fn scale<I: Isa, const TO: u8, const BIAS: u8>(
         || {
             let stride = if TO == OVER { stride::<I>(classes) } else { classes };
             if TO != ADD && stride == I::LANES {
-                // One vector each.
+                // Each row is one vector.
                 let factors = labels.iter().zip(&rows.scale).zip(rows.bias.iter().zip(&rows.target));
                 let mut all_e = I::chunks(e).iter();
                 for (g, ((label, scale), (bias, target))) in I::chunks_mut(g).iter_mut().zip(factors) {
@@ -174,7 +175,7 @@ fn scale<I: Isa, const TO: u8, const BIAS: u8>(
     );
 }
 
-/// The elements at the labels of all rows. They lie anywhere in memory: asked for at once, they are waited for together.
+/// Writes the elements at the labels of all rows. They lie anywhere in memory, and one loop over them waits for all of them together.
 #[inline(always)]
 fn at_labels(g: &[f32], stride: usize, labels: &[i32], own: &mut Line) {
     for ((g, label), own) in g.chunks_exact(stride).zip(labels).zip(own) {
@@ -182,7 +183,7 @@ fn at_labels(g: &[f32], stride: usize, labels: &[i32], own: &mut Line) {
     }
 }
 
-/// What [`zero_threshold`] is for each scale.
+/// Finds the [`zero_threshold`] of each scale.
 #[inline(always)]
 fn find_thresholds<I: Isa>(scales: &Line, rows: usize, thresholds: &mut Line) {
     let limits = Thresholds::<I>::new();
@@ -208,7 +209,7 @@ pub(crate) fn write_grad<I: Isa>(
     }
     const STEP: f32 = 1.0 / (1_u64 << 63) as f32;
     if scale != 0.0 && scale.abs() < f64::from(STEP) {
-        // With exponentials that were not shifted a factor may be too small for single precision where no product is.
+        // Exponentials without a shift may be large, and their factor too small for single precision although the products are not.
         affine::<I, 0>(e, None, classes, (STEP, 0.0), &[]);
         scale /= f64::from(STEP);
     }
@@ -247,7 +248,8 @@ fn affine<I: Isa, const BIAS: u8>(
     );
 }
 
-/// One row or block. `BIAS`: 0 none, 1 the same for all, 2 times `weights`. `FLUSHES`: whether exponentials up to the threshold count as 0.
+/// Writes one row or block. `BIAS` is 0 for none, 1 for one that all classes have, 2 for one that is multiplied by `weights`. `FLUSHES`
+/// says whether exponentials up to the threshold count as 0.
 #[inline(always)]
 fn map<I: Isa, const TO: u8, const BIAS: u8, const FLUSHES: bool>(
     e: &[f32],
@@ -257,7 +259,7 @@ fn map<I: Isa, const TO: u8, const BIAS: u8, const FLUSHES: bool>(
     weights: &[f32],
 ) {
     let (scale, threshold, bias) = (I::splat(scale), I::splat(threshold), I::splat(bias));
-    // `and_not` by `le` lets a NaN through, where `and` by `gt` would hide it.
+    // `and_not` with `le` keeps a NaN; `and` with `gt` would turn it into 0.
     let put = inlined(
         #[inline(always)]
         |e: I::V, before: I::V, weights: Option<&I::Chunk>| {

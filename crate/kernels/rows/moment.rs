@@ -1,12 +1,12 @@
-//! The sum of the logits, each times its weight, in a sweep of its own: the one that takes exponentials has no registers for it. The
-//! label's logit is left out, not subtracted: its weight may be all but the whole sum.
+//! The sum of the logits, each times its weight. It has a sweep of its own, since the sweep that takes exponentials has no registers left.
+//! The label's logit is left out, not subtracted afterwards: where it is nearly the whole sum, little would be left of the digits.
 
 use super::exponentials::others;
 use super::{Asked, RUN, padded, stride, tail_mask, tail_start};
 use crate::kernels::MomentOf;
 use crate::simd::Isa;
 
-/// The moments of small rows, unshifted, four rows at a time.
+/// Finds the moments of small rows, which have no shift, four rows at a time.
 #[inline(never)]
 pub(super) fn of_small<I: Isa>(x: &[f32], labels: &[i32], asked: &Asked<'_>, moments: &mut [[f32; 4]]) {
     let weights = match asked.moment {
@@ -58,7 +58,8 @@ pub(super) fn of_small<I: Isa>(x: &[f32], labels: &[i32], asked: &Asked<'_>, mom
     );
 }
 
-/// The moment of a row or block, shifted and scaled, and the sum of its weights; a weight of 0 leaves its class out.
+/// Returns the moment of a row or block, shifted and scaled, and the sum of its weights. A class of weight 0 does not count, whatever
+/// its logit.
 #[inline]
 pub(super) fn of_one<I: Isa>(x: &[f32], label: Option<usize>, asked: &Asked<'_>, shift: f32) -> (f64, f64) {
     let weights = match asked.moment {
@@ -70,14 +71,14 @@ pub(super) fn of_one<I: Isa>(x: &[f32], label: Option<usize>, asked: &Asked<'_>,
     (f64::from(asked.scale) * moment, weight)
 }
 
-/// The sum of `weights * (x - shift)`, and of the weights, but for the label's.
+/// Returns the sum of `weights * (x - shift)` and that of the weights, both without the label's.
 #[inline(never)]
 fn add_up<I: Isa>(x: &[f32], weights: Option<&[f32]>, label: Option<usize>, shift: f32) -> (f64, f64) {
     let whole = x.len() / I::LANES;
     let cut = label.map_or(whole, |label| whole.min(label / I::LANES));
     let after = whole.min(cut + 1);
     let (mut moment, mut weight) = (0.0, 0.0);
-    // The vector that the label is in, and what no whole vector holds.
+    // First the vector that holds the label, and the classes that no whole vector holds.
     for range in [cut * I::LANES..after * I::LANES, whole * I::LANES..x.len()] {
         for class in range.filter(|class| Some(*class) != label) {
             let each = weights.map_or(1.0, |weights| weights[class]);

@@ -1,4 +1,4 @@
-//! A look at the logits of a row before its sweep: how large they are, and where the largest one is.
+//! Looks at the logits of a row before its sweep: how large they are, and where the largest one is.
 
 use super::{stride, tail_mask, tail_start};
 use crate::simd::{Isa, MOST_LANES, inlined};
@@ -18,14 +18,14 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// A NaN of either sign and any payload.
+    /// Tells whether there is a NaN, of either sign and any payload.
     pub(super) fn has_nan(&self) -> bool {
         self.highest.to_bits().cast_signed() > INFINITY.cast_signed()
             || self.lowest.to_bits() > INFINITY | SIGN
     }
 }
 
-/// The largest lane's bits as i32.
+/// Returns the lane whose bits, as i32, are the largest.
 #[inline(always)]
 pub(super) fn highest_of<I: Isa>(v: I::V) -> f32 {
     let lanes = I::lanes(v);
@@ -97,7 +97,7 @@ fn look_at<I: Isa>(x: &[f32], label: Option<usize>) -> Seen {
     }
 }
 
-/// The largest logit of a row or block, or NaN, and the first place where it is, looked for only where the logit is above `best`.
+/// Returns the largest logit of a row or block, or NaN, and its first place, which is looked for only if the logit is above `best`.
 pub(crate) fn largest<I: Isa>(x: &[f32], best: f32) -> (f32, usize) {
     let seen = observe::<I>(x, None);
     if seen.has_nan() {
@@ -132,10 +132,10 @@ static LANES: [f32; MOST_LANES] = {
     lanes
 };
 
-/// The first places of the largest logits of rows that hold numbers.
+/// Finds the first place of the largest logit of each row; no row may hold a NaN.
 #[inline(never)]
 pub(crate) fn places<I: Isa>(x: &[f32], classes: usize, places: &mut [i32]) {
-    // From here on a float's bits count in steps of 1.
+    // From this number on, adding 1 to a float adds 1 to its bits.
     const COUNT: f32 = 8_388_608.0;
     I::enter(
         #[inline(always)]

@@ -1,4 +1,4 @@
-//! The first sweep over some rows, over one, and over a block of one.
+//! The first sweep: over a group of rows, over one row, or over one block of a row.
 
 use super::exponentials::{Sums, Sweep, shifted, unshifted};
 use super::observe::observe;
@@ -8,11 +8,11 @@ use crate::kernels::objective::Line;
 use crate::math::Exp;
 use crate::simd::Isa;
 
-/// A label that is no class of a row: all of them are summed.
+/// A label that is no class of a row: the sum is over all classes then.
 const NOWHERE: i32 = i32::MAX;
 
-/// Sweeps rows with these labels and steps as if all were small; a negative label is a row that is not looked at. Whether all are. If not,
-/// the rows are to be swept one by one.
+/// Sweeps rows with these labels and steps as if all were small, and returns whether they are. If not, the caller has to sweep the rows
+/// one by one. A row whose label is negative is passed over.
 pub(crate) fn sweep_small<I: Isa>(
     cells: &mut Cells<'_>,
     labels: &[i32],
@@ -35,7 +35,7 @@ pub(crate) fn sweep_small<I: Isa>(
             let moments = found.moment.as_chunks_mut().0;
             moment::of_small::<I>(cells.logits(), labels, asked, moments);
         }
-        // A little below the least exponential.
+        // The margin covers the error of `exp`: no exponential of these rows is below this.
         found.least = I::enter(
             #[inline(always)]
             || {
@@ -52,7 +52,7 @@ pub(in crate::kernels) fn fit(small: &Small, highest: f32, lowest: f32) -> bool 
     highest <= small.most.to_bits().cast_signed() && lowest.to_bits() <= small.least.to_bits()
 }
 
-/// As [`Small::allows`], of all rows.
+/// Tells whether [`Small::allows`] all rows.
 #[inline(always)]
 pub(in crate::kernels) fn all_allowed<I: Isa>(
     small: &Small,
@@ -76,7 +76,7 @@ pub(crate) fn row<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &
     let mut found = exponentials::<I>(cells, label, step, asked);
     let is_class = usize::try_from(label).is_ok_and(|label| label < asked.classes);
     if is_class && found.rest == 0.0 && found.label == f32::NEG_INFINITY {
-        // Nothing is above -inf; of a block that is no fault.
+        // No logit is above -inf. Another block of the same row may have one, so this is a fault of a whole row only.
         found = Row { label: 0.0, is_sound: false, ..found };
     }
     if !found.is_sound || !asked.wants_moment() {
@@ -94,7 +94,7 @@ pub(crate) fn row<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &
     found
 }
 
-/// [`row`] without the moment; of a block too, where the label may be none of its classes.
+/// Does the work of [`row`] but for the moment; for a block as well, whose classes may lack the label.
 #[inline(never)]
 fn exponentials<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &Asked<'_>) -> Row {
     let class = usize::try_from(label).ok().filter(|class| *class < asked.classes);
@@ -125,13 +125,13 @@ fn exponentials<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &As
     } else {
         shifted::<I>(cells, &sweep, sums);
     }
-    // Where no other class is above -inf, what the clamp of `exp` left is nothing.
+    // If no other class is above -inf, the sum holds only what the clamp in `exp` made of -inf, which counts as 0.
     found.rest = if is_alone { 0.0 } else { rest[0][0] };
     found
 }
 
-/// Sweeps a block of a row; its label, if it has one. `wary` goes from block to block: whether to look at the logits before the
-/// sweep. It changes no result.
+/// Sweeps a block of a row. `label` is the label's place in the block, if it is there. `wary` goes from block to block and says whether
+/// the logits are looked at before the sweep; it changes no result.
 pub(crate) fn block_stats<I: Isa>(
     cells: &mut Cells<'_>,
     label: Option<usize>,

@@ -43,11 +43,11 @@ impl Call<'_> {
         let together = rules.together::<I>();
         let per_unit = (self.unit_elements() / classes).clamp(1, UNIT).next_multiple_of(together);
         let units = rows.div_ceil(per_unit);
-        let length = rules.scratch_length::<I>(&access);
-        let mut scratch = zeros(length * self.executor.workers(units))?;
+        let turns = rules.turns(&access, rules.scratch_length::<I>(&access));
+        let mut scratch = zeros(turns.length() * self.executor.workers(units))?;
         let (logits, gradient) = access.by_rows(classes, per_unit);
         let cut = telling.map(|telling| telling.cut(rows, per_unit));
-        let scratch = PerWorker::new(&mut scratch, length);
+        let scratch = PerWorker::new(&mut scratch, turns.length());
         let outputs = (gradient, results.by_rows(per_unit), scratch, cut.as_ref());
         self.executor.run(
             units,
@@ -77,6 +77,7 @@ impl Call<'_> {
                     {
                         continue;
                     }
+                    let scratch = turns.take(scratch, first_row / together);
                     rules.group::<I>(first_row, labels, access, &mut columns, &mut group, scratch);
                 }
             },

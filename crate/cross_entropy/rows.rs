@@ -174,12 +174,13 @@ impl Call<'_> {
         let units = rows.div_ceil(per_unit);
         let workers = self.executor.workers(units);
         let (single, double, blocks) = rules.scratch_lengths(&access);
-        let (mut singles, mut doubles) = (zeros(single * workers)?, zeros(double * workers)?);
+        let turns = rules.turns(&access, single);
+        let (mut singles, mut doubles) = (zeros(turns.length() * workers)?, zeros(double * workers)?);
         let mut all_blocks = zeros(blocks * workers)?;
         let (logits, gradient) = access.by_rows(classes, per_unit);
         let cut = telling.map(|telling| telling.cut(rows, per_unit));
         let scratch = (
-            PerWorker::new(&mut singles, single),
+            PerWorker::new(&mut singles, turns.length()),
             PerWorker::new(&mut doubles, double),
             PerWorker::new(&mut all_blocks, blocks),
         );
@@ -188,8 +189,7 @@ impl Call<'_> {
             units,
             self.cancel,
             outputs,
-            |_, unit, (mut gradient, columns, (single, double, blocks), told)| {
-                let mut scratch = Scratch { single, double, blocks };
+            |_, unit, (mut gradient, columns, (singles, double, blocks), told)| {
                 let mut columns = Columns::new(columns);
                 let end = columns.losses.len();
                 let labels = &self.scan.classes[unit * per_unit..][..end];
@@ -202,7 +202,9 @@ impl Call<'_> {
                     let row = unit * per_unit + offset;
                     let cells = offset * classes..(offset + 1) * classes;
                     let access = Access::in_unit(logits, &mut gradient, row * classes, cells);
-                    columns.put(offset, &rules.row::<I>(row, *label, access, &mut scratch));
+                    let single = turns.take(singles, row);
+                    let scratch = &mut Scratch { single, double, blocks };
+                    columns.put(offset, &rules.row::<I>(row, *label, access, scratch));
                 }
             },
         )?;

@@ -428,3 +428,18 @@ fn rows_of_many_blocks_have_the_same_bits_on_every_way() {
         }
     }
 }
+
+#[test]
+fn rows_that_come_from_memory_have_the_same_bits_on_every_way() {
+    // From 4 MiB of logits on, groups and rows take their scratch in turn, and a gradient that is added to is read ahead.
+    for (rows, classes) in [(262_145, 4), (31_777, 33), (1_100, 1_000), (257, 4_096), (3, 393_217)] {
+        let mut case = planes(rows, classes, 1, 8.0, 80);
+        case.name = format!("{rows} x {classes}");
+        let mut case = case.rounded::<f32>();
+        has_the_same_bits_on_every_way(&case);
+        case.set.reduction = Reduction::None;
+        case.set.ignore = vec![2];
+        case.logits[classes + 1] = 1e4;
+        has_the_same_bits_on_every_way(&case);
+    }
+}

@@ -138,9 +138,10 @@ pub(super) struct Scratch<'a> {
 /// Logits of a call, at least, that come from memory: 4 MiB. With a gradient they are more than a processor's share of its caches.
 const STREAMED: usize = 1 << 20;
 
-/// Scratch that the groups or rows of such a call take in turn: 1 MiB, as much as a second cache. One piece for all of them would stay
-/// in that cache. Then the logits, which do not, come late: in place and accumulate took up to a fifth more time, although a piece that
-/// is taken in turn comes from the third cache. We take it that fetching ahead what is there already makes the processor fetch less.
+/// Scratch that the groups or rows of such a call take in turn: 1 MiB, as much as a second cache. If all of them took the same piece, it
+/// would stay in that cache, and the logits would come late: in place and accumulate took up to a quarter more time (`relaxed`, AMD EPYC
+/// Genoa), although a piece that is taken in turn comes from the third cache. The likely cause: a processor that has fetched ahead what
+/// was in its cache already fetches less ahead.
 const ROUND: usize = 1 << 18;
 
 /// Pieces of a thread's scratch in single precision, which its groups or rows take in turn.
@@ -200,7 +201,7 @@ impl<'a> Rules<'a> {
         self.plan.shape.rows() * self.plan.shape.classes() >= STREAMED
     }
 
-    /// How often scratch of this length goes into that of a thread.
+    /// Tells how many pieces of scratch of this length a thread has. Only logits that are read as they lie come late.
     pub(super) fn turns(&self, access: &Access<'_>, piece: usize) -> Turns {
         let is_alone = piece == 0 || !self.streams() || access.logits().single().is_none();
         Turns { count: if is_alone { 1 } else { ROUND.div_ceil(piece) }, piece }

@@ -10,17 +10,20 @@ use super::rules::{Columns, Rules};
 use super::totals::UNIT;
 use super::{Access, Call, Results, zeros};
 use crate::Error;
-use crate::element::{Source, Target};
+use crate::element::{ScaledRows, Source, Target};
 use crate::kernels::MomentOf;
 use crate::kernels::objective::{Line, WIDTH};
 use crate::kernels::rows::{self, Asked, Cells, Found, Small, To};
 use crate::parallel::PerWorker;
-use crate::simd::Isa;
+use crate::simd::{Isa, MOST_LANES};
 use core::array;
 
 /// Logits of a group, at most: with as many exponentials they take half of a second cache of 512 KiB. Between two groups memory rests, so
 /// that few large ones are faster than many small ones.
 const LOGITS: usize = 32_768;
+
+/// Logits of a group, at most, where they are copied: with as many exponentials they take TODO.
+const COPIED: usize = 8_192;
 
 /// A group of rows on its way.
 struct Group {
@@ -40,10 +43,10 @@ impl Call<'_> {
     ) -> Result<(), Error> {
         let rules = Rules::new(self, Route::Groups, results);
         let (rows, classes) = (self.plan.shape.rows(), self.plan.shape.classes());
-        let together = rules.together::<I>();
+        let together = rules.together::<I>(&access);
         let per_unit = (self.unit_elements() / classes).clamp(1, UNIT).next_multiple_of(together);
         let units = rows.div_ceil(per_unit);
-        let turns = rules.turns(&access, rules.scratch_length::<I>(&access));
+        let turns = rules.turns(&access, rules.scratch_length::<I>(&access, together));
         let mut scratch = zeros(turns.length() * self.executor.workers(units))?;
         let (logits, gradient) = access.by_rows(classes, per_unit);
         let cut = telling.map(|telling| telling.cut(rows, per_unit));
@@ -94,8 +97,9 @@ impl Group {
 
 impl Rules<'_> {
     /// How many rows go together at most.
-    fn together<I: Isa>(&self) -> usize {
-        (LOGITS / self.stride::<I>() / 4 * 4).clamp(4, WIDTH)
+    fn together<I: Isa>(&self, access: &Access<'_>) -> usize {
+        let logits = if self.lie::<I>(access.logits()) { LOGITS } else { COPIED };
+        (logits / self.stride::<I>() / 4 * 4).clamp(4, WIDTH)
     }
 
     fn stride<I: Isa>(&self) -> usize {
@@ -114,10 +118,10 @@ impl Rules<'_> {
     }
 
     /// Floats of scratch for a group: for logits, and for exponentials.
-    fn scratch_length<I: Isa>(&self, access: &Access<'_>) -> usize {
+    fn scratch_length<I: Isa>(&self, access: &Access<'_>, together: usize) -> usize {
         let copies = !self.lie::<I>(access.logits());
         let keeps = access.wants_gradient() && !self.keeps_there::<I>(access);
-        self.together::<I>() * self.stride::<I>() * (usize::from(copies) + usize::from(keeps))
+        together * self.stride::<I>() * (usize::from(copies) + usize::from(keeps))
     }
 
     /// What is computed of each row; small ones are those of `counted` classes.
@@ -276,11 +280,44 @@ impl Rules<'_> {
             return self.write_group::<I>(to, classes, group);
         }
         let e = &mut e[..length];
+        if self.write_rows_half::<I>(grad, classes, group, e) {
+            return;
+        }
         self.write_group::<I>(To::Over(e), classes, group);
         if let Some(softcap) = &self.plan.softcap {
             softcap.chain::<I>(&copied[..length], e);
         }
         self.hand_back::<I>(grad, group, copied, e);
+    }
+
+    /// Writes a gradient of 16 bits that is no more than the exponentials times positive numbers. Whether it could.
+    #[inline(never)]
+    fn write_rows_half<I: Isa>(
+        &self,
+        grad: &mut Target<'_>,
+        classes: &[i32],
+        group: &Group,
+        e: &[f32],
+    ) -> bool {
+        let (width, rows, count) = (self.plan.classes(), &group.rows.rows, classes.len());
+        let applies = self.plan.takes_as_given() && !self.accumulate && width >= MOST_LANES;
+        if !applies
+            || self.plan.smoothing_vector().is_some()
+            || rows::simple_bias::<I>(rows, count, group.found.least) != Some(false)
+        {
+            return false;
+        }
+        let mut own = [0.0; WIDTH];
+        // A sum with +0 is never -0.
+        own.iter_mut().zip(&rows.target).take(count).for_each(|(own, target)| *own += target);
+        let scaled = ScaledRows {
+            exponentials: e,
+            width,
+            scales: &rows.scale[..count],
+            labels: group.rows.labels(classes),
+            own: &own[..count],
+        };
+        grad.narrow_rows(&scaled).is_some()
     }
 
     /// Hands the gradient of some rows from scratch to where it belongs.

@@ -4,16 +4,19 @@ use super::Access;
 use super::deliver::{Values, gather, pick};
 use super::plan::RowPlan;
 use super::rules::{BLOCK_LOGITS, BlockRow, RowOutputs, Rules, Scratch};
-use crate::element::{Element, Source, Target};
+use crate::element::{Element, ScaledRows, Source, Target};
 use crate::kernels::rows::{Asked, BLOCK, Cells, Small};
-use crate::kernels::{Bias, MomentOf, rows};
+use crate::kernels::{Bias, MomentOf, rows, zero_threshold};
 use crate::objective::{Coefficients, RowResult};
 use crate::parallel::go_on;
 use crate::simd::{Isa, MOST_LANES};
-use core::ops::Range;
+use core::ops::{Range, RangeInclusive};
 
 /// Classes whose exponentials are kept in scratch in place of a copy of their logits: 256 KiB, half of a second cache of 512 KiB.
 const MOST_IN_SCRATCH: usize = 1 << 16;
+
+/// Scales that are far from the ends of single precision.
+const SCALES: RangeInclusive<f64> = 1e-15..=1e15;
 
 /// What one block tells the next, to save time. No result depends on it.
 #[derive(Debug, Clone, Copy)]
@@ -295,6 +298,12 @@ impl Rules<'_> {
         let scale = if scale == 0.0 { scale } else { scale * factor };
         let keeps = exponentials.is_empty();
         let is_direct = keeps || access.gradient().is_some_and(|grad| self.takes(grad.read()));
+        if !is_direct && matches!(bias, Bias::None) {
+            let e = &exponentials[range.clone()];
+            if self.write_block_half(e, scale, label, &mut access) {
+                return;
+            }
+        }
         let there = if is_direct { access.gradient().and_then(Target::single) } else { None };
         let (e, to) = match there {
             Some(there) if keeps => (there, None),
@@ -307,5 +316,29 @@ impl Rules<'_> {
         if !is_direct && self.plan.kept.is_none() {
             access.put(Values::Single(&exponentials[range.clone()]), None, self.accumulate);
         }
+    }
+    /// Writes a block's gradient of 16 bits where it is no more than exponentials times a positive number. Whether it could; otherwise
+    /// what is there is to be written over.
+    fn write_block_half(
+        &self,
+        e: &[f32],
+        scale: f64,
+        label: Option<(usize, f32)>,
+        access: &mut Access<'_>,
+    ) -> bool {
+        let applies = self.plan.takes_as_given() && !self.accumulate && e.len() >= MOST_LANES;
+        let (Some(grad), true) = (access.gradient(), applies && SCALES.contains(&scale)) else {
+            return false;
+        };
+        let scale = f32::from_f64(scale);
+        let (place, own) = label.map_or((usize::MAX, 0.0), |label| label);
+        let scaled = ScaledRows {
+            exponentials: e,
+            width: e.len(),
+            scales: &[scale],
+            labels: &[i32::try_from(place).unwrap_or(-1)],
+            own: &[own],
+        };
+        grad.narrow_rows(&scaled).is_some_and(|least| least > zero_threshold(scale))
     }
 }

@@ -1,6 +1,7 @@
 //! Numbers of a type that is known at run time: what the drivers see of a call's arrays. Single precision is handed on as it lies; what
 //! is not is copied to scratch and back, a row, a group or a line at a time, with one branch each.
 
+use super::halves::{Half, ScaledRows};
 use super::{Element, to_odd};
 use crate::parallel::Typed;
 use core::ops::Range;
@@ -159,6 +160,16 @@ impl<'a> Target<'a> {
     #[inline(never)]
     pub(crate) fn narrow(&mut self, from: &[f32]) {
         of_type!(self, x => Element::narrow(from, x));
+    }
+
+    /// [`Half::narrow_rows`] of 16 bits; of other numbers nothing.
+    #[inline(never)]
+    pub(crate) fn narrow_rows(&mut self, rows: &ScaledRows<'_>) -> Option<f32> {
+        match self {
+            Typed::F16(x) => Half::narrow_rows(rows, x),
+            Typed::Bf16(x) => Half::narrow_rows(rows, x),
+            _ => None,
+        }
     }
 
     /// As [`Target::narrow`] for doubles, or adds them and rounds once.

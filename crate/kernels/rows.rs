@@ -39,7 +39,7 @@ mod pad;
 mod sweep;
 
 pub(crate) use combine::{BlockStats, combine};
-pub(crate) use grad::{To, read_ahead, write_grad, write_rows};
+pub(crate) use grad::{To, read_ahead, simple_bias, write_grad, write_rows};
 pub(crate) use observe::{largest, places};
 pub(crate) use pad::{pad, unpad};
 pub(super) use sweep::{all_allowed, fit};

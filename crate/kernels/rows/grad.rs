@@ -108,7 +108,8 @@ fn write<I: Isa, const TO: u8>(
 
 /// Tells whether any row has a bias, if [`scale`] can write all rows: their scales are positive, their biases are numbers, and no
 /// exponential, the least of which is `least`, counts as 0. `None` if it cannot.
-fn simple_bias<I: Isa>(rows: &RowLines, count: usize, least: f32) -> Option<bool> {
+#[inline(never)]
+pub(crate) fn simple_bias<I: Isa>(rows: &RowLines, count: usize, least: f32) -> Option<bool> {
     I::enter(
         #[inline(always)]
         || {

@@ -101,12 +101,12 @@ impl Labels<'_> {
         self.classify_each(start, rule, into)
     }
 
-    /// A label's value, or what it is where that is no exact integer.
+    /// The label as an integer, or as it is if it is no exact integer.
     fn integer(&self, index: usize) -> Result<i128, f64> {
         each_dtype!(self, slice => slice[index].integer())
     }
 
-    /// As [`Labels::classify`], whatever the labels are: once for all dtypes.
+    /// [`Labels::classify`] for any labels, one by one. It is compiled once for all dtypes.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -191,8 +191,8 @@ fn note<T>(bad: &mut Option<Bad<T>>, index: usize, got: T) {
     bad.get_or_insert(Bad { index, got, count: 0 }).count += 1;
 }
 
-/// Whether every label is a class or the one label to skip, as most often: the number of skipped rows. `None`, with anything in
-/// `classes`, where there is more to say. No branch in the loops: the compiler makes vectors of them.
+/// Returns the number of skipped rows if every label is a class or the one label to skip, as in most calls. Otherwise it returns `None` and
+/// may have changed `classes`. The loops have no branches, so that the compiler makes vectors of them.
 fn all_plain(rule: &LabelRule<'_>, classes: &mut [i32]) -> Option<usize> {
     let limit = u32::try_from(rule.classes).unwrap_or(u32::MAX);
     let mut beyond = false;
@@ -224,7 +224,7 @@ trait Label: Copy {
     fn narrow(self) -> i32;
 }
 
-/// Stands for what no class is and no integer of 32 bits either; and for itself, which is no class.
+/// Stands for every label that is not an integer of 32 bits. It may stand for itself too: a negative number is no class.
 const BEYOND: i32 = i32::MIN;
 
 macro_rules! integer_label {

@@ -82,8 +82,8 @@ pub enum Executor {
 /// Elements of a long row after which [`progress`] is called: well under a millisecond of any work.
 pub(crate) const STEP: usize = 1 << 16;
 
-/// What a unit calls that goes on for longer than others do, such as one row of many millions of classes: so that who waits for it
-/// can tell it from one that hangs. Nothing but in wasm, on the thread of a helper.
+/// A sign of life. A unit that takes longer than others, such as a row of many millions of classes, calls it now and then, so that the
+/// waiting caller can tell it from a unit that hangs. It does something in wasm only, on the thread of a helper.
 #[inline(always)]
 pub(crate) fn progress() {
     #[cfg(feature = "threads")]
@@ -121,7 +121,7 @@ pub(crate) enum Stopped {
     Cancelled,
 }
 
-/// Nanoseconds of work on one thread for each thread of a run: less is not shared, and each further thread needs as much again.
+/// Nanoseconds of work that a run must have for each of its threads. A run with less than twice as much is not shared.
 ///
 /// Waking a helper takes the caller some 10 µs, and the helper's first unit begins some 30 µs after the run. In calls that follow one
 /// another, helpers are awake still. Sharing shorter calls would pay there, but not where the caller itself slept, or another program has
@@ -129,8 +129,8 @@ pub(crate) enum Stopped {
 #[cfg(feature = "threads")]
 const SHARE: f64 = 100_000.0;
 
-/// Units of each thread of a run, where they are not too small for it. With larger ones a short run has too few: a thread that is done
-/// early finds none to take over.
+/// How many units each thread of a run has, unless they would be too small. With fewer and larger units, a thread that is done early finds
+/// none to take over.
 #[cfg(feature = "threads")]
 const UNITS: usize = 16;
 

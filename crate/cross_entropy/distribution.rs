@@ -23,7 +23,7 @@ pub(crate) struct Distribution<'a> {
     pub(crate) top: Option<(Target<'a>, &'a mut [i32])>,
     pub(crate) target_rank: Option<&'a mut [i32]>,
     pub(crate) entropy: Option<Target<'a>>,
-    /// Lies as the logits do.
+    /// A number for each logit, in the logits' order.
     pub(crate) log_probs: Option<Target<'a>>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Distribution<'a> {
 const TILE: usize = 16;
 const TILE_LOGITS: usize = 1 << 18;
 
-/// Nanoseconds that a logit takes: whether another thread is worth its waking.
+/// Nanoseconds that a logit takes one thread: the estimate by which a call decides how many threads it wakes.
 const LOGIT: f64 = 0.5;
 
 impl<'a> Distribution<'a> {
@@ -48,7 +48,7 @@ impl<'a> Distribution<'a> {
     }
 }
 
-/// What units tell of their rows, and scratch for it.
+/// The memory that units write the distributions of their rows to, and scratch for it.
 pub(super) struct Telling<'a> {
     what: Distribution<'a>,
     k: usize,
@@ -71,10 +71,10 @@ type CutOf<'a, W> = (
     PerWorker<'a, W>,
 );
 
-/// Results of rows are of two types.
+/// [`CutOf`] in single or in double precision: results of rows have no other type.
 type Cut<'a> = Typed<CutOf<'a, f32>, CutOf<'a, f64>, (), ()>;
 
-/// What one unit has of it.
+/// The part of [`CutOf`] that one unit writes.
 type ToldOf<'a, W> = <CutOf<'static, W> as Parts>::Part<'a>;
 pub(super) type Told<'a> = <Cut<'static> as Parts>::Part<'a>;
 
@@ -159,7 +159,7 @@ impl<'r> Rules<'r> {
     }
 }
 
-/// Some rows at a time: they are copied and told of, and their log-probabilities are handed out.
+/// Takes some rows at a time: copies them, tells of each, and writes their log-probabilities to where they belong.
 #[inline(never)]
 fn tell<I: Isa>(plan: &Plan<'_>, tile: &mut dyn Tile<I>, labels: &[i32], x: Lying<'_, '_, '_>) {
     let (kept, count, all) = (plan.kept.as_ref(), plan.classes(), plan.shape.classes());

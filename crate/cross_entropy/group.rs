@@ -18,8 +18,8 @@ use crate::parallel::PerWorker;
 use crate::simd::{Isa, MOST_LANES};
 use core::array;
 
-/// Logits of a group, at most: with as many exponentials they take half of a second cache of 512 KiB. Between two groups memory rests, so
-/// that few large ones are faster than many small ones.
+/// The most logits of a group. With as many exponentials they take half of a second cache of 512 KiB. While a group is concluded nothing
+/// is read from memory, so a few large groups are faster than many small ones.
 const LOGITS: usize = 32_768;
 
 /// Logits of a group, at most, where they are copied: with as many exponentials they take TODO.
@@ -29,7 +29,8 @@ const COPIED: usize = 8_192;
 struct Group {
     rows: Batch,
     found: Found,
-    /// Whether the next group's rows are looked at one by one. It changes no result.
+    /// Whether the last group had rows that are not small, so that the next one's rows are looked at one by one from the start. Results do
+    /// not depend on it.
     wary: bool,
     predictions: [i32; WIDTH],
 }
@@ -111,7 +112,7 @@ impl Rules<'_> {
         numbers.single().is_some() && self.plan.takes_as_given() && self.plan.classes() >= I::LANES
     }
 
-    /// Whether exponentials go where the gradient will be.
+    /// Whether the first sweep writes its exponentials to the memory of the gradient, and not to scratch.
     fn keeps_there<I: Isa>(&self, access: &Access<'_>) -> bool {
         let Access::Apart(x, grad) = access else { return false };
         self.lie::<I>(*x) && self.lie::<I>(grad.read()) && !self.accumulate
@@ -149,7 +150,7 @@ impl Rules<'_> {
         if !lies {
             self.fill::<I>(access.logits(), copied);
             if let Some(softcap) = &self.plan.softcap {
-                // A cap keeps the order, but rounds to ties.
+                // A cap keeps the order of logits, but different ones may be rounded to the same number.
                 if self.wants.predictions {
                     self.predict::<I>(group.rows.labels(labels), copied, &mut group.predictions);
                 }
@@ -176,7 +177,7 @@ impl Rules<'_> {
             slots.copy_from_slice(&group.predictions[..slots.len()]);
         }
         if self.plan.softcap.is_some() && wants_gradient {
-            // Once more, as they were before the cap.
+            // The logits are copied once more, since the chain rule needs them as they were before the cap.
             self.fill::<I>(access.logits(), copied);
         }
         if let Some(grad) = access.gradient() {
@@ -212,7 +213,7 @@ impl Rules<'_> {
         let rows = &group.rows.rows;
         let all_steps: Line;
         let steps = if let MomentOf::Weights(_) = asked.moment {
-            // The other classes' shares have a step of their own.
+            // Smoothing with class weights adds a second part to a row's gradient, with a step of its own. The bound is on both together.
             let others = |row: usize| (rows.sample_step[row] * rows.spread[row]).abs();
             all_steps = array::from_fn(|row| rows.step[row].abs() + others(row));
             &all_steps

@@ -11,7 +11,7 @@ use crate::objective::RowResult;
 use crate::options::Wanted;
 use core::ops::Range;
 
-/// Floats of scratch for the logits of a block.
+/// How many floats of scratch the logits of a block may take: the last block of a row has fewer than two blocks' classes.
 pub(super) const BLOCK_LOGITS: usize = 2 * BLOCK;
 
 /// What the first sweep finds in a block.

@@ -22,7 +22,7 @@ pub(crate) struct Scan {
     pub(super) invalid: usize,
     /// The denominator of the mean; 1 for other reductions.
     pub(super) denominator: f64,
-    /// The mean is over nothing.
+    /// Whether the reduction is a mean whose denominator is 0.
     pub(super) empty: bool,
 }
 
@@ -105,7 +105,7 @@ pub(super) fn scan(
     Ok(Scan { classes, weight_sum, valid, invalid, denominator, empty: denominator == 0.0 })
 }
 
-/// Weighs the rows of a chain: those that are ignored have no weight.
+/// Finds the weights of the rows of a chain. Rows that are ignored have weight 0.
 fn weigh(plan: &Plan<'_>, first_row: usize, classes: &[i32], weights: &mut [f64], partial: &mut Partial) {
     plan.class_weights(classes, weights);
     for (row, (class, weight)) in classes.iter().zip(weights).enumerate() {
@@ -157,7 +157,8 @@ fn judge(plan: &Plan<'_>, labels: &Labels<'_>, all: &Partial) -> Result<(), Erro
 
 /// What each row's gradient is multiplied by.
 pub(super) enum Upstream<'a> {
-    /// One factor for all rows. A mean over nothing gives 0 in every row or NaN in the valid ones. Where no class is kept, it is 0.
+    /// One factor for all rows. In a mean over nothing it is 0, or NaN for the valid rows, as [`EmptyMean`] says. Where no class is kept,
+    /// it is 0.
     Empty(f64),
     Row(RowValues<'a>, f64),
 }
@@ -173,7 +174,7 @@ impl Upstream<'_> {
         matches!(self, Upstream::Empty(value) if value.is_nan())
     }
 
-    /// The one number for all rows, where there is one.
+    /// The factor of every row, if all rows have the same.
     pub(super) fn uniform(&self) -> Option<f64> {
         match self {
             Upstream::Row(RowValues::Scalar(_), _) => Some(self.of(0)),

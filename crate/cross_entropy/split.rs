@@ -16,17 +16,17 @@ use crate::kernels::rows::{BLOCK, block, blocks};
 use crate::parallel::{PerWorker, Rows};
 use crate::simd::Isa;
 
-/// Blocks of a unit of work.
+/// How many blocks of a row make a unit of work.
 const BLOCKS: usize = 8;
 
-/// With this many rows for each thread or more, whole rows keep them all busy.
+/// A call with this many rows for each thread, or more, is not split: whole rows keep all threads busy.
 const ROWS_PER_WORKER: usize = 4;
 
 /// A row to compute, the factor of its gradient, and its label's logit.
 type Planned = (RowPlan, f64, f32);
 
 impl Call<'_> {
-    /// Computes the call and says so, if its rows are few and of a kind that can be shared.
+    /// Computes the call if its rows are few and of a kind that can be shared. Returns whether it did.
     pub(super) fn split<I: Isa>(
         &self,
         rules: &Rules<'_>,

@@ -1,4 +1,4 @@
-//! Sums over rows, in chains of fixed size, so that they have the same bits whoever computed the rows.
+//! Sums over rows, in chains of fixed size: their bits do not depend on which thread computed which rows.
 
 use super::{Call, Results, Summary, zeros};
 use crate::Error;
@@ -19,7 +19,7 @@ struct Partial {
     correct: usize,
 }
 
-/// Chains that are summed side by side, since each addition of a chain waits for the one before it.
+/// Chains that are summed side by side: an addition waits for the one before it in its chain, and meanwhile other chains go on.
 pub(super) const CHAINS: usize = 8;
 
 fn chain_sums(losses: Source<'_>) -> [f64; CHAINS] {
@@ -112,8 +112,8 @@ impl Call<'_> {
         Ok(summary)
     }
 
-    /// Fills `into` with the loss, weight, count and correct rows of each class, by chains as above: a class's sums over
-    /// a chain are added to its totals when the chain ends.
+    /// Fills `into` with the loss, weight, count and correct rows of each class. The rows are taken in the same chains: at the end of a
+    /// chain, the sums of each class that occurs in it are added to the class's totals.
     fn per_class(
         &self,
         losses: Source<'_>,

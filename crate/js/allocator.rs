@@ -17,9 +17,9 @@ static ALLOCATOR: WithReserve = WithReserve;
 
 struct WithReserve;
 
-/// What rayon allocates: a job and its share of a run for each helper, at most 256 at a time.
+/// Room for what rayon allocates in a run: for each helper a job and its share of the run, of at most 256 helpers.
 static FINE: Slots<512, 64> = Slots::new();
-/// Blocks of rayon's queue, of which each 63 jobs take one, and what belongs to a thread.
+/// Room for the blocks of rayon's queue, each of which holds 63 jobs, and for the data of a thread.
 static COARSE: Slots<32, 2048> = Slots::new();
 
 // SAFETY: addresses come from the system's allocator, from slots of static memory that one owner has at a time, or from stacks
@@ -81,13 +81,13 @@ impl<const COUNT: usize, const BYTES: usize> Slots<COUNT, BYTES> {
     }
 }
 
-/// Stacks that are set aside, one for each thread that may start; 0 where there is none.
+/// The addresses of the stacks that are set aside, one for each thread that may start. 0 stands for none.
 static STACKS: [AtomicUsize; 256] = [const { AtomicUsize::new(0) }; 256];
-/// How long they are.
+/// How many bytes each of them has.
 static STACK_BYTES: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-/// Sets stacks of this many bytes aside, so that as many threads can be started whatever becomes of the memory meanwhile; those that
-/// were set aside before and not used are among them. Whether there was room.
+/// Sets `count` stacks of this many bytes aside, so that as many threads can be started even if memory has run out by then. Stacks that were
+/// set aside before and not used count. Returns whether there was room.
 #[wasm_bindgen]
 pub fn reserve_stacks(count: usize, bytes: usize) -> bool {
     STACK_BYTES.store(bytes, Ordering::Relaxed);
@@ -105,7 +105,7 @@ pub fn reserve_stacks(count: usize, bytes: usize) -> bool {
     true
 }
 
-/// What wasm-bindgen aligns a stack to, and nothing else here is aligned to.
+/// The alignment that wasm-bindgen asks for a stack. Nothing else here asks for it.
 const STACK_ALIGNMENT: usize = 16;
 
 /// A stack that was set aside, where one is asked for.

@@ -103,7 +103,7 @@ impl Block<'_> {
         })
     }
 
-    /// The elements at an address; `None` for address 0.
+    /// The elements at the address that a word holds; `None` for address 0.
     fn slice<'m, T>(&self, address: Field, length: usize) -> Option<&'m [T]> {
         let address = self.whole(address);
         // SAFETY: a tensor of the engine with this dtype and length lies there and lives as long as the call.

@@ -4,8 +4,8 @@ use crate::parallel::{Executor, POISON, nap, progress};
 use std::sync::atomic::{AtomicBool, Ordering};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-// Exports `initThreadPool(helpers)` and `wbg_rayon_start_worker(receiver)`. Rayon's pool lives in the shared memory, so every engine
-// has its own, and one pool serves each thread that has an instance over that memory. Named here so that it is linked.
+// This line makes the linker keep `initThreadPool(helpers)` and `wbg_rayon_start_worker(receiver)`. Rayon's pool lives in the shared memory:
+// every engine has its own, and it serves each thread that has an instance over that memory.
 use wasm_bindgen_rayon as _;
 
 /// The code of a call that found the pool lost; see `codes` in the call block.

@@ -25,7 +25,7 @@ const RUN: usize = 16;
 /// Logits that are compared at a time with the smallest of those that were kept.
 const LOOK: usize = 16;
 
-/// What the log-probabilities of a row are relative to, and its entropy; NaN, all of it, for a row whose loss is NaN.
+/// What the log-probabilities of a row are computed from, and its entropy. All of it is NaN for a row whose loss is NaN.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spread<W> {
     largest: W,
@@ -127,7 +127,7 @@ fn sums<I: Isa>(x: &[f32], largest: f32, scale: f32) -> [f64; 3] {
     )
 }
 
-/// The spread of a row in double precision; its entropy, which takes another sweep, where it is wanted.
+/// The spread of a row in double precision. The entropy takes a sweep of its own, which is made only if it is wanted.
 #[inline(never)]
 pub(crate) fn of_double(x: &[f64], scale: f64, wants_entropy: bool) -> Spread<f64> {
     let mut largest = f64::NEG_INFINITY;
@@ -152,7 +152,7 @@ pub(crate) fn of_double(x: &[f64], scale: f64, wants_entropy: bool) -> Spread<f6
     Spread::new(largest, scale, [ties + sum(false), products])
 }
 
-/// Whether all are numbers.
+/// Whether none is NaN.
 #[expect(clippy::eq_op, reason = "a NaN is not equal to itself")]
 pub(crate) fn are_numbers<W: PartialEq>(x: &[W]) -> bool {
     x.iter().all(|x| *x == *x)

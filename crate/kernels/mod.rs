@@ -2,8 +2,9 @@
 //! [`pairs`] where there are two of them, in single precision over an [`Isa`](crate::simd::Isa); [`double`] in f64, for f64
 //! logits and for inputs that are probabilities already. They gather [`RowStats`](crate::objective::RowStats) and write an
 //! affine map of the softmax (of two classes, the losses and gradient themselves). What options do to a row is in
-//! [`crate::objective`], which [`objective`] calls for a vector of rows. Two options are about the numbers before that: [`softcap`], and how
-//! [`double`] clips probabilities. What is told of a row beside its loss is in [`distribution`]. Kernels use no `unsafe`.
+//! [`crate::objective`], which [`objective`] calls for a vector of rows. Two options change the input before a sweep reads it: [`softcap`]
+//! caps logits, and [`double`] clips probabilities. Entropies, ranks and the largest classes are found in [`distribution`]. Kernels use no
+//! `unsafe`.
 #![forbid(unsafe_code)]
 
 pub(crate) mod distribution;

@@ -24,10 +24,10 @@ impl<I: Isa> Odds<I> {
     /// it may be anything from e^-40 on. `small` has all bits set in those rows.
     #[inline(always)]
     pub(super) fn new(exp: &Exp<I>, lead: I::V, lost: I::V, rest: I::V, small: I::V) -> Self {
-        // The 1 is that of the exponential's table, which stays in its register.
+        // The exponential has a vector of ones already: a second one would take another register.
         let (zero, one) = (I::splat(0.0), exp.one);
         let trails = I::and_not(I::le(lead, zero), I::or(small, I::eq(rest, zero)));
-        // By how much the smaller of label and shift is below the larger.
+        // The distance between the label's logit and the shift. Rows of small logits keep its sign.
         let size = I::and(lead, I::or(exp.all_but_sign, small));
         // An exponential that counts as 0 is set to 0 before it is corrected: what rounding took from a large lead is large too.
         let near = exp.exp(I::sub(zero, size));

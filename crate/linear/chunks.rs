@@ -15,14 +15,15 @@ use crate::simd::Isa;
 use crate::simd::Task;
 use core::sync::atomic::AtomicI32;
 
-/// Bytes of the logits of a chunk, and rows that it has at least and at most, where nothing else is asked for.
+/// How many bytes the logits of a chunk take, unless `chunk_rows` is set; and the fewest and the most rows that it then has.
 const CHUNK_BYTES: usize = 32 << 20;
 const CHUNK_ROWS: [usize; 2] = [64, 128];
-/// The same where logits are made strip by strip: bytes of a strip, and of the hidden states, packed twice, and their gradient.
+/// The same where logits are made strip by strip. These bytes hold the logits of a strip, the hidden states, which are packed twice, and
+/// their gradient.
 const STRIP_BYTES: usize = 12 << 20;
 const STRIP_ROWS: [usize; 2] = [64, 512];
-/// Bytes of the logits of some chunks, and of their hidden states, packed twice, and their gradient: where threads share a call whose chunks
-/// are small, they go that many at a time.
+/// Where threads share a call whose chunks are small, they compute several chunks at a time: as many as have their logits, their hidden
+/// states, which are packed twice, and the gradient of those in this many bytes.
 const SHARED_BYTES: usize = 4 << 20;
 
 /// What a call reads beside the hidden states.
@@ -182,7 +183,7 @@ impl Task for ByKernel<'_, '_, '_, '_, '_> {
 struct Job<'a> {
     layer: Layer<'a>,
     loss: &'a ByChunk<'a>,
-    /// How many strips of classes the logits are made in; one: all at once.
+    /// How many strips of classes the logits are made in. With one strip, all logits of a chunk are there at once.
     strips: usize,
     /// Rows that are in memory at the same time: whole chunks.
     per_chunk: usize,

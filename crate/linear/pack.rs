@@ -22,9 +22,9 @@ pub(super) struct Source<'a> {
 /// How the lines of a factor lie in its matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lines {
-    /// A line is a row of the matrix: the depth runs along it.
+    /// Each line is a row of the matrix, whose numbers lie side by side.
     AreRows,
-    /// A line is a column of the matrix: a row holds one step of the depth of every line.
+    /// Each line is a column of the matrix. A row of the matrix holds one number of every line.
     AreColumns,
 }
 
@@ -32,9 +32,9 @@ pub(super) enum Lines {
 /// written at the same time.
 const LINES: usize = 128;
 
-/// Numbers of a panel that are written at the same time where lines are rows, which are read four at a time: a quarter of a first cache.
+/// Where lines are rows, four of them are read at a time, and a panel is written in parts of this many numbers: a quarter of a first cache.
 const PART: usize = 1 << 11;
-/// Rows that are asked for before they are read, where lines are columns.
+/// Where lines are columns, the processor is asked for a row this many rows before it is read.
 const AHEAD: usize = 4;
 
 static ZEROS: [f32; CUT] = [0.0; CUT];

@@ -19,18 +19,19 @@ use crate::simd::Isa;
 use core::ops::Range;
 use core::sync::atomic::AtomicI32;
 
-/// The most classes, columns and rows of a unit: what is packed of them stays in the second cache.
+/// The most classes or columns, and the most rows, of a unit: what is packed of them stays in the second cache.
 pub(super) const STRIPE: usize = 256;
 const ROWS: usize = 128;
 /// The fewest rows and columns that a unit of the third product is cut to.
 const FEWEST: [usize; 2] = [64, 64];
-/// Multiplications of a unit of the third product, and the most of one of the others where its classes can be fewer: some milliseconds.
+/// How many multiplications a unit of the third product has. A unit of the other two has at most as many, unless it is of the fewest
+/// classes. They take some milliseconds.
 const MOST: usize = 1 << 26;
 /// The fewest classes of a unit: a panel of the widest vectors.
 const FEWEST_CLASSES: usize = 32;
 /// Numbers of the two packed factors of a worker: lines of a stripe, filled up to whole panels.
 const PACKED: usize = CUT * (STRIPE + 32);
-/// Multiplications of one thread in a nanosecond: whether another thread is worth its waking.
+/// How many multiplications one thread makes in a nanosecond: the estimate by which a product decides how many threads it wakes.
 const PER_NANOSECOND: f64 = 20.0;
 
 /// What all chunks of a call share.
@@ -38,16 +39,17 @@ const PER_NANOSECOND: f64 = 20.0;
 pub(super) struct Layer<'a> {
     pub(super) weight: Source<'a>,
     pub(super) layout: WeightLayout,
-    /// How many classes take part: all, or those of a list, as which they are counted here. Others are neither read nor written.
+    /// How many classes take part: all, or those of the list `kept`. A class is then named by its place in the list, and other classes are
+    /// neither read nor written.
     pub(super) classes: usize,
     pub(super) kept: Option<&'a [u32]>,
-    /// How many there are.
+    /// How many classes the layer has.
     pub(super) all: usize,
     pub(super) depth: usize,
-    /// The rows of a chunk: their part in the gradients of weights and bias is summed before it joins that of others. Several chunks go
-    /// at a time only where they have [`CUT`] rows at most.
+    /// The rows of a chunk. What they give to the gradients of weights and bias is summed over the chunk, and the sum is then added to that of
+    /// other chunks. Several chunks are computed at a time only if a chunk has [`CUT`] rows at most.
     pub(super) together: usize,
-    /// A row of them.
+    /// One number per class.
     pub(super) bias: Option<Source<'a>>,
     pub(super) executor: Executor,
     pub(super) cancel: Option<&'a AtomicI32>,

@@ -152,7 +152,7 @@ unsafe impl<T: Send + 'static> Parts for PerWorker<'_, T> {
 /// A buffer `[outer][classes][inner]`, cut into tiles of `width` positions along `inner`. Unit `i` is tile `i % tiles` of
 /// outer position `i / tiles`, with all of its classes; the last tile of an outer position is what is left.
 /// With `classes = 1` it cuts a per-row buffer `[outer][inner]` in the same way.
-/// Or the tiles of some of the positions alone, the same in each outer position.
+/// It may be limited to a range of positions along `inner`, the same in each outer position.
 pub(crate) struct Strided<'b, T> {
     span: Span<'b, T>,
     classes: usize,

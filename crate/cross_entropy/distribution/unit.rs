@@ -71,18 +71,19 @@ pub(super) struct Unit<'t, 'a, W> {
     is_looked_at: bool,
 }
 
-/// A [`Unit`] whatever its type is. Some rows are copied at a time, `count` classes of each; `offset` is a row's place among these.
+/// The functions of a [`Unit`] that do not depend on its type. Some rows are copied at a time, `count` classes of each. A row's `offset` is
+/// its place among the rows that are copied.
 pub(super) trait Tile<I: Isa> {
     /// Copies the kept classes of a row that lie side by side.
     fn gather(&mut self, x: Source<'_>, kept: Option<&Kept>);
-    /// Copies a class of some rows to this place of each.
+    /// Copies the logits that some rows have for one class. `place` is the class's place among the kept ones.
     fn gather_plane(&mut self, x: Source<'_>, place: usize, count: usize);
-    /// Tells of a row that is copied, where the label has this place, and puts log-probabilities in place of the copy. Of a row that is not
-    /// looked at it tells NaN and -1.
+    /// Tells of a row that was copied, and replaces the copy by its log-probabilities. `label` is the label's place among the kept classes;
+    /// a row without one is not looked at, and its results are NaN and -1.
     fn row(&mut self, row: usize, offset: usize, label: Option<usize>);
-    /// Hands out the log-probabilities of a row.
+    /// Writes the log-probabilities of a row to where they belong.
     fn put(&mut self, row: usize, kept: Option<&Kept>);
-    /// Hands out those of a class of some rows, which have a place where it is kept; rows that are not looked at have NaN.
+    /// The same for one class of some rows. `place` is its place among the kept classes, if it is kept. Rows that were not looked at get NaN.
     fn put_plane(&mut self, class: usize, rows: Range<usize>, place: Option<usize>, looked_at: &[bool; TILE]);
 }
 
@@ -136,7 +137,7 @@ impl<I: Isa, W: Wide> Tile<I> for Unit<'_, '_, W> {
         let Some(log_probs) = &mut self.log_probs else { return };
         let (into, x) = (&mut log_probs.plane(0)[row * all..(row + 1) * all], &self.copy[..count]);
         let Some(kept) = kept else { return into.copy_from_slice(x) };
-        // A row that is NaN because it was not looked at is so everywhere.
+        // A row that was not looked at is NaN at the masked classes too.
         let absent = if self.is_looked_at { f64::NEG_INFINITY } else { f64::NAN };
         into.fill(W::from_f64(absent));
         kept.classes.iter().zip(x).for_each(|(class, x)| into[*class as usize] = *x);
@@ -161,7 +162,8 @@ impl<I: Isa, W: Wide> Tile<I> for Unit<'_, '_, W> {
 }
 
 impl<W: Wide> Unit<'_, '_, W> {
-    /// What follows from the order of the logits, which are as they were given; of the largest their places for now.
+    /// Finds what depends on the order of the logits alone, which are as they were given: the label's rank, and the largest ones. Instead of
+    /// the classes of those it leaves their places among the kept classes.
     #[inline(never)]
     fn order(&mut self, row: usize, label: Option<usize>, x: &[W]) {
         if self.rank.is_none() && self.classes.is_none() {
@@ -178,8 +180,8 @@ impl<W: Wide> Unit<'_, '_, W> {
         }
     }
 
-    /// What is a number: of the largest classes, the entropy, and of all classes in place of their logits. NaN for a row that is not looked
-    /// at.
+    /// Computes the entropy and the log-probabilities: those of the largest classes, whose places it replaces by their classes, and those of
+    /// all classes, which take the place of their logits. All are NaN for a row that is not looked at.
     #[inline(never)]
     fn numbers<I: Isa>(&mut self, row: usize, label: Option<usize>, x: &mut [W]) {
         if self.values.is_none() && self.entropy.is_none() && self.log_probs.is_none() {
@@ -195,7 +197,7 @@ impl<W: Wide> Unit<'_, '_, W> {
         if let (Some(values), Some(classes)) = (&mut self.values, &mut self.classes) {
             let places = row * self.k..(row + 1) * self.k;
             for (value, slot) in values[places.clone()].iter_mut().zip(&mut classes[places]) {
-                // A place that no class has is one without probability.
+                // Where there are fewer classes than `k`, the other places get the log-probability of a class without probability.
                 let place = usize::try_from(*slot).ok();
                 *value = spread.log_prob(place.map_or(W::from_f64(f64::NEG_INFINITY), |place| x[place]));
                 *slot = place.map_or(-1, |place| self.plan.class_at(place));

@@ -6,7 +6,7 @@ use crate::cross_entropy::{Distribution, Results, Summary, zeros};
 use crate::element::Target;
 
 impl Block<'_> {
-    /// Calls a computation with where its results go: where the block says, or scratch.
+    /// Calls a computation with the memory for its results: that which the block names, or scratch.
     pub(super) fn with_results(
         &self,
         rows: usize,
@@ -51,7 +51,7 @@ impl Block<'_> {
         self.target(address, usize::from(self.is_double()), rows)
     }
 
-    /// Room for the losses where nobody wants them: as singles, or as doubles.
+    /// Memory for the losses of a call that does not ask for them, as singles or as doubles. The other vector is empty.
     pub(super) fn own_losses(&self, rows: usize) -> Result<(Vec<f32>, Vec<f64>), Error> {
         let rows = if self.whole(Field::lossAddress) == 0 { rows } else { 0 };
         let (single, double) = if self.is_double() { (0, rows) } else { (rows, 0) };

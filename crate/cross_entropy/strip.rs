@@ -42,7 +42,7 @@ impl Rules<'_> {
             let first_row = first_row + rows.start;
             let all_count = self.prepare(first_row, classes, state);
             let labels = &labels[rows.clone()];
-            planes.gather(rows.start, labels, &mut strip.label[part.clone()]);
+            strip.find_labels::<I>(&part, labels, planes, asked.classes);
             if !(fits && strip.is_small::<I>(&part, &state.rows.step, &asked)) {
                 all_small &= strip.look_and_sweep::<I>(&part, labels, planes, &state.rows.step, &asked);
             }

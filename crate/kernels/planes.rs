@@ -17,6 +17,7 @@
 //!  7. What is not in single precision, has masked classes or fills no whole vectors is copied line by line: see [`Planes`].
 //!
 //! What this costs: a strip that holds one row that is not small is swept again, and the next ones are looked at first.
+mod few;
 mod grad;
 mod predict;
 mod shifted;
@@ -118,7 +119,7 @@ pub(crate) struct Strip<'a> {
     /// The labels as numbers, where they are compared; negative ones for rows without.
     number: &'a mut Across,
     /// The labels' logits; 0 for rows without.
-    pub(crate) label: &'a mut Across,
+    label: &'a mut Across,
     /// What is subtracted from each logit.
     shift: &'a mut Across,
     rest: &'a mut Across,
@@ -128,6 +129,8 @@ pub(crate) struct Strip<'a> {
     /// Where the exponentials of the labels of a part lie.
     places: [u32; WIDTH],
     labelled: usize,
+    /// Whether labels are found by comparing, and `number` holds them: see [`few`].
+    compares: bool,
     /// All ones for rows of small logits, and for rows whose loss is a number.
     small: &'a mut Across,
     sound: &'a mut Across,
@@ -193,6 +196,7 @@ impl<'a> Strip<'a> {
             sum_before,
             places: [0; WIDTH],
             labelled: 0,
+            compares: false,
             small,
             sound,
             scale,

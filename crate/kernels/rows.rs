@@ -42,7 +42,7 @@ pub(crate) use combine::{BlockStats, combine};
 pub(crate) use grad::{To, read_ahead, simple_bias, write_grad, write_rows};
 pub(crate) use observe::{largest, places};
 pub(crate) use pad::{pad, unpad};
-pub(super) use sweep::{all_allowed, fit};
+pub(super) use sweep::{all_allowed, fit, least};
 pub(crate) use sweep::{block_stats, row, sweep_small};
 
 use super::MomentOf;

@@ -1,5 +1,6 @@
 //! From the exponentials of a strip to its gradient.
 
+use super::few::numbers_from;
 use super::{Planes, Strip, TOGETHER, filled, for_groups, in_turns};
 use crate::kernels::MIN_SCALED;
 use crate::kernels::objective::RowLines;
@@ -48,7 +49,7 @@ impl Strip<'_> {
             #[inline(always)]
             || self.keep_rows::<I>(&part, rows, (is_plain, has_bias), adds),
         );
-        if self.is_simple {
+        if self.is_simple && !self.compares {
             self.put_own(&part);
         }
     }
@@ -62,9 +63,11 @@ impl Strip<'_> {
         adds: bool,
     ) {
         let (zero, nothing) = (I::splat(0.0), I::splat(if adds { -0.0 } else { 0.0 }));
-        // Twice what a product must reach, against the rounding of the product here.
-        let (least, enough) = (I::splat(self.least), I::splat(2.0 * MIN_SCALED));
-        let (normal, most) = (I::splat(f32::MIN_POSITIVE), I::splat(f32::MAX));
+        // Hidden from the compiler, which would make them anew for each vector. The first is twice what a product must reach, against
+        // the rounding of the product here.
+        let limits = black_box([2.0 * MIN_SCALED, f32::MIN_POSITIVE, f32::MAX, f32::NAN]);
+        let [enough, normal, most, nan] = [limits[0], limits[1], limits[2], limits[3]].map(I::splat);
+        let least = I::splat(self.least);
         let mut all_simple = I::eq(zero, zero);
         let kept = I::chunks_mut(&mut self.target[part.clone()]).iter_mut();
         let kept = kept
@@ -82,14 +85,13 @@ impl Strip<'_> {
             let own = if is_plain { I::sub(zero, I::load(rest)) } else { I::div(target, scale) };
             let holds = I::and(I::le(normal, I::abs(own)), I::le(I::abs(own), most));
             let holds = I::and(holds, I::and(I::le(normal, I::abs(scale)), I::le(normal, I::abs(target))));
-            let holds = I::and_not(holds, none);
             let target = if has_bias { target } else { I::select(holds, I::mul(own, scale), target) };
             all_simple = I::and(all_simple, I::or(I::and(fits, I::or(holds, none)), off));
             I::store(kept_own, I::and_not(own, none));
             I::store(kept_scale, I::select(off, nothing, scale));
             // One canonical NaN.
             let number = I::eq(scale, scale);
-            I::store(kept_target, I::select(number, I::select(off, nothing, target), I::splat(f32::NAN)));
+            I::store(kept_target, I::select(number, I::select(off, nothing, target), nan));
         }
         self.is_simple &= !has_bias && self.least > FLOOR && I::all(all_simple);
     }
@@ -106,7 +108,9 @@ impl Strip<'_> {
         has_bias: bool,
     ) {
         if !self.is_simple {
-            self.set_numbers(&(0..self.rows), labels);
+            if !self.compares {
+                self.set_numbers(&(0..self.rows), labels);
+            }
             I::enter(
                 #[inline(always)]
                 || self.find_thresholds::<I>(has_bias),
@@ -118,22 +122,17 @@ impl Strip<'_> {
             planes.gradient(first, count, &mut |mut g, adds| {
                 let group = (first, count, weights, adds);
                 let whole = g[0].len() / I::LANES * I::LANES;
-                let mut others: [&mut [f32]; TOGETHER] = Default::default();
-                for (g, other) in g.iter_mut().zip(&mut others).take(count) {
-                    (*g, *other) = core::mem::take(g).split_at_mut(whole);
-                }
-                self.put_group::<I>(group, g, &(0..whole));
                 if whole < self.rows {
-                    let mut last = others.each_ref().map(|cut| filled(cut));
-                    self.put_group::<I>(
-                        group,
-                        last.each_mut().map(|line| &mut line[..]),
-                        &(whole..self.rows),
-                    );
-                    for (cut, line) in others.into_iter().zip(&last) {
-                        cut.copy_from_slice(&line[..cut.len()]);
+                    // The last vector is cut: it is made elsewhere, class by class.
+                    for (k, g) in g.iter_mut().enumerate().take(count) {
+                        let cut = &mut g[whole..];
+                        let mut last = filled(cut);
+                        let rows = &(whole..self.rows);
+                        self.put_class::<I>(first + k, &mut last, (adds, weights[k]), rows);
+                        cut.copy_from_slice(&last[..cut.len()]);
                     }
                 }
+                self.put_group::<I>(group, g, &(0..whole));
             });
         });
     }
@@ -165,11 +164,27 @@ impl Strip<'_> {
         g: [&mut [f32]; TOGETHER],
         rows: &Range<usize>,
     ) {
-        if count == TOGETHER {
-            self.put::<I, TOGETHER>(first, g, adds, weights, rows);
-        } else {
-            let ([g, ..], [weight, ..]) = (g, weights);
-            self.put::<I, 1>(first, [g], adds, [weight], rows);
+        if count == TOGETHER && self.is_simple {
+            return self.put::<I, TOGETHER>(first, g, adds, rows);
+        }
+        for (k, g) in g.into_iter().enumerate().take(count) {
+            self.put_class::<I>(first + k, g, (adds, weights[k]), rows);
+        }
+    }
+
+    #[inline(never)]
+    fn put_class<I: Isa>(
+        &mut self,
+        class: usize,
+        g: &mut [f32],
+        (adds, weight): (bool, f32),
+        rows: &Range<usize>,
+    ) {
+        match self.is_simple {
+            true => self.put::<I, 1>(class, [g], adds, rows),
+            // A weight of 1 leaves all biases as they are.
+            false if weight == 1.0 => self.put_general::<I, false>(class, g, (adds, weight), rows),
+            false => self.put_general::<I, true>(class, g, (adds, weight), rows),
         }
     }
 
@@ -178,29 +193,27 @@ impl Strip<'_> {
         first: usize,
         g: [&mut [f32]; N],
         adds: bool,
-        weights: [f32; N],
         rows: &Range<usize>,
     ) {
-        match (self.is_simple, adds) {
-            (true, false) => self.put_classes::<I, N, true, false>(first, g, weights, rows),
-            (true, true) => self.put_classes::<I, N, true, true>(first, g, weights, rows),
-            (false, false) => self.put_classes::<I, N, false, false>(first, g, weights, rows),
-            (false, true) => self.put_classes::<I, N, false, true>(first, g, weights, rows),
+        match (self.compares, adds) {
+            (false, false) => self.put_classes::<I, N, false, false>(first, g, rows),
+            (false, true) => self.put_classes::<I, N, false, true>(first, g, rows),
+            (true, false) => self.put_classes::<I, N, true, false>(first, g, rows),
+            (true, true) => self.put_classes::<I, N, true, true>(first, g, rows),
         }
     }
 
+    /// Writes `scale e`, or adds it.
     #[inline(never)]
-    fn put_classes<I: Isa, const N: usize, const SIMPLE: bool, const ADDS: bool>(
+    fn put_classes<I: Isa, const N: usize, const COMPARES: bool, const ADDS: bool>(
         &mut self,
         first: usize,
         g: [&mut [f32]; N],
-        weights: [f32; N],
         rows: &Range<usize>,
     ) {
         I::enter(
             #[inline(always)]
             || {
-                let (zero, sign) = (I::splat(0.0), I::splat(-0.0));
                 let count = rows.len() / I::LANES;
                 let e = &in_turns::<I>(self.exponentials, self.stride, first, rows)[..count];
                 let turn = if N == TOGETHER { 0 } else { first % TOGETHER };
@@ -208,33 +221,63 @@ impl Strip<'_> {
                 let scales = &I::chunks(&self.scale[rows.clone()])[..count];
                 let targets = &I::chunks(&self.target[rows.clone()])[..count];
                 let numbers = &I::chunks(&self.number[rows.clone()])[..count];
-                let thresholds = &I::chunks(&self.threshold[rows.clone()])[..count];
-                let biases = &I::chunks(&self.bias[rows.clone()])[..count];
-                let (mut classes, mut weight) = ([zero; N], [zero; N]);
-                for k in 0..N {
-                    classes[k] = I::splat((first + k) as f32);
-                    weight[k] = I::splat(weights[k]);
-                }
+                let classes = numbers_from::<I, N>(first);
                 for vector in 0..count {
                     let scale = I::load(&scales[vector]);
                     for k in 0..N {
-                        let e = I::load(&e[vector][(turn + k) % TOGETHER]);
-                        let mut p = if SIMPLE {
-                            I::mul(e, scale)
-                        } else {
-                            let p = I::mul(I::and(e, I::le(I::load(&thresholds[vector]), e)), scale);
-                            let bias = I::load(&biases[vector]);
-                            // Where the scale is negative, a sum with +0 turns the -0 of vanished probabilities into +0.
-                            let bias =
-                                I::select(I::eq(bias, zero), I::and(bias, sign), I::mul(bias, weight[k]));
+                        let mut p = I::mul(I::load(&e[vector][(turn + k) % TOGETHER]), scale);
+                        if COMPARES {
                             let is_label = I::eq(I::load(&numbers[vector]), classes[k]);
-                            I::select(is_label, I::load(&targets[vector]), I::add(p, bias))
-                        };
+                            p = I::select(is_label, I::load(&targets[vector]), p);
+                        }
                         if ADDS {
                             p = I::add(I::load(&g[k][vector]), p);
                         }
                         I::store(&mut g[k][vector], p);
                     }
+                }
+            },
+        );
+    }
+
+    /// As [`Strip::put_classes`], where rows have thresholds or biases, or elements of their own for the label.
+    #[inline(never)]
+    fn put_general<I: Isa, const WEIGHTED: bool>(
+        &mut self,
+        class: usize,
+        g: &mut [f32],
+        (adds, weight): (bool, f32),
+        rows: &Range<usize>,
+    ) {
+        I::enter(
+            #[inline(always)]
+            || {
+                let zero = I::splat(0.0);
+                // Where nothing is added, the sum is with -0, which keeps every bit.
+                let added = if adds { I::eq(zero, zero) } else { zero };
+                let otherwise = I::and_not(I::splat(-0.0), added);
+                let count = rows.len() / I::LANES;
+                let e = &in_turns::<I>(self.exponentials, self.stride, class, rows)[..count];
+                let g = &mut I::chunks_mut(g)[..count];
+                let scales = &I::chunks(&self.scale[rows.clone()])[..count];
+                let targets = &I::chunks(&self.target[rows.clone()])[..count];
+                let numbers = &I::chunks(&self.number[rows.clone()])[..count];
+                let thresholds = &I::chunks(&self.threshold[rows.clone()])[..count];
+                let biases = &I::chunks(&self.bias[rows.clone()])[..count];
+                let (number, weight) = (I::splat(class as f32), I::splat(weight));
+                for vector in 0..count {
+                    let e = I::load(&e[vector][class % TOGETHER]);
+                    let p =
+                        I::mul(I::and(e, I::le(I::load(&thresholds[vector]), e)), I::load(&scales[vector]));
+                    // Where the scale is negative, a sum with +0 turns the -0 of vanished probabilities into +0.
+                    let mut bias = I::load(&biases[vector]);
+                    if WEIGHTED {
+                        bias = I::select(I::eq(bias, zero), bias, I::mul(bias, weight));
+                    }
+                    let is_label = I::eq(I::load(&numbers[vector]), number);
+                    let p = I::select(is_label, I::load(&targets[vector]), I::add(p, bias));
+                    let before = I::or(I::and(I::load(&g[vector]), added), otherwise);
+                    I::store(&mut g[vector], I::add(before, p));
                 }
             },
         );

@@ -1,5 +1,6 @@
 //! Rows that are not all small: they are looked at first, for what is to be subtracted from their logits.
 
+use super::few::numbers_from;
 use super::{Asked, Planes, Strip, TOGETHER, for_groups};
 use crate::kernels::objective::Line;
 use crate::kernels::rows::Small;
@@ -18,7 +19,9 @@ impl Strip<'_> {
         asked: &Asked<'_>,
     ) -> bool {
         let rows = part.start..part.end.min(self.rows);
-        self.set_numbers(&rows, labels);
+        if !self.compares {
+            self.set_numbers(&rows, labels);
+        }
         self.is_set = false;
         self.least = 0.0;
         self.shift[rows.clone()].fill(f32::NEG_INFINITY);
@@ -36,6 +39,9 @@ impl Strip<'_> {
             || self.judge::<I>(&rows, steps, asked.small.as_ref()),
         );
         self.sweep_shifted::<I>(planes, asked, &rows);
+        if self.compares {
+            self.compare::<I>(&rows, planes, asked.classes);
+        }
         self.all_small
     }
 
@@ -53,10 +59,7 @@ impl Strip<'_> {
                 let most = &mut I::chunks_mut(&mut self.shift[rows.clone()])[..count];
                 let highest = &mut I::chunks_mut(&mut self.small[rows.clone()])[..count];
                 let lowest = &mut I::chunks_mut(&mut self.sound[rows.clone()])[..count];
-                let mut classes = [least; N];
-                for (k, class) in classes.iter_mut().enumerate() {
-                    *class = I::splat((first + k) as f32);
-                }
+                let classes = numbers_from::<I, N>(first);
                 for vector in 0..count {
                     let label = I::load(&numbers[vector]);
                     let mut m = I::load(&most[vector]);

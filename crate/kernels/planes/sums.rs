@@ -1,5 +1,6 @@
 //! The sums over the classes of a strip's rows.
 
+use super::few::{COMPARED, numbers_from, splats};
 use super::{Asked, FLUSH, Planes, RUN, Strip, TOGETHER, WIDTH, for_groups};
 use crate::Element;
 use crate::kernels::MomentOf;
@@ -25,6 +26,23 @@ fn end_run((done, classes): (usize, usize), sums: &mut [f32], before: &mut [f32]
 }
 
 impl Strip<'_> {
+    /// Finds the logits of the labels of a part of the rows.
+    pub(crate) fn find_labels<I: Isa>(
+        &mut self,
+        part: &Range<usize>,
+        labels: &[i32],
+        planes: &mut dyn Planes,
+        classes: usize,
+    ) {
+        self.compares = classes <= COMPARED;
+        if !self.compares {
+            return planes.gather(part.start, labels, &mut self.label[part.clone()]);
+        }
+        let rows = part.start..part.end.min(self.rows);
+        self.set_numbers(&rows, labels);
+        self.compare::<I>(&rows, planes, classes);
+    }
+
     /// Adds up the exponentials of a part of the rows, which have these labels, and the logits where a moment is asked for: in both, the
     /// label's is left out.
     #[inline(never)]
@@ -36,9 +54,11 @@ impl Strip<'_> {
         asked: &Asked<'_>,
     ) {
         let rows = part.start..part.end.min(self.rows);
-        self.find_places::<I>(rows.start, labels);
-        self.leave_out();
-        self.add_runs::<I>(&rows, asked.classes);
+        if !self.compares {
+            self.find_places::<I>(rows.start, labels);
+            self.leave_out();
+            self.add_runs::<I>(&rows, asked.classes);
+        }
         if !self.all_small {
             // Where no other class is above -inf, what the clamp of `exp` left is nothing: any other sum is at least 1.
             let all = self.rest[rows.clone()].iter_mut().zip(&self.small[rows.clone()]);
@@ -181,11 +201,8 @@ impl Strip<'_> {
             #[inline(always)]
             || {
                 let (zero, scale) = (I::splat(0.0), I::splat(scale));
-                let (mut classes, mut weight) = ([zero; N], [zero; N]);
-                for k in 0..N {
-                    classes[k] = I::splat((first + k) as f32);
-                    weight[k] = I::splat(weights[k]);
-                }
+                let classes = numbers_from::<I, N>(first);
+                let weight = splats::<I, N>(weights);
                 let count = rows.len() / I::LANES;
                 let x = x.map(|x| &I::chunks(x)[..count]);
                 let numbers = &I::chunks(&self.number[rows.clone()])[..count];

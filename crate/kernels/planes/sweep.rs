@@ -1,9 +1,8 @@
 //! The sweep over the planes: the exponentials of a strip's rows, and the bounds of the logits.
 
 use super::{Asked, Planes, SET, Strip, TOGETHER, filled, for_groups, in_turns};
-use crate::Element;
 use crate::kernels::objective::Line;
-use crate::kernels::rows::{all_allowed, fit};
+use crate::kernels::rows::{all_allowed, fit, least};
 use crate::math::Exp;
 use crate::simd::Isa;
 use core::ops::Range;
@@ -21,12 +20,13 @@ impl Strip<'_> {
         (self.highest, self.lowest) = Default::default();
         let rows = 0..self.rows;
         self.take::<I>(if asked.scale == 1.0 { AS_IT_IS } else { SCALED }, planes, asked, &rows);
-        let highest = self.highest.map(|x| x.to_bits().cast_signed()).into_iter().max().unwrap_or_default();
-        let lowest = f32::from_bits(self.lowest.map(f32::to_bits).into_iter().max().unwrap_or_default());
-        // A little below the exponential of the lowest.
-        self.least =
-            if asked.scale == 1.0 { 0.99 * f32::from_f64(libm::exp(f64::from(lowest))) } else { 0.0 };
-        fit(&small, f32::from_bits(highest.cast_unsigned()), lowest)
+        let highest = self.highest.iter().take(I::LANES).map(|x| x.to_bits().cast_signed()).max();
+        let lowest = self.lowest.iter().take(I::LANES).map(|x| x.to_bits()).max();
+        let highest = f32::from_bits(highest.unwrap_or_default().cast_unsigned());
+        let lowest = f32::from_bits(lowest.unwrap_or_default());
+        let fits = fit(&small, highest, lowest);
+        self.least = if fits { least::<I>(asked.scale, lowest) } else { 0.0 };
+        fits
     }
 
     /// After [`Strip::sweep`] said yes: whether all rows of a part are small, by their labels' logits and steps too.
@@ -67,9 +67,12 @@ impl Strip<'_> {
             let whole = rows.start + x[0].len() / I::LANES * I::LANES;
             self.take_group::<I>(of, x, (first, count), asked.scale, &(rows.start..whole));
             if whole < rows.end {
-                let last = x.map(|x| filled(x.get(whole - rows.start..).unwrap_or_default()));
-                let last = last.each_ref().map(|x| &x[..]);
-                self.take_group::<I>(of, last, (first, count), asked.scale, &(whole..rows.end));
+                // The last vector is cut: it is filled up, class by class.
+                for (k, x) in x.iter().enumerate().take(count) {
+                    let last = filled(&x[whole - rows.start..]);
+                    let last = [&last[..], &[], &[], &[]];
+                    self.take_group::<I>(of, last, (first + k, 1), asked.scale, &(whole..rows.end));
+                }
             }
         });
     }
@@ -83,14 +86,21 @@ impl Strip<'_> {
         scale: f32,
         rows: &Range<usize>,
     ) {
-        let one = [x[0]];
-        match (of, count == TOGETHER) {
-            (AS_IT_IS, true) => self.take_classes::<I, TOGETHER, AS_IT_IS>(x, first, scale, rows),
-            (AS_IT_IS, false) => self.take_classes::<I, 1, AS_IT_IS>(one, first, scale, rows),
-            (SCALED, true) => self.take_classes::<I, TOGETHER, SCALED>(x, first, scale, rows),
-            (SCALED, false) => self.take_classes::<I, 1, SCALED>(one, first, scale, rows),
-            (_, true) => self.take_classes::<I, TOGETHER, SHIFTED>(x, first, scale, rows),
-            (_, false) => self.take_classes::<I, 1, SHIFTED>(one, first, scale, rows),
+        match of {
+            AS_IT_IS if count == TOGETHER => {
+                return self.take_classes::<I, TOGETHER, AS_IT_IS>(x, first, scale, rows);
+            }
+            SHIFTED if count == TOGETHER => {
+                return self.take_classes::<I, TOGETHER, SHIFTED>(x, first, scale, rows);
+            }
+            _ => {}
+        }
+        for (class, x) in (first..).zip(x).take(count) {
+            match of {
+                AS_IT_IS => self.take_classes::<I, 1, AS_IT_IS>([x], class, scale, rows),
+                SCALED => self.take_classes::<I, 1, SCALED>([x], class, scale, rows),
+                _ => self.take_classes::<I, 1, SHIFTED>([x], class, scale, rows),
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use crate::Element;
 use crate::kernels::objective::Line;
 use crate::math::Exp;
 use crate::simd::Isa;
+use core::hint::black_box;
 
 /// A label that is no class of a row: the sum is over all classes then.
 const NOWHERE: i32 = i32::MAX;
@@ -35,16 +36,21 @@ pub(crate) fn sweep_small<I: Isa>(
             let moments = found.moment.as_chunks_mut().0;
             moment::of_small::<I>(cells.logits(), labels, asked, moments);
         }
-        // The margin covers the error of `exp`: no exponential of these rows is below this.
-        found.least = I::enter(
-            #[inline(always)]
-            || {
-                let exponential = Exp::<I>::new().exp_small(I::splat(asked.scale * lowest.min(0.0)));
-                0.99 * f32::from_bits(I::largest_bits(exponential))
-            },
-        );
+        found.least = least::<I>(asked.scale, lowest);
     }
     is_small
+}
+
+/// A bound that no exponential of small logits is below; `lowest` is the lowest of the logits where one is below 0. The margin covers the
+/// error of `exp`.
+pub(in crate::kernels) fn least<I: Isa>(scale: f32, lowest: f32) -> f32 {
+    I::enter(
+        #[inline(always)]
+        || {
+            let exponential = Exp::<I>::new().exp_small(I::splat(scale * lowest.min(0.0)));
+            0.99 * f32::from_bits(I::largest_bits(exponential))
+        },
+    )
 }
 
 pub(in crate::kernels) fn fit(small: &Small, highest: f32, lowest: f32) -> bool {
@@ -60,7 +66,8 @@ pub(in crate::kernels) fn all_allowed<I: Isa>(
     steps: &Line,
     rows: usize,
 ) -> bool {
-    let [short, long] = Small::STEPS.map(I::splat);
+    // Hidden from the compiler, which would make them anew for each vector.
+    let [short, long] = black_box(Small::STEPS).map(I::splat);
     let (least, zero) = (I::splat(small.label), I::splat(0.0));
     let mut all = I::eq(zero, zero);
     for (label, step) in I::chunks(labels).iter().zip(I::chunks(steps)).take(rows.div_ceil(I::LANES)) {

@@ -59,7 +59,7 @@ impl Route {
     /// is taken for longer than it is. Bits do not depend on it.
     pub(super) fn work(self, plan: &Plan<'_>, wants_gradient: bool) -> f64 {
         let (row, logit) = match self {
-            Self::Strips => (2.5, 0.65),
+            Self::Strips => (4.0, 0.52),
             Self::Groups if plan.shape.classes() <= 4 => (0.0, 2.0),
             Self::Groups => (9.0, 0.4),
             Self::Blocks => (100.0, 0.4),

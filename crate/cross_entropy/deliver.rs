@@ -196,9 +196,7 @@ pub(super) fn scatter(gradient: Values<'_>, kept: Option<&Kept>, into: &mut Targ
                     Some(into) if accumulate => {
                         into.iter_mut().zip(gradient).for_each(|(slot, value)| *slot += value);
                     }
-                    None if accumulate => doubles(gradient, |start, values| {
-                        into.part(start..start + values.len()).narrow_double(values, true);
-                    }),
+                    None if accumulate => into.add(gradient),
                     _ => into.narrow(gradient),
                 }
             }

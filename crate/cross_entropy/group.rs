@@ -339,6 +339,9 @@ impl Rules<'_> {
                 }
             };
         }
+        if kept.is_none() && count == stride && (0..e.len() / count).all(|row| !group.rows.rows.is_off(row)) {
+            return grad.add(e);
+        }
         // A row that has nothing to add is left as it is.
         let rows = e.chunks_exact(stride).enumerate();
         let rows = rows.filter(|(row, _)| !self.accumulate || !group.rows.rows.is_off(*row));

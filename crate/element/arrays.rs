@@ -172,6 +172,17 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// Adds numbers, each sum rounded once. Doubles, which singles are never added to, stay as they are.
+    #[inline(never)]
+    pub(crate) fn add(&mut self, from: &[f32]) {
+        match self {
+            Typed::F32(x) => x.iter_mut().zip(from).for_each(|(slot, value)| *slot += value),
+            Typed::F64(_) => {}
+            Typed::F16(x) => Half::add(from, x),
+            Typed::Bf16(x) => Half::add(from, x),
+        }
+    }
+
     /// As [`Target::narrow`] for doubles, or adds them and rounds once.
     #[inline(never)]
     pub(crate) fn narrow_double(&mut self, from: &[f64], adds: bool) {

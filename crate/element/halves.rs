@@ -30,6 +30,8 @@ pub(crate) trait Half: Element {
     /// Sets `to` to the nearest numbers of the products in single precision. What no exponential is below; nothing where the gradient is
     /// to be written in another way.
     fn narrow_rows(rows: &ScaledRows<'_>, to: &mut [Self]) -> Option<f32>;
+    /// Adds `from` to `to`, rounding each sum once.
+    fn add(from: &[f32], to: &mut [Self]);
 }
 
 /// Sets the element of each row's label.
@@ -89,6 +91,21 @@ macro_rules! half_element {
         }
 
         impl Half for $type {
+            #[inline(never)]
+            fn add(from: &[f32], to: &mut [$type]) {
+                #[cfg(target_arch = "wasm32")]
+                halves::add::<halves::$format>(from, to.reinterpret_cast_mut());
+                #[cfg(not(target_arch = "wasm32"))]
+                by_best(
+                    #[inline(always)]
+                    || {
+                        for (to, from) in to.iter_mut().zip(from) {
+                            let sum = odd_sum($widened(&CONSTANTS, to.to_bits()), *from);
+                            *to = $type::from_bits($narrowed(&CONSTANTS, sum));
+                        }
+                    },
+                );
+            }
             fn narrow_rows(rows: &ScaledRows<'_>, to: &mut [$type]) -> Option<f32> {
                 #[cfg(target_arch = "wasm32")]
                 let least = halves::narrow_rows::<halves::$format>(
@@ -165,6 +182,18 @@ half_element!(bf16, "bf16", Bf16, bf16_widened, bf16_narrowed);
 #[inline(always)]
 fn mask(truth: bool) -> u32 {
     u32::from(truth).wrapping_neg()
+}
+
+/// As [`to_odd`], of a sum. What its rounding took is exact, as Knuth's sum of two numbers finds it.
+#[cfg(not(target_arch = "wasm32"))]
+#[inline(always)]
+fn odd_sum(a: f32, b: f32) -> f32 {
+    let sum = a + b;
+    let part = sum - a;
+    let error = (a - (sum - part)) + (b - part);
+    let is_less = (error.to_bits() ^ sum.to_bits()) >> 31;
+    // Infinities and NaN have a NaN for an error.
+    if error.abs() > 0.0 { f32::from_bits((sum.to_bits() - is_less) | 1) } else { sum }
 }
 
 /// All ones where the magnitude is a NaN's. The numbers are compared as signed ones: SIMD on x86 compares no unsigned ones.
@@ -289,5 +318,34 @@ mod tests {
         assert!(
             <f16 as Element>::from_f64(f64::NAN).is_nan() && <bf16 as Element>::from_f64(f64::NAN).is_nan()
         );
+    }
+
+    /// Beside doubles, where these hold the sum exactly.
+    #[test]
+    fn sums_of_singles_are_rounded_once() {
+        let numbers = || {
+            (0..0x10000_u32).step_by(7).map(|upper| f32::from_bits(upper << 16)).chain([
+                f32::NAN,
+                -0.0,
+                65_520.0,
+            ])
+        };
+        let steps =
+            [0.0, -0.0, 1.0, -1.0, 0.5, 1.0 / 512.0, 1.0 / 4096.0, -1.0 / 4096.0, 1e-30, 3e38, f32::INFINITY];
+        for a in numbers() {
+            for step in steps {
+                for b in [step, a * step, (a * step).next_up(), -a * step * 1.000_000_1] {
+                    let (wide_a, wide_b) = (f64::from(a), f64::from(b));
+                    let sum = wide_a + wide_b;
+                    let (want, got) = (to_odd(sum), odd_sum(a, b));
+                    let half = |x: f32| {
+                        let (x, y) = (f16::from_f32(x), bf16::from_f32(x));
+                        if x.is_nan() { None } else { Some((x.to_bits(), y.to_bits())) }
+                    };
+                    let is_exact = sum - wide_a == wide_b && sum - wide_b == wide_a || !sum.is_finite();
+                    assert!(!is_exact || half(got) == half(want), "{a:e} + {b:e}: {got:e}, not {want:e}");
+                }
+            }
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! Slices of 16-bit numbers to single precision and back, by the wasm instructions: eight numbers at a time. Every result is the nearest
-//! number, ties to even, as of the plain functions in `element.rs`.
+//! number, ties to even, as of the plain functions in `element/halves.rs`.
 //!
 //! Infinities, NaN and, on the way to `f16`, numbers too large for it need more instructions than the others. They are found when a slice
 //! has been converted, and it is then converted again by all instructions.
@@ -340,6 +340,38 @@ fn narrow_all<F: Format>(from: &[[f32; 8]], to: &mut [[u16; 8]]) {
     for (from, to) in from.iter().zip(to) {
         store(to, format.narrowed(load_singles(from)));
     }
+}
+
+/// Adds `from` to `to`. The sums are rounded once.
+pub(crate) fn add<F: Format>(from: &[f32], to: &mut [u16]) {
+    let ((from, from_rest), (to, to_rest)) = (from.as_chunks(), to.as_chunks_mut());
+    add_all::<F>(from, to);
+    if !from_rest.is_empty() {
+        let mut half = [padded(to_rest)];
+        add_all::<F>(&[padded(from_rest)], &mut half);
+        put(&half[0], to_rest);
+    }
+}
+
+#[inline(never)]
+fn add_all<F: Format>(from: &[[f32; 8]], to: &mut [[u16; 8]]) {
+    let (format, mut most) = (F::new(), u32x4_splat(0));
+    for (from, to) in from.iter().zip(to) {
+        let ([a, b], [c, d]) = (format.widened::<true>(load(to), &mut most), load_singles(from));
+        store(to, format.narrowed([odd_sum(a, c), odd_sum(b, d)]));
+    }
+}
+
+/// A sum that is rounded to the neighbour whose last bit is odd, unless it is exact: from there it rounds to fewer places as the exact sum
+/// does. What its rounding took is exact, as Knuth's sum of two numbers finds it; of infinities and NaN it is a NaN.
+#[inline(always)]
+fn odd_sum(a: v128, b: v128) -> v128 {
+    let sum = f32x4_add(a, b);
+    let part = f32x4_sub(sum, a);
+    let error = f32x4_add(f32x4_sub(a, f32x4_sub(sum, part)), f32x4_sub(b, part));
+    let is_less = u32x4_shr(v128_xor(error, sum), 31);
+    let odd = v128_or(i32x4_sub(sum, is_less), u32x4_splat(1));
+    v128_bitselect(odd, sum, f32x4_gt(f32x4_abs(error), u32x4_splat(0)))
 }
 
 /// Less than eight numbers, with zeros behind them. (A copy of a slice would be a call that V8 makes in C.)

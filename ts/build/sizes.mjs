@@ -9,13 +9,13 @@ import { StepFailed, say } from "./report.mjs";
 
 /** Most bytes of each file, gzipped. Who needs more says in the commit what the bytes buy. @type {Readonly<Record<string, number>>} */
 export const budgets = {
-  "sparse-xent.simd.wasm": 123_100,
-  "sparse-xent.relaxed.wasm": 123_100,
+  "sparse-xent.simd.wasm": 123_700,
+  "sparse-xent.relaxed.wasm": 123_700,
   "index.js": 28_000,
   "index.cjs": 28_000,
   // Both wasm files, gzipped and in base64, which costs 4/3 on the disk and a hundredth on the way.
-  "inline.js": 276_000,
-  "inline.cjs": 276_000,
+  "inline.js": 276_700,
+  "inline.cjs": 276_700,
   "lm.js": 5_500,
   "lm.cjs": 5_500,
   "onnx.js": 2_500,

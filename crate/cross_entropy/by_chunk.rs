@@ -1,6 +1,5 @@
-//! A call whose logits are made chunk by chunk. Labels, weights and options are judged for all rows at once, then the loss runs over
-//! chunks of some of the rows, in place, and the sums run over all rows at the end. The last layer, which makes its logits itself,
-//! uses it.
+//! A call whose logits are made chunk by chunk, as those of the last layer are. First the call judges labels, weights and options for all
+//! rows. Then it computes one chunk of rows after the other, in place. At the end it adds up the losses of all rows.
 
 use super::plan::{self, Plan};
 use super::scan::{Scan, Upstream, scan};
@@ -13,10 +12,10 @@ use crate::{Error, Shape};
 use core::sync::atomic::AtomicI32;
 use std::borrow::Cow;
 
-/// What a row needs of its logits.
+/// What a row gives, and so whether its logits are needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// Nothing: its loss and gradient are 0.
+    /// Nothing: its loss and gradient are 0, whatever its logits are.
     Dropped,
     /// Results, but its gradient is 0.
     Silent,
@@ -24,7 +23,7 @@ pub(crate) enum Fate {
     Counted,
 }
 
-/// A judged call.
+/// A call whose labels, weights and options have been judged.
 pub(crate) struct ByChunk<'a> {
     pub(super) plan: Plan<'a>,
     pub(super) scan: Scan,
@@ -33,7 +32,7 @@ pub(crate) struct ByChunk<'a> {
     class_weight: Vec<f64>,
 }
 
-/// Scratch of [`ByChunk::run`]: what each row of a chunk is given and gives.
+/// Scratch of [`ByChunk::run`]: the labels, weights and results of the rows of a chunk.
 pub(crate) struct PerRow {
     labels: Vec<i32>,
     sample_weight: Vec<f64>,
@@ -142,7 +141,7 @@ impl<'a> ByChunk<'a> {
         })
     }
 
-    /// What dropped rows have as results; to be called before the chunks.
+    /// Sets all results to those of dropped rows. To be called before the chunks.
     pub(crate) fn begin(results: &mut Results<'_>) {
         results.losses.fill(0.0);
         for numbers in [&mut results.log_sum_exp, &mut results.target_log_prob].into_iter().flatten() {
@@ -153,7 +152,8 @@ impl<'a> ByChunk<'a> {
         }
     }
 
-    /// The losses of some rows, whose logits of the classes that take part lie side by side; with their gradient in place of them.
+    /// Computes the losses of some rows, whose logits of the classes that take part lie side by side. On request it puts their gradient in the
+    /// logits' place.
     pub(crate) fn run(
         &self,
         rows: &[u32],

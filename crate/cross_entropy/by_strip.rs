@@ -1,6 +1,6 @@
-//! A chunk of rows whose logits are made strip by strip of classes, and made again for their gradient: [`ByChunk`] without a whole row
-//! of logits. A strip is a block of the row kernel, and what is known of a row between its strips is what that kernel itself adds up,
-//! so that every bit is that of a row that lies in memory.
+//! A chunk of rows whose caller makes the logits strip by strip, a strip of classes at a time, and makes them again for their gradient. So
+//! no row of logits is ever whole in memory, as it is under [`ByChunk::run`]. A strip is a block of the row kernel, and between strips a
+//! row is what that kernel adds up of its blocks: every bit is that of a row that lies in memory.
 //!
 //! 1. [`ByChunk::plan_strips`] says what each row is to be.
 //! 2. [`ByChunk::strip_run`], strip by strip: sums, the label's logit, and the largest one where it is asked for.
@@ -21,9 +21,9 @@ use crate::parallel::{Executor, PerWorker, Rows};
 use crate::simd::Isa;
 use core::ops::Range;
 
-/// Rows of a unit of work: some tens of thousands of logits.
+/// How many rows a unit of work has: with a strip of each, some tens of thousands of logits.
 const PER_UNIT: usize = 16;
-/// Nanoseconds that a logit takes at least: whether another thread is worth its waking.
+/// How many nanoseconds a logit takes at least. It decides whether another thread is worth its waking.
 const LOGIT: f64 = 0.3;
 
 /// A row of the chunk.
@@ -38,10 +38,10 @@ enum Planned {
     },
 }
 
-/// Scratch: what is known of the rows of a chunk.
+/// Scratch: what the strips so far have told of the rows of a chunk.
 pub(crate) struct Strips {
     rows: Vec<Planned>,
-    /// For each strip what each row has in it, `[strips][most]`.
+    /// What was found of each row in each strip, `[strips][most]`.
     found: Vec<BlockRow>,
     most: usize,
     hints: Vec<Hints>,
@@ -49,12 +49,12 @@ pub(crate) struct Strips {
     /// The strips of one row.
     row: Vec<BlockRow>,
     concluded: Vec<Option<Concluded>>,
-    /// A strip of one row for each worker; under a softcap another one, as its logits were given.
+    /// For each worker a strip of one row; under a softcap another, with the logits before the cap.
     copies: Vec<f32>,
 }
 
 impl ByChunk<'_> {
-    /// How many strips the classes are cut into; one strip saves nothing.
+    /// How many strips the classes are cut into. With one, strips save no memory.
     pub(crate) fn strips(classes: usize) -> usize {
         blocks(classes)
     }
@@ -123,7 +123,7 @@ impl ByChunk<'_> {
     ) -> Result<(), Error> {
         let mut rules = self.rules(results);
         if !strips.concluded.is_empty() {
-            // Results are known.
+            // The first run found all results.
             rules.wants = Wanted::default();
         }
         let softcap = &self.plan.softcap;

@@ -1,4 +1,4 @@
-//! Between the caller's arrays and the kernels' scratch: gather a row's kept classes, hand its gradient back.
+//! Between the caller's arrays and the kernels' scratch: cuts both by units, copies a row's kept classes, and hands its gradient back.
 
 use super::plan::Kept;
 use super::{Access, Results};
@@ -16,7 +16,7 @@ type TypedPieces<'a> = Typed<Pieces<'a, f32>, Pieces<'a, f64>, Pieces<'a, half::
 /// The per-row results cut by units: losses, log-sum-exp, label log-probabilities, predictions.
 type ResultRows<'a> = (TypedRows<'a>, Option<TypedRows<'a>>, Option<TypedRows<'a>>, Option<Rows<'a, i32>>);
 
-/// Numbers that are converted at a time.
+/// How many numbers are converted at a time.
 const CHUNK: usize = 64;
 
 /// Numbers in rows of `width`, cut by units of so many rows.
@@ -34,7 +34,7 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// As [`Access::split`], with the gradient cut by units of rows of `width` elements.
+    /// As [`Access::split`], with the gradient cut by units of `per_unit` rows of `width` elements.
     pub(crate) fn by_rows(
         self,
         width: usize,
@@ -55,7 +55,7 @@ impl<'a> Access<'a> {
         (logits, gradient.map(|gradient| typed!(gradient, x => Pieces::new(x, width, length, pieces))))
     }
 
-    /// The access to the elements `cells` of a unit, the first of which is element `first` of the call.
+    /// The access to the elements `cells` of a unit; the first of them is element `first` of the call.
     pub(crate) fn in_unit(
         logits: Option<Source<'a>>,
         part: &'a mut Option<Target<'_>>,

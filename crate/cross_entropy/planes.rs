@@ -1,4 +1,4 @@
-//! The memory of planes: where the logits of a strip lie, or are copied to, and where its gradient goes.
+//! The memory of planes: where a strip reads its logits, which may be copies, and where its gradient goes.
 
 use super::plan::Kept;
 use crate::element::{Element, Source, Target, typed};
@@ -13,7 +13,7 @@ use half::{bf16, f16};
 pub(super) type TypedStrided<'a> =
     Typed<Strided<'a, f32>, Strided<'a, f64>, Strided<'a, f16>, Strided<'a, bf16>>;
 
-/// What one unit has of [`TypedStrided`].
+/// The part of [`TypedStrided`] that belongs to one unit.
 pub(super) type TypedPlanes<'a> = Typed<Planes<'a, f32>, Planes<'a, f64>, Planes<'a, f16>, Planes<'a, bf16>>;
 
 /// `[outer][classes][inner]` numbers, cut into spans of `inner`.
@@ -33,14 +33,14 @@ impl TypedPlanes<'_> {
 
 /// The planes of some rows of a unit.
 pub(super) struct PlaneSite<'a, 'p> {
-    /// All logits, where they are not replaced.
+    /// All logits of the call; `None` where the gradient takes their place.
     pub(super) logits: Option<Source<'a>>,
     /// Index of the unit's first row in its first plane.
     pub(super) first: usize,
     pub(super) inner: usize,
-    /// The rows among those of the unit.
+    /// Which rows of the unit.
     pub(super) rows: Range<usize>,
-    /// Where the gradient goes: in the logits' place, where there are no others.
+    /// Where the gradient goes; without `logits`, it holds the logits too.
     pub(super) gradient: Option<TypedPlanes<'p>>,
     /// Whether the gradient is added to what is there.
     pub(super) adds: bool,
@@ -60,7 +60,7 @@ impl PlaneSite<'_, '_> {
         }
     }
 
-    /// The gradient's elements of a class, where there is a gradient.
+    /// The gradient's elements of a class; `None` where no gradient is wanted.
     pub(super) fn gradient(&mut self, class: usize) -> Option<Target<'_>> {
         let rows = self.rows.clone();
         let planes = self.gradient.as_mut()?;
@@ -74,7 +74,7 @@ pub(super) struct StripPlanes<'s, 'a, 'p> {
     pub(super) kept: Option<&'s Kept>,
     /// Floats of a vector.
     pub(super) lanes: usize,
-    /// [`TOGETHER`] lines of [`STRIP`] floats, for what does not lie in whole vectors of single precision.
+    /// [`TOGETHER`] lines of [`STRIP`] floats, for copies of what does not lie in whole vectors of single precision.
     pub(super) lines: &'s mut [f32],
 }
 
@@ -84,7 +84,7 @@ fn class_of(kept: Option<&Kept>, position: usize) -> usize {
     kept.map_or(position, |kept| kept.classes[position] as usize)
 }
 
-/// The logit of each row's label, exactly; 0 where it has none.
+/// Puts the logit of each row's label into `logits`; 0 where a row has none. `logit` is given a row and its label.
 #[inline(always)]
 fn pick(labels: &[i32], logits: &mut [f32], logit: impl Fn(usize, usize) -> f32) {
     let (logits, beyond) = logits.split_at_mut(labels.len());
@@ -94,7 +94,7 @@ fn pick(labels: &[i32], logits: &mut [f32], logit: impl Fn(usize, usize) -> f32)
     }
 }
 
-/// Neighbouring planes, as they lie.
+/// The memory of some rows in neighbouring planes.
 #[inline(always)]
 fn lying<'s>(
     planes: &'s mut Planes<'_, f32>,
@@ -132,7 +132,7 @@ impl StripPlanes<'_, '_, '_> {
         self.kept.is_none() && self.site.plane(0).single().is_some()
     }
 
-    /// Copied to the lines, and filled up with 0.
+    /// Copies logits to the lines, and fills these up with 0.
     fn widened(&mut self, first: usize, count: usize, rows: &Range<usize>) -> [&[f32]; TOGETHER] {
         let Self { site, kept, lines, .. } = self;
         let range = rows.start..rows.end.min(site.rows.len());

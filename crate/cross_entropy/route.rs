@@ -10,7 +10,8 @@
 //! │   │                      threads, block by block (split.rs)
 //! │   └─ no       Doubles    f64, probabilities and their logarithms, matrices: row by row in f64 (rows.rs, kernels/double.rs)
 //! └─ no, a plane for each class: scores in f32, f16 or bf16, and neither label matrix nor softcap?
-//!     ├─ yes      Strips     strips of rows through all planes (strided.rs, strip.rs, planes.rs, kernels/planes.rs)
+//!     ├─ yes      Strips     strips of rows through all planes (strided.rs, strip.rs, planes.rs, kernels/planes.rs); up to
+//!     │                      eight classes are each compared with the labels (kernels/planes/few.rs)
 //!     └─ no       Columns    row by row, on a copy of the row (strided.rs), as Doubles
 //! ```
 //!

@@ -1,5 +1,5 @@
-//! Rows whose classes are strided, strip by strip. What the planes' kernel cannot do (f64, inputs that are probabilities, a label matrix)
-//! goes row by row through [`Rules::row`], on a copy of the row.
+//! Rows whose classes are strided, strip by strip. What the planes' kernel cannot do (f64, inputs that are probabilities, a label matrix, a
+//! softcap) goes row by row through [`Rules::row`], on a copy of the row.
 
 use super::batch::Batch;
 use super::distribution::{Lying, Telling};
@@ -25,7 +25,7 @@ impl Call<'_> {
         let rules = Rules::new(self, route, results);
         let shape = self.plan.shape;
         let (classes, inner) = (shape.classes(), shape.inner());
-        // Rows of one outer position that a unit takes, strip by strip.
+        // A unit takes this many rows of one outer position, strip by strip.
         let strip_rows = strip_rows(self.plan.classes(), shape.rows());
         let span = (self.unit_elements() / classes).clamp(1, inner).next_multiple_of(strip_rows);
         let spans = inner.div_ceil(span);
@@ -144,7 +144,7 @@ impl Rules<'_> {
             }
             for (class, value) in (if is_apart { &*to } else { &*from }).iter().enumerate() {
                 go_on(class, WIDTH);
-                // What nothing was added to keeps its bytes.
+                // An element to which nothing was added keeps its bytes.
                 if let Some(mut plane) = site.gradient(class)
                     && plane.read().get(row).to_bits() != value.to_bits()
                 {

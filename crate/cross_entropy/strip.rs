@@ -7,8 +7,9 @@ use crate::kernels::planes::{Planes, STRIP, Strip};
 use crate::simd::Isa;
 
 impl Rules<'_> {
-    /// Computes rows that begin with `first_row` and have these classes. Whether the next ones are to be looked at first, as these are if
-    /// they are to be `wary` of: it changes no result.
+    /// Computes a strip of rows that begin with `first_row` and have these classes. Returns whether the next strip should be wary: some row
+    /// of this one was not small. A `wary` strip looks at its rows first, in place of a sweep that takes all for small. No result depends
+    /// on it.
     #[expect(clippy::too_many_arguments, reason = "what goes in, what comes out, and scratch")]
     pub(super) fn strip<I: Isa>(
         &self,
@@ -21,7 +22,8 @@ impl Rules<'_> {
         wary: bool,
     ) -> bool {
         let has_bias = self.plan.objective.needs_moment();
-        // Of planes, two classes are worth a sum; but their smoothing is exact where both are equal.
+        // Two classes are summed like more; `Small` has bounds from three classes on. But under smoothing they are not taken for small, so
+        // that it stays exact where both logits are equal.
         let asked = self.asked(if has_bias { self.plan.classes() } else { self.plan.classes().max(3) });
         let mut positions;
         let labels = match &self.plan.kept {

@@ -3,20 +3,21 @@
 //! For one row, as in [`super::rows`]. What we do instead, and why:
 //!  1. Lanes are rows: every load is a whole vector, no lane is idle whatever the number of classes, and the logarithm at
 //!     the end of a row is taken for a vector of rows at once.
-//!  2. Rows go in strips of up to [`STRIP`]: the sums of a strip lie in the first cache while its planes are read one after the other
-//!     in long runs, which a processor foresees where it does not foresee many short ones.
-//!  3. [`TOGETHER`] planes are read at once, a vector of each per turn: as many streams as a processor follows.
-//!  4. Rows whose logits are small ([`Small`](super::rows::Small)) need no shift, hence no maximum. That is guessed of a whole strip and checked on the way,
-//!     by the bits of the logits, as for rows. Where the guess was wrong, the rows are looked at and swept again ([`shifted`]), in the same
-//!     order: whether a row is small is decided by its own logits, and its bits do not depend on its neighbours.
-//!  5. The exponentials lie in scratch, side by side as they are computed, until the gradient is written: planes that are a power of two
-//!     apart share a few sets of the caches. So the gradient may replace the logits too.
-//!  6. The loop of the exponentials knows neither labels nor sums, and keeps its constants in registers. Then a 0 is written where each
-//!     label's exponential lies, which leaves it out, and they are added up. Before the gradient is made, the place is given what comes to
-//!     the label's own element when it is scaled as the others are.
-//!  7. What is not in single precision, has masked classes or fills no whole vectors is copied line by line: see [`Planes`].
+//!  2. Rows go in strips of up to [`STRIP`]. The numbers that belong to a row stay in the first cache while the kernel reads one plane after
+//!     the other. The processor reads ahead in the long runs of a strip; it does not in many short ones.
+//!  3. The kernel reads [`TOGETHER`] planes at once, a vector of each in turn: a processor follows as many streams.
+//!  4. Rows whose logits are small ([`Small`](super::rows::Small)) need no shift, hence no maximum. The kernel takes all rows of a strip for
+//!     small and checks that by the bits of the logits on the way, as for rows. Where it was wrong, [`shifted`] looks at the rows and sweeps
+//!     them again in the same order. Each row is judged by its own logits, so its bits do not depend on its neighbours.
+//!  5. The exponentials lie in scratch, in the order in which they are computed, until the gradient is written. Planes that are a power of
+//!     two apart would share a few sets of the caches. It also lets the gradient replace the logits.
+//!  6. The loop of the exponentials knows neither labels nor sums, so that its constants stay in registers. The label's exponential is left
+//!     out afterwards, in one of two ways. Of up to eight classes, the loops that add and that write compare each label with each class
+//!     ([`few`]). Of more, the kernel finds the place of each label's exponential ([`sums`]): it writes a 0 there before the sum, and
+//!     before the gradient it writes the number that becomes the label's element when it is scaled like the others.
+//!  7. Logits of other types, under a mask, or in a vector that is cut are copied to whole lines first: see [`Planes`].
 //!
-//! What this costs: a strip that holds one row that is not small is swept again, and the next ones are looked at first.
+//! The limit: one row that is not small makes the kernel sweep its strip again, and look at the rows of the next strip first.
 mod few;
 mod grad;
 mod predict;
@@ -37,21 +38,21 @@ pub(crate) const STRIP: usize = 512;
 /// Planes that are read or written at once.
 pub(crate) const TOGETHER: usize = 4;
 
-/// Exponentials added one after the other before their sum is added to the others': of equal terms, whose roundings all go one
-/// way, 64 are off by up to 8.1e-7 of their sum and 256 would be off by 3.7e-6.
+/// How many exponentials are added one after the other before their sum joins the others. The roundings of equal terms all go one way:
+/// 64 of them are off by up to 8.1e-7 of their sum, and 256 would be off by 3.7e-6.
 const RUN: usize = 64;
 
-/// Classes added in single precision before the sums move to f64.
+/// How many classes are added in single precision before their sum joins one in f64.
 const FLUSH: usize = 256;
 
 /// A number for each row of a strip.
 type Across = [f32; STRIP];
 
-/// Lines of a strip that are not classes.
+/// How many lines of [`Across`] a strip has beside its exponentials.
 const PER_ROW: usize = 13;
 
-/// Rows of a strip: the exponentials of so many classes lie in the second cache. Of few rows in all a strip is a part only, since
-/// scratch is filled with zeros.
+/// The rows of a strip. Of many classes it has fewer, so that its exponentials fit into the second cache. A call of few rows has shorter
+/// strips, since all scratch is filled with zeros first.
 pub(crate) fn strip_rows(classes: usize, rows: usize) -> usize {
     let most = match classes {
         0..=FLUSH => STRIP,
@@ -60,27 +61,28 @@ pub(crate) fn strip_rows(classes: usize, rows: usize) -> usize {
     (rows / 4).next_power_of_two().max(STRIP / 2).min(most)
 }
 
-/// Floats of scratch that strips of so many rows need: lines, exponentials, and a place for those of labels that there are not.
+/// How many floats of scratch a strip needs: its lines, its exponentials, and one place that stands for labels of rows without one.
 pub(crate) fn scratch_length(classes: usize, strip_rows: usize) -> usize {
     PER_ROW * STRIP + CACHE_LINE + classes.next_multiple_of(TOGETHER) * strip_rows + 1
 }
 
-/// The memory of a strip. Of up to [`TOGETHER`] neighbouring classes, a run of rows each; what is beyond `count` is empty.
+/// The memory of a strip. Functions give a run of rows for each of `count` neighbouring classes, up to [`TOGETHER`]; the slices beyond
+/// `count` are empty.
 pub(crate) trait Planes {
-    /// The logits of some of the strip's rows, which fill whole vectors.
+    /// The logits of some of the strip's rows, in whole vectors: what is cut is copied and filled up with 0.
     fn logits(&mut self, first: usize, count: usize, rows: Range<usize>) -> [&[f32]; TOGETHER];
-    /// As they lie, where they do: the last vector may be cut.
+    /// As [`Planes::logits`], but single precision is not copied: its last vector may be cut.
     fn cut_logits(&mut self, first: usize, count: usize, rows: Range<usize>) -> [&[f32]; TOGETHER];
-    /// Calls a function with the memory of the gradient, for all rows, where the last vector may be cut; it also says whether the gradient
-    /// is to be added there.
+    /// Calls a function with the memory of the gradient of all rows, and with whether the gradient is to be added to it. The last vector may
+    /// be cut.
     fn gradient(&mut self, first: usize, count: usize, write: &mut dyn FnMut([&mut [f32]; TOGETHER], bool));
-    /// The logits of the labels of rows from `row` on; of rows without one, 0.
+    /// Puts the logits of the labels of the rows from `row` on into `logits`; 0 for rows without a label.
     fn gather(&self, row: usize, labels: &[i32], logits: &mut [f32]);
-    /// Sets the gradient of classes that are left out to 0, unless it is added.
+    /// Sets the gradient of masked classes to 0, unless the gradient is added.
     fn clear(&mut self);
 }
 
-/// The exponentials of some rows of [`TOGETHER`] classes of which one is the first of some.
+/// The exponentials of some rows, in the group of [`TOGETHER`] classes that `first` belongs to.
 #[inline(always)]
 fn in_turns<'s, I: Isa>(
     exponentials: &'s mut [f32],
@@ -93,14 +95,14 @@ fn in_turns<'s, I: Isa>(
     I::chunks_mut(turns).as_chunks_mut().0
 }
 
-/// A vector that begins with some numbers; the others are 0.
+/// A vector that begins with the numbers of a cut one; the others are 0.
 fn filled(numbers: &[f32]) -> [f32; MOST_LANES] {
     let mut vector = [0.0; MOST_LANES];
     vector.iter_mut().zip(numbers).for_each(|(slot, number)| *slot = *number);
     vector
 }
 
-/// Calls a function for all classes, [`TOGETHER`] or one at a time, with the first and how many.
+/// Calls a function for all classes with the first one and how many: [`TOGETHER`] at a time, and the rest one by one.
 #[inline(always)]
 fn for_groups(classes: usize, mut each: impl FnMut(usize, usize)) {
     let mut first = 0;
@@ -114,48 +116,54 @@ fn for_groups(classes: usize, mut each: impl FnMut(usize, usize)) {
 /// What is known of the rows of a strip, and their exponentials; in [`scratch_length`] floats.
 #[derive(Debug)]
 pub(crate) struct Strip<'a> {
-    /// Whole vectors.
+    /// How many rows there are, rounded up to whole vectors.
     rows: usize,
-    /// The labels as numbers, where they are compared; negative ones for rows without.
+    /// The labels as numbers, for loops that compare them; negative for rows without one. Set by [`Strip::set_numbers`].
     number: &'a mut Across,
-    /// The labels' logits; 0 for rows without.
+    /// The labels' logits; 0 for rows without one.
     label: &'a mut Across,
     /// What is subtracted from each logit.
     shift: &'a mut Across,
+    /// The sum of the other classes' exponentials.
     rest: &'a mut Across,
+    /// The weighted sum of the other classes' shifted logits.
     moment: &'a mut Across,
-    /// The sums of the runs of classes before this one.
+    /// The sums of the classes before the run that is being added.
     sum_before: &'a mut Across,
-    /// Where the exponentials of the labels of a part lie.
+    /// Where the labels' exponentials of a part of the rows lie, and how many rows that part has.
     places: [u32; WIDTH],
     labelled: usize,
-    /// Whether labels are found by comparing, and `number` holds them: see [`few`].
+    /// Whether labels are compared with each class, so that `number` always holds them: see [`few`].
     compares: bool,
-    /// All ones for rows of small logits, and for rows whose loss is a number.
+    /// All ones for rows of small logits.
     small: &'a mut Across,
+    /// All ones for rows whose loss is a number.
     sound: &'a mut Across,
-    /// What the exponentials are multiplied by, what they must reach so as not to count as 0, and what is added.
+    /// The factor of the exponentials in the gradient.
     scale: &'a mut Across,
+    /// Exponentials below it count as 0 in the gradient.
     threshold: &'a mut Across,
+    /// What is added to the product.
     bias: &'a mut Across,
-    /// The gradient at the label; and what comes to that when it is scaled.
+    /// The gradient at the label.
     target: &'a mut Across,
+    /// The number that becomes it when it is multiplied by `scale`.
     own: &'a mut Across,
     /// Whether no row has a bias, a scale that is negative or no number, or an exponential that may count as 0.
     is_simple: bool,
-    /// The largest bits of the logits, as i32 and as u32.
+    /// For each lane of a vector, the largest bits that its logits have as i32, and as u32.
     highest: [f32; MOST_LANES],
     lowest: [f32; MOST_LANES],
-    /// What no exponential is below; 0 where that is not known.
+    /// A bound that no exponential is below; 0 where none is known.
     least: f32,
-    /// Of the part that was found last.
+    /// Whether all rows of the part that was added up last are small, and sound.
     all_small: bool,
     all_sound: bool,
-    /// Whether the lines say of all rows that they are small.
+    /// Whether `shift`, `small` and `sound` say of all rows of a strip that they are small.
     is_set: bool,
-    /// Whether the line of moments holds numbers, and zeros where none are asked for.
+    /// Whether `moment` was filled with zeros once, for calls that ask for no moment.
     has_moment: bool,
-    /// Exponentials of a class, at most. The vectors of [`TOGETHER`] classes take turns.
+    /// How many exponentials of a class there is room for. In memory the vectors of [`TOGETHER`] classes take turns.
     stride: usize,
     exponentials: &'a mut [f32],
 }
@@ -163,47 +171,31 @@ pub(crate) struct Strip<'a> {
 const SET: f32 = f32::from_bits(u32::MAX);
 
 impl<'a> Strip<'a> {
-    /// Of up to so many rows, in scratch of [`scratch_length`] floats.
+    /// A strip of at most so many rows, in scratch of [`scratch_length`] floats.
     pub(crate) fn new(strip_rows: usize, scratch: &'a mut [f32]) -> Self {
-        // A line of scratch that crosses a cache line with every vector takes longer.
+        // Vectors that cross cache lines take longer.
         let start = scratch.as_ptr().align_offset(CACHE_LINE * size_of::<f32>()).min(CACHE_LINE);
         let (lines, exponentials) = scratch[start..].split_at_mut(PER_ROW * STRIP);
-        let [
-            number,
-            label,
-            shift,
-            rest,
-            moment,
-            sum_before,
-            small,
-            sound,
-            scale,
-            threshold,
-            bias,
-            target,
-            own,
-        ] = lines.as_chunks_mut().0
-        else {
-            panic!("a strip needs the scratch it asks for")
-        };
+        let mut lines = lines.as_chunks_mut().0.iter_mut();
+        let mut line = || lines.next().expect("the scratch that a strip asks for");
         Self {
             rows: 0,
-            number,
-            label,
-            shift,
-            rest,
-            moment,
-            sum_before,
+            number: line(),
+            label: line(),
+            shift: line(),
+            rest: line(),
+            moment: line(),
+            sum_before: line(),
             places: [0; WIDTH],
             labelled: 0,
             compares: false,
-            small,
-            sound,
-            scale,
-            threshold,
-            bias,
-            target,
-            own,
+            small: line(),
+            sound: line(),
+            scale: line(),
+            threshold: line(),
+            bias: line(),
+            target: line(),
+            own: line(),
             is_simple: true,
             highest: [0.0; MOST_LANES],
             lowest: [0.0; MOST_LANES],
@@ -217,18 +209,18 @@ impl<'a> Strip<'a> {
         }
     }
 
-    /// Begins with so many rows; `lanes` is the length of a vector.
+    /// Begins the next strip, of `count` rows; `lanes` is the length of a vector.
     pub(crate) fn begin(&mut self, count: usize, lanes: usize) {
         self.rows = count.next_multiple_of(lanes);
         self.is_simple = true;
         if !self.has_moment {
-            // The first strip of a unit is the longest.
+            // No later strip of the unit is longer than the first.
             self.moment[..self.rows].fill(0.0);
             self.has_moment = true;
         }
     }
 
-    /// Sets the labels of a part of the rows as numbers.
+    /// Sets `number` for a part of the rows.
     #[inline(never)]
     fn set_numbers(&mut self, rows: &Range<usize>, labels: &[i32]) {
         let (numbers, beyond) = self.number[rows.clone()].split_at_mut(labels.len());
@@ -238,7 +230,7 @@ impl<'a> Strip<'a> {
         beyond.fill(-1.0);
     }
 
-    /// What has been found of a part of the rows, up to [`WIDTH`] of them.
+    /// What the sweeps found of a part of the rows, at most [`WIDTH`].
     pub(crate) fn stats(&self, part: &Range<usize>) -> Stats<'_> {
         let part = part.start..part.end.min(self.rows);
         Stats {

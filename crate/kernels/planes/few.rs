@@ -1,15 +1,17 @@
-//! Few classes: each row's label is compared with every class. That takes less than to find where the label's logit and its exponential
-//! lie, to read the one and to write the other twice, which costs the same however many classes there are.
+//! Few classes: each row's label is compared with every class, which costs a little for each class. The other way, which [`super::sums`] goes
+//! for more classes, finds the place of each label, reads its logit and writes its exponential twice, which costs the same for any number
+//! of classes.
 
 use super::{Planes, Strip, TOGETHER, for_groups, in_turns};
 use crate::simd::Isa;
 use core::ops::Range;
 
-/// The most classes that labels are compared with: with 10, both ways take the same time on four lanes.
+/// The most classes that labels are compared with. On four lanes both ways take the same time at ten classes.
 pub(super) const COMPARED: usize = 8;
 
 impl Strip<'_> {
-    /// Finds the logits of the labels of a part of the rows, and adds up the exponentials of the other classes, if they were taken.
+    /// Finds the logits of the labels of a part of the rows, and adds up the exponentials of the other classes. If the exponentials are not
+    /// there yet, the sums mean nothing, and the caller comes again.
     pub(super) fn compare<I: Isa>(&mut self, rows: &Range<usize>, planes: &mut dyn Planes, classes: usize) {
         for_groups(classes, |first, count| {
             let x = planes.logits(first, count, rows.clone());
@@ -32,7 +34,7 @@ impl Strip<'_> {
                 let numbers = &I::chunks(&self.number[rows.clone()])[..count];
                 let labels = &mut I::chunks_mut(&mut self.label[rows.clone()])[..count];
                 let rests = &mut I::chunks_mut(&mut self.rest[rows.clone()])[..count];
-                // The first classes begin with 0, whatever the lines hold.
+                // For the first classes the lines count as 0, whatever they hold.
                 let zero = I::splat(0.0);
                 let begun = if first == 0 { zero } else { I::eq(zero, zero) };
                 let classes = numbers_from::<I, N>(first);

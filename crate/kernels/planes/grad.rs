@@ -9,7 +9,7 @@ use crate::simd::Isa;
 use core::hint::black_box;
 use core::ops::Range;
 
-/// What [`zero_threshold`](crate::kernels::zero_threshold) is for the scales of a vector of rows.
+/// Computes [`zero_threshold`](crate::kernels::zero_threshold) for the scales of a vector of rows.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Thresholds<I: Isa> {
     floor: I::V,
@@ -30,9 +30,9 @@ impl<I: Isa> Thresholds<I> {
 }
 
 impl Strip<'_> {
-    /// Keeps what [`Strip::write`] needs of what a part of the rows has come to. A row whose gradient is 0 is given factors that are -0
-    /// where the gradient is added: a sum with -0 keeps every bit. `is_plain`, `has_bias`: whether the objective is, and
-    /// whether there may be biases.
+    /// Keeps the results of a part of the rows that [`Strip::write`] needs. Where the gradient is added, a row whose gradient is 0 gets a
+    /// factor of -0, since a sum with -0 keeps every bit. `is_plain` says that the objective has no options beyond weights, `has_bias` that
+    /// rows may have biases.
     #[inline(never)]
     pub(crate) fn keep<I: Isa>(
         &mut self,
@@ -80,7 +80,8 @@ impl Strip<'_> {
             let is_zero = I::eq(scale, zero);
             let off = I::and(is_zero, I::eq(target, zero));
             let fits = I::and(I::le(enough, I::mul(least, scale)), I::le(scale, most));
-            // What comes to the label's element when it is scaled, if that loses nothing. A row has the same bits in any strip.
+            // `own` is taken only where its product is a normal number, as accurate as the target. The target is then that product, so
+            // that a row has the same bits in any strip.
             let none = I::eq(target, zero);
             let own = if is_plain { I::sub(zero, I::load(rest)) } else { I::div(target, scale) };
             let holds = I::and(I::le(normal, I::abs(own)), I::le(I::abs(own), most));
@@ -96,8 +97,8 @@ impl Strip<'_> {
         self.is_simple &= !has_bias && self.least > FLOOR && I::all(all_simple);
     }
 
-    /// Writes or adds the gradient of all rows, which have these labels: `scale e + bias` (times the class's entry of `weights`), and the
-    /// labels' own elements.
+    /// Writes or adds the gradient of all rows, which have these labels: `scale e + bias` at each class, where `bias` is multiplied by the
+    /// class's entry of `weights`, and `target` at the label.
     #[inline(never)]
     pub(crate) fn write<I: Isa>(
         &mut self,
@@ -137,7 +138,7 @@ impl Strip<'_> {
         });
     }
 
-    /// What exponentials must reach so as not to count as 0; and biases, where there are none.
+    /// Sets `threshold`, and `bias` where rows have none.
     #[inline(always)]
     fn find_thresholds<I: Isa>(&mut self, has_bias: bool) {
         let (zero, limits) = (I::splat(0.0), Thresholds::<I>::new());
@@ -147,10 +148,10 @@ impl Strip<'_> {
         for ((threshold, bias), (scale, target)) in found.zip(given) {
             let (scale, target) = (I::load(scale), I::load(target));
             let is_zero = I::eq(scale, zero);
-            // Nothing reaches a NaN: no exponential is looked at where there is nothing to multiply.
+            // No exponential reaches a threshold of NaN. Where the scale is 0 or NaN there is nothing to multiply.
             let none = I::or(is_zero, I::and_not(I::eq(zero, zero), I::eq(scale, scale)));
             I::store(threshold, I::select(none, I::splat(f32::NAN), limits.of(scale)));
-            // Of a row that is off it is the scale, whose sign may count.
+            // A row whose gradient is 0 has its scale for a bias: it may be -0.
             let off = I::and(is_zero, I::eq(target, zero));
             let before = if has_bias { I::load(bias) } else { zero };
             I::store(bias, I::select(I::and(off, I::eq(before, zero)), scale, before));
@@ -240,7 +241,7 @@ impl Strip<'_> {
         );
     }
 
-    /// As [`Strip::put_classes`], where rows have thresholds or biases, or elements of their own for the label.
+    /// As [`Strip::put_classes`], for strips in which some row has a threshold, a bias, or a target that no product gives.
     #[inline(never)]
     fn put_general<I: Isa, const WEIGHTED: bool>(
         &mut self,

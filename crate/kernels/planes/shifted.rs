@@ -1,4 +1,4 @@
-//! Rows that are not all small: they are looked at first, for what is to be subtracted from their logits.
+//! Rows that are not all small: a first pass finds what is to be subtracted from the logits of each row.
 
 use super::few::numbers_from;
 use super::{Asked, Planes, Strip, TOGETHER, for_groups};
@@ -8,7 +8,7 @@ use crate::simd::Isa;
 use core::ops::Range;
 
 impl Strip<'_> {
-    /// Looks at a part of the rows and takes their exponentials. Whether all of them are small.
+    /// Finds the shifts of a part of the rows and takes their exponentials. Returns whether all rows are small after all.
     #[inline(never)]
     pub(crate) fn look_and_sweep<I: Isa>(
         &mut self,
@@ -95,7 +95,7 @@ impl Strip<'_> {
             let (label, none) = (I::load(label), I::and_not(I::eq(zero, zero), I::le(zero, I::load(number))));
             let (largest, highest, lowest) = (I::load(shift), I::load(is_small), I::load(is_sound));
             let alone = I::eq(largest, least);
-            // Neither NaN nor +inf; the second are the bits of a NaN, of -inf or of a number.
+            // No logit is NaN or +inf. As u32, -inf has larger bits than any number, and a negative NaN larger ones still.
             let sound = I::and(I::le(highest, most), I::le(I::abs(lowest), infinite));
             let sound = I::and_not(sound, I::and(alone, I::eq(label, least)));
             let sound = I::or(sound, none);

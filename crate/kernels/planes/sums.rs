@@ -7,10 +7,11 @@ use crate::kernels::MomentOf;
 use crate::simd::Isa;
 use core::ops::Range;
 
-/// Vectors of rows whose exponentials are added side by side: the additions of one wait for one another.
+/// How many vectors of rows are added up side by side: within one, each addition waits for the one before.
 const ABREAST: usize = 4;
 
-/// Adds the sums to those of the runs before, and those of a block to the sum in f64. After the last class it is the sum of all.
+/// Ends a run of classes: moves its sums to those of the runs before, and every [`FLUSH`] classes those to the sums in f64. After the last
+/// class, `sums` are those of all classes.
 #[inline(never)]
 fn end_run((done, classes): (usize, usize), sums: &mut [f32], before: &mut [f32], wide: &mut [f64; WIDTH]) {
     let ends_block = classes > FLUSH && (done.is_multiple_of(FLUSH) || done == classes);
@@ -26,7 +27,7 @@ fn end_run((done, classes): (usize, usize), sums: &mut [f32], before: &mut [f32]
 }
 
 impl Strip<'_> {
-    /// Finds the logits of the labels of a part of the rows.
+    /// Finds the logits of the labels of a part of the rows, which have these labels. Of few classes it adds up the exponentials too.
     pub(crate) fn find_labels<I: Isa>(
         &mut self,
         part: &Range<usize>,
@@ -43,8 +44,8 @@ impl Strip<'_> {
         self.compare::<I>(&rows, planes, classes);
     }
 
-    /// Adds up the exponentials of a part of the rows, which have these labels, and the logits where a moment is asked for: in both, the
-    /// label's is left out.
+    /// Adds up the exponentials of a part of the rows, which have these labels, without the label's own. Where a moment is asked for, it adds
+    /// up the logits likewise.
     #[inline(never)]
     pub(crate) fn add_up<I: Isa>(
         &mut self,
@@ -60,7 +61,7 @@ impl Strip<'_> {
             self.add_runs::<I>(&rows, asked.classes);
         }
         if !self.all_small {
-            // Where no other class is above -inf, what the clamp of `exp` left is nothing: any other sum is at least 1.
+            // A shifted row has a sum of at least 1, unless all other classes are at -inf: then `exp`, which clamps, leaves tiny numbers.
             let all = self.rest[rows.clone()].iter_mut().zip(&self.small[rows.clone()]);
             all.filter(|(rest, small)| **rest <= 0.5 && small.to_bits() == 0)
                 .for_each(|(rest, _)| *rest = 0.0);
@@ -87,14 +88,14 @@ impl Strip<'_> {
         }
     }
 
-    /// Replaces the exponentials of the labels whose places were found last by 0.
+    /// Sets the labels' exponentials to 0, at the places that were found last.
     fn leave_out(&mut self) {
         for place in &self.places[..self.labelled] {
             self.exponentials[*place as usize] = 0.0;
         }
     }
 
-    /// Puts what the part's rows have at their labels there instead.
+    /// Puts `own` at those places, for the gradient.
     pub(super) fn put_own(&mut self, part: &Range<usize>) {
         for (place, own) in self.places[..self.labelled].iter().zip(&self.own[part.clone()]) {
             self.exponentials[*place as usize] = *own;
@@ -120,7 +121,7 @@ impl Strip<'_> {
         }
     }
 
-    /// The sums of the exponentials of some classes, which begin with one that is taken with others.
+    /// Sets `rest` to the sums of some classes; the first of them begins a group of [`TOGETHER`].
     #[inline(never)]
     fn add_classes<I: Isa>(&mut self, rows: &Range<usize>, classes: Range<usize>) {
         I::enter(

@@ -13,7 +13,7 @@ const SCALED: u8 = 1;
 const SHIFTED: u8 = 2;
 
 impl Strip<'_> {
-    /// Takes the exponentials of all rows as if all were small. Whether all logits are.
+    /// Takes the exponentials of all rows as if all were small, and returns whether all logits are.
     #[inline(never)]
     pub(crate) fn sweep<I: Isa>(&mut self, planes: &mut dyn Planes, asked: &Asked<'_>) -> bool {
         let Some(small) = asked.small else { return false };
@@ -29,7 +29,7 @@ impl Strip<'_> {
         fits
     }
 
-    /// After [`Strip::sweep`] said yes: whether all rows of a part are small, by their labels' logits and steps too.
+    /// Whether all rows of a part are small, by their labels' logits and their steps too. Only after [`Strip::sweep`] returned true.
     #[inline(never)]
     pub(crate) fn is_small<I: Isa>(&mut self, part: &Range<usize>, steps: &Line, asked: &Asked<'_>) -> bool {
         let label = &self.label[part.start..part.end.min(self.rows)];
@@ -50,7 +50,7 @@ impl Strip<'_> {
         is_small
     }
 
-    /// The exponentials of rows that have been looked at.
+    /// Takes the exponentials of rows whose shifts are known.
     pub(super) fn sweep_shifted<I: Isa>(
         &mut self,
         planes: &mut dyn Planes,

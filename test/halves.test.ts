@@ -46,13 +46,17 @@ describe.each(builds.flatMap((build) => formats.map((format) => ({ ...format, lo
 
   test("each of the 65,536 logits is read as the number it is", () => {
     const { xent } = engine;
-    // Neighbours in a row, and a scale that makes small ones count.
-    for (const logitScale of [1, 2 ** 12]) {
+    const rows = 65_536 / classes;
+    const neighbours = (bits: number) => bits;
+    // Infinities are in one row without NaN.
+    const spread = (bits: number) => (bits % rows) * classes + Math.floor(bits / rows);
+    // By the larger scale small numbers count.
+    for (const [place, logitScale] of [[neighbours, 1], [neighbours, 2 ** 12], [spread, 1]] as const) {
       const run = (kind: "f32" | typeof dtype) => {
-        using logits = xent.tensor(kind, [65_536 / classes, classes]);
-        for (let bits = 0; bits < 65_536; bits++) logits.view[bits] = kind === "f32" ? decoded(format, bits) : bits;
-        using grad = xent.tensor("f32", [65_536 / classes, classes]);
-        using labels = xent.tensor("i32", [65_536 / classes]);
+        using logits = xent.tensor(kind, [rows, classes]);
+        for (let bits = 0; bits < 65_536; bits++) logits.view[place(bits)] = kind === "f32" ? decoded(format, bits) : bits;
+        using grad = xent.tensor("f32", [rows, classes]);
+        using labels = xent.tensor("i32", [rows]);
         const { loss } = xent.crossEntropy(logits, labels, { grad, logitScale, reduction: "none" });
         return [...new Uint32Array(Float32Array.from(loss.view as Float32Array).buffer), ...new Uint32Array(Float32Array.from(grad.view as Float32Array).buffer)];
       };

@@ -22,7 +22,8 @@ use core::array;
 /// is read from memory, so a few large groups are faster than many small ones.
 const LOGITS: usize = 32_768;
 
-/// Logits of a group, at most, where they are copied: with as many exponentials they take TODO.
+/// The most logits of a group whose logits are copied. The copy and the exponentials take 64 KiB: they leave the first cache, but are near
+/// in the second one when they are read again. Half as many make the gradient of 1,000 classes slower again.
 const COPIED: usize = 8_192;
 
 /// A group of rows on its way.
@@ -291,7 +292,7 @@ impl Rules<'_> {
         self.hand_back::<I>(grad, group, copied, e);
     }
 
-    /// Writes a gradient of 16 bits that is no more than the exponentials times positive numbers. Whether it could.
+    /// Writes the gradient if it has 16 bits and is the exponentials times a positive number for each row, and tells whether it did.
     #[inline(never)]
     fn write_rows_half<I: Isa>(
         &self,

@@ -15,7 +15,8 @@ use core::ops::{Range, RangeInclusive};
 /// Classes whose exponentials are kept in scratch in place of a copy of their logits: 256 KiB, half of a second cache of 512 KiB.
 const MOST_IN_SCRATCH: usize = 1 << 16;
 
-/// Scales that are far from the ends of single precision.
+/// The scales that one product in single precision applies. A smaller one is applied in two steps, and the product of a larger one may be
+/// infinite.
 const SCALES: RangeInclusive<f64> = 1e-15..=1e15;
 
 /// What one block tells the next, to save time. No result depends on it.
@@ -317,8 +318,9 @@ impl Rules<'_> {
             access.put(Values::Single(&exponentials[range.clone()]), None, self.accumulate);
         }
     }
-    /// Writes a block's gradient of 16 bits where it is no more than exponentials times a positive number. Whether it could; otherwise
-    /// what is there is to be written over.
+
+    /// Writes a block's gradient if it has 16 bits and is the exponentials times a positive number, and tells whether it did. If not, the
+    /// caller writes all of it again.
     fn write_block_half(
         &self,
         e: &[f32],

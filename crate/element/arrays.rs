@@ -162,7 +162,7 @@ impl<'a> Target<'a> {
         of_type!(self, x => Element::narrow(from, x));
     }
 
-    /// [`Half::narrow_rows`] of 16 bits; of other numbers nothing.
+    /// Does [`Half::narrow_rows`] if the numbers have 16 bits; otherwise it does nothing.
     #[inline(never)]
     pub(crate) fn narrow_rows(&mut self, rows: &ScaledRows<'_>) -> Option<f32> {
         match self {
@@ -172,7 +172,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Adds numbers, each sum rounded once. Doubles, which singles are never added to, stay as they are.
+    /// Adds `from`, which has as many numbers, and rounds each sum once. Nobody adds singles to doubles: those stay as they are.
     #[inline(never)]
     pub(crate) fn add(&mut self, from: &[f32]) {
         match self {

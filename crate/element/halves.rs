@@ -8,7 +8,7 @@ use crate::simd::halves;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-/// A gradient that is no more than exponentials times a positive number for each row, but for the element of its label.
+/// A gradient that is the exponentials times a positive number for each row, but for the elements of the labels.
 pub(crate) struct ScaledRows<'a> {
     /// Positive numbers, neither infinite nor NaN, in rows of `width`, which is 8 or more.
     pub(crate) exponentials: &'a [f32],
@@ -22,13 +22,14 @@ pub(crate) struct ScaledRows<'a> {
 }
 
 impl ScaledRows<'_> {
+    /// The most rows.
     pub(crate) const MOST: usize = 128;
 }
 
 /// What both types of 16 bits can do.
 pub(crate) trait Half: Element {
-    /// Sets `to` to the nearest numbers of the products in single precision. What no exponential is below; nothing where the gradient is
-    /// to be written in another way.
+    /// Rounds the products to single precision, sets `to` to the numbers nearest to them, and returns the smallest exponential. It returns
+    /// nothing if a product is too large for the type: then the caller writes the gradient in another way.
     fn narrow_rows(rows: &ScaledRows<'_>, to: &mut [Self]) -> Option<f32>;
     /// Adds `from` to `to`, rounding each sum once.
     fn add(from: &[f32], to: &mut [Self]);
@@ -44,8 +45,8 @@ fn put_own(to: &mut [u16], width: usize, labels: &[i32], own: &[u16]) {
     }
 }
 
-/// A type of 16 bits. Slices of it are converted by `simd::halves` in wasm. Natively they run by [`by_best`], as loops of which the
-/// compiler makes vectors: every x86-64 has four lanes, and AVX2 has eight. So the functions for one number have no branch.
+/// Implements a type of 16 bits. In wasm `simd::halves` converts its slices. Natively plain loops do, of which the compiler makes vectors
+/// of four lanes, or of eight where [`by_best`] finds AVX2; for that the functions for one number have no branch.
 macro_rules! half_element {
     ($type:ident, $name:literal, $format:ident, $widened:ident, $narrowed:ident) => {
         impl Element for $type {
@@ -184,7 +185,8 @@ fn mask(truth: bool) -> u32 {
     u32::from(truth).wrapping_neg()
 }
 
-/// As [`to_odd`], of a sum. What its rounding took is exact, as Knuth's sum of two numbers finds it.
+/// The sum as a single that rounds to the same number of 16 bits as the exact sum does; see [`to_odd`]. Knuth's sum of two numbers finds
+/// exactly what rounding took from it.
 #[cfg(not(target_arch = "wasm32"))]
 #[inline(always)]
 fn odd_sum(a: f32, b: f32) -> f32 {

@@ -1,8 +1,8 @@
-//! Slices of 16-bit numbers to single precision and back, by the wasm instructions: eight numbers at a time. Every result is the nearest
-//! number, ties to even, as of the plain functions in `element/halves.rs`.
+//! The wasm instructions that convert slices of `f16` and `bf16` to single precision and back, eight numbers at a time. Results are those of
+//! the plain functions in `element/halves.rs`: exact, or the nearest number, ties to even.
 //!
-//! Infinities, NaN and, on the way to `f16`, numbers too large for it need more instructions than the others. They are found when a slice
-//! has been converted, and it is then converted again by all instructions.
+//! Infinities and NaN of `f16` need more instructions than other numbers. So a slice is widened without them first, and again with them if
+//! it had any.
 
 use super::{Best, Isa, inlined};
 use core::arch::wasm32::*;
@@ -10,36 +10,41 @@ use core::hint::black_box;
 
 /// A format of 16 bits, with its constants in vectors.
 ///
-/// The constants come through [`black_box`]: V8 makes a constant vector whose value it knows anew in each turn of a loop.
+/// The constants are read through [`black_box`], so that V8 does not know their values: a constant that it knows it makes anew in each turn
+/// of a loop.
 pub(crate) trait Format: Copy {
     fn new() -> Self;
-    /// The lower and the upper four numbers of eight. `most` is told of each, for [`Format::is_widened`].
+    /// Widens eight numbers: the first four, and the others. Unless it is `FULL`, it may give wrong results, and keeps in `most` what
+    /// [`Format::is_widened`] tells that by.
     fn widened<const FULL: bool>(self, x: v128, most: &mut v128) -> [v128; 2];
-    /// Whether numbers that were widened without `FULL` are right.
+    /// Whether all numbers that were widened without `FULL` are right.
     fn is_widened(self, most: v128) -> bool;
-    /// Eight numbers in 16 bits.
+    /// Narrows eight numbers.
     fn narrowed(self, x: [v128; 2]) -> v128;
-    /// As [`Format::narrowed`], of positive numbers that are not NaN. `most` is told of each, for [`Format::is_narrowed`].
+    /// Narrows eight positive numbers that are not NaN. Numbers that are too large give wrong results, and leave in `most` what
+    /// [`Format::is_narrowed`] tells that by.
     fn positive(self, x: [v128; 2], most: &mut v128) -> v128;
-    /// Whether the results for positive numbers are right.
+    /// Whether all results of [`Format::positive`] are right.
     fn is_narrowed(self, most: v128) -> bool;
 }
 
 #[derive(Clone, Copy)]
 pub(crate) struct F16 {
+    /// All bits of a single but its sign, and those of its exponent.
     magnitude: v128,
     infinity: v128,
-    /// The bits of a single that a widened number uses, and 2^112, by which the biases of the exponents differ.
+    /// The bits of a single that a widened number uses, and the factor 2^112, since the biases of the exponents differ by 112.
     places: v128,
     bias: v128,
-    /// The number whose bits are those of infinity.
+    /// 65,536: what infinity is widened to if it is taken for a number.
     end: v128,
-    /// The smallest normal number, 2^-14, and 2^-13: a single has 13 places more.
+    /// 2^-14, the smallest normal number; and 2^-13, since a single has 13 places more.
     normal: v128,
     drop: v128,
     /// What `i32x4.dot_i16x8_s` multiplies the lower and the upper 16 bits by, and what its sum is too large by.
     join: v128,
     excess: v128,
+    /// The same of 16 bits, eight times.
     half_sign: v128,
     half_magnitude: v128,
     half_infinity: v128,
@@ -48,6 +53,7 @@ pub(crate) struct F16 {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Bf16 {
+    /// Half of a step, less one bit. With the last bit that is kept added too, what is cut off rounds ties to even.
     below_half: v128,
     last_place: v128,
     nan: v128,
@@ -59,7 +65,7 @@ fn splat(bits: u32) -> v128 {
     u32x4_splat(bits)
 }
 
-/// The numbers' bits as the upper ones of 32, the lower being 0.
+/// Puts the bits of each number in the upper half of 32 bits; the lower half is 0.
 #[inline(always)]
 fn as_upper(x: v128) -> [v128; 2] {
     let zero = u32x4_splat(0);
@@ -139,11 +145,6 @@ impl Format for F16 {
         !v128_any_true(i16x8_ge(most, self.half_infinity))
     }
 
-    /// The sum of 2^-13 times a number and its own power of two (from 2^-14 on) is rounded to the places that `f16` has. In its bits they
-    /// are the last ones, with the leading 1 of a normal number, and the upper 16 bits are the exponent. Joined, they are the result, but
-    /// for a constant; the leading 1 counts as one step of the exponent, and a carry as one more.
-    ///
-    /// The product is exact, or too small to change the sum: it makes no difference whether the two round once or twice.
     #[inline(always)]
     fn narrowed(self, x: [v128; 2]) -> v128 {
         let magnitudes = x.map(
@@ -157,7 +158,11 @@ impl Format for F16 {
         v128_or(half, v128_and(i16x8_narrow_i32x4(x[0], x[1]), self.half_sign))
     }
 
-    /// What is too large saturates.
+    /// Adds a number's own power of two (2^-14 for smaller numbers) to 2^-13 times the number. The sum has the exponent of that power, and
+    /// its last bits are the places of the number that `f16` keeps, rounded. Exponent and places are joined to the result; the leading 1
+    /// of a normal number counts as one step of the exponent, as a carry does. A number that is too large saturates.
+    ///
+    /// The product is exact or too small to change the sum, so a fused multiply-add gives what a product and a sum do.
     #[inline(always)]
     fn positive(self, x: [v128; 2], most: &mut v128) -> v128 {
         let [low, high] = x.map(
@@ -227,7 +232,7 @@ impl Bf16 {
 
 #[inline(always)]
 fn load(x: &[u16; 8]) -> v128 {
-    // As numbers of 32 bits: the compiler makes one load of them, and of the others eight.
+    // The compiler makes one load of four numbers of 32 bits, but eight of eight numbers of 16.
     let pair = |at: usize| u32::from(x[at]) | u32::from(x[at + 1]) << 16;
     u32x4(pair(0), pair(2), pair(4), pair(6))
 }
@@ -297,8 +302,8 @@ pub(crate) fn narrow<F: Format>(from: &[f32], to: &mut [u16]) {
     }
 }
 
-/// Copies positive numbers in rows of `width`, from eight on, each times its row's scale; the product is rounded, and then its nearest
-/// number of 16 bits taken. What none of the numbers is below; nothing where the results are wrong, since one is too large.
+/// Copies rows of `width` positive numbers, eight or more, each times the scale of its row. The product is rounded to a single, and that is
+/// narrowed. It returns the smallest of the numbers, or nothing if a product was too large and results are wrong.
 #[inline(never)]
 pub(crate) fn narrow_rows<F: Format>(
     (from, width, scales): (&[f32], usize, &[f32]),
@@ -342,7 +347,7 @@ fn narrow_all<F: Format>(from: &[[f32; 8]], to: &mut [[u16; 8]]) {
     }
 }
 
-/// Adds `from` to `to`. The sums are rounded once.
+/// Adds `from` to `to`, rounding each sum once.
 pub(crate) fn add<F: Format>(from: &[f32], to: &mut [u16]) {
     let ((from, from_rest), (to, to_rest)) = (from.as_chunks(), to.as_chunks_mut());
     add_all::<F>(from, to);
@@ -362,8 +367,8 @@ fn add_all<F: Format>(from: &[[f32; 8]], to: &mut [[u16; 8]]) {
     }
 }
 
-/// A sum that is rounded to the neighbour whose last bit is odd, unless it is exact: from there it rounds to fewer places as the exact sum
-/// does. What its rounding took is exact, as Knuth's sum of two numbers finds it; of infinities and NaN it is a NaN.
+/// The sum if it is exact, otherwise that of its two neighbours whose last bit is odd: rounded to 16 bits, it gives what the exact sum does.
+/// Knuth's sum of two numbers finds exactly what rounding took; of infinities and NaN that is a NaN, and the sum stays.
 #[inline(always)]
 fn odd_sum(a: v128, b: v128) -> v128 {
     let sum = f32x4_add(a, b);
@@ -374,7 +379,7 @@ fn odd_sum(a: v128, b: v128) -> v128 {
     v128_bitselect(odd, sum, f32x4_gt(f32x4_abs(error), u32x4_splat(0)))
 }
 
-/// Less than eight numbers, with zeros behind them. (A copy of a slice would be a call that V8 makes in C.)
+/// Less than eight numbers, with zeros behind them. They are copied one by one, since V8 calls C for the copy of a slice.
 #[inline(always)]
 fn padded<T: Copy + Default>(numbers: &[T]) -> [T; 8] {
     let mut all = [T::default(); 8];

@@ -682,5 +682,8 @@ fn output_bounds(
     let is_scaled = options.logit_scale != 1.0;
     let base = 32.0 + terms.capped;
     let unit = precision.unit * if is_scaled { 2.0 } else { 1.0 } * (base + terms.margin);
-    (precision.unit * base + unit * terms.lse + tiny, unit * log_prob + tiny)
+    // The logarithm that is taken may be the loss, to which the label's logit is added: both are as large as the label's distance from
+    // the largest logit, and so are their rounding errors, however small the sum.
+    let sum = precision.unit * (base + 2.0 * terms.margin);
+    (sum + unit * terms.lse + tiny, unit * log_prob + tiny)
 }

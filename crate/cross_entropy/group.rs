@@ -11,12 +11,10 @@ use super::totals::UNIT;
 use super::{Access, Call, Results, zeros};
 use crate::Error;
 use crate::element::{ScaledRows, Source, Target};
-use crate::kernels::MomentOf;
-use crate::kernels::objective::{Line, WIDTH};
+use crate::kernels::objective::WIDTH;
 use crate::kernels::rows::{self, Asked, Cells, Found, Small, To};
 use crate::parallel::PerWorker;
 use crate::simd::{Isa, MOST_LANES};
-use core::array;
 
 /// The most logits of a group. With as many exponentials they take half of a second cache of 512 KiB. While a group is concluded nothing
 /// is read from memory, so a few large groups are faster than many small ones.
@@ -212,15 +210,8 @@ impl Rules<'_> {
         let stride = self.stride::<I>();
         let predicts = self.wants.predictions && self.plan.softcap.is_none();
         let rows = &group.rows.rows;
-        let all_steps: Line;
-        let steps = if let MomentOf::Weights(_) = asked.moment {
-            // Smoothing with class weights adds a second part to a row's gradient, with a step of its own. The bound is on both together.
-            let others = |row: usize| (rows.sample_step[row] * rows.spread[row]).abs();
-            all_steps = array::from_fn(|row| rows.step[row].abs() + others(row));
-            &all_steps
-        } else {
-            &rows.step
-        };
+        let both = rows.both_steps(asked.moment);
+        let steps = both.as_ref().unwrap_or(&rows.step);
         if !group.wary && rows::sweep_small::<I>(&mut cells, labels, steps, &asked, &mut group.found) {
             if predicts {
                 self.predict_small::<I>(labels, cells.logits(), &mut group.predictions);

@@ -144,6 +144,9 @@ const STREAMED: usize = 1 << 20;
 /// was in its cache already fetches less ahead.
 const ROUND: usize = 1 << 18;
 
+/// The classes of a row, at least, whose logits come late.
+const LATE: usize = 64;
+
 /// Pieces of a thread's scratch in single precision, which its groups or rows take in turn.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Turns {
@@ -201,9 +204,11 @@ impl<'a> Rules<'a> {
         self.plan.shape.rows() * self.plan.shape.classes() >= STREAMED
     }
 
-    /// Tells how many pieces of scratch of this length a thread has. Only logits that are read as they lie come late.
+    /// Tells how many pieces of scratch of this length a thread has. Only logits that are read as they lie come late, and a row of few
+    /// classes takes longer to compute than to fetch.
     pub(super) fn turns(&self, access: &Access<'_>, piece: usize) -> Turns {
-        let is_alone = piece == 0 || !self.streams() || access.logits().single().is_none();
+        let is_late = self.plan.classes() >= LATE && access.logits().single().is_some();
+        let is_alone = piece == 0 || !self.streams() || !is_late;
         Turns { count: if is_alone { 1 } else { ROUND.div_ceil(piece) }, piece }
     }
 

@@ -45,8 +45,10 @@ impl Rules<'_> {
             let all_count = self.prepare(first_row, classes, state);
             let labels = &labels[rows.clone()];
             strip.find_labels::<I>(&part, labels, planes, asked.classes);
-            if !(fits && strip.is_small::<I>(&part, &state.rows.step, &asked)) {
-                all_small &= strip.look_and_sweep::<I>(&part, labels, planes, &state.rows.step, &asked);
+            let both = state.rows.both_steps(asked.moment);
+            let steps = both.as_ref().unwrap_or(&state.rows.step);
+            if !(fits && strip.is_small::<I>(&part, steps, &asked)) {
+                all_small &= strip.look_and_sweep::<I>(&part, labels, planes, steps, &asked);
             }
             strip.add_up::<I>(&part, labels, planes, &asked);
             let columns = &mut columns.rows(rows);

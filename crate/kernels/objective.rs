@@ -7,11 +7,13 @@
 
 mod shaped;
 
+use super::MomentOf;
 use super::odds::Odds;
 use crate::Element;
 use crate::math::{Exp, Ln};
 use crate::objective::{Functions, Outcomes, RowResult, RowStats};
 use crate::simd::{Isa, inlined};
+use core::array;
 
 /// The most rows that are concluded at once.
 pub(crate) const WIDTH: usize = 128;
@@ -104,6 +106,15 @@ impl RowLines {
     /// Whether a row's gradient is 0.
     pub(crate) fn is_off(&self, row: usize) -> bool {
         [&self.scale, &self.target, &self.bias].iter().all(|line| line[row] == 0.0)
+    }
+
+    /// The steps by which a row is judged small, if they are not `step`. Smoothing with class weights adds a second part to a row's
+    /// gradient, with a step of its own: the bound is on both together.
+    #[inline(never)]
+    pub(crate) fn both_steps(&self, moment: MomentOf<'_>) -> Option<Line> {
+        let MomentOf::Weights(_) = moment else { return None };
+        let others = |row: usize| (self.sample_step[row] * self.spread[row]).abs();
+        Some(array::from_fn(|row| self.step[row].abs() + others(row)))
     }
 
     /// Leaves all rows to the caller.

@@ -12,8 +12,9 @@ use crate::parallel::go_on;
 use crate::simd::{Isa, MOST_LANES};
 use core::ops::{Range, RangeInclusive};
 
-/// Classes whose exponentials are kept in scratch in place of a copy of their logits: 256 KiB, half of a second cache of 512 KiB.
-const MOST_IN_SCRATCH: usize = 1 << 16;
+/// The most classes of a row in place whose exponentials are kept in scratch, 4 MiB for each thread. The other way, a copy of each block's
+/// logits whose exponentials are taken again where the logits lie, reads and writes the row twice.
+const MOST_IN_SCRATCH: usize = 1 << 20;
 
 /// The scales that one product in single precision applies. A smaller one is applied in two steps, and the product of a larger one may be
 /// infinite.

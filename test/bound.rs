@@ -147,12 +147,13 @@ fn terms(x: &[f64], label: usize, options: &Options<'_>) -> Option<Terms> {
     let stats = RowStats::of(x, label, scale, keeps)?;
     let depth: Vec<f64> = x.iter().map(|x| finite_or_0(scale * (stats.max - x))).collect();
     // Under a label matrix the classes that count may be others than the label: the largest is as far ahead of the next as any is.
-    let mut lesser: Vec<f64> = (0..x.len()).filter(|class| keeps(*class)).map(|class| x[class]).collect();
-    lesser.sort_by(f64::total_cmp);
-    let ahead = lesser.iter().rev().nth(1).map_or(0.0, |next| finite_or_0(scale * (stats.max - next)));
-    let is_ahead = options.label_matrix.is_some();
+    let ahead = options.label_matrix.map_or(0.0, |_| {
+        let mut kept: Vec<f64> = (0..x.len()).filter(|class| keeps(*class)).map(|class| x[class]).collect();
+        kept.sort_by(f64::total_cmp);
+        kept.iter().rev().nth(1).map_or(0.0, |next| finite_or_0(scale * (stats.max - next)))
+    });
     Some(Terms {
-        margin: finite_or_0(stats.lead.abs()).max(if is_ahead { ahead } else { 0.0 }),
+        margin: finite_or_0(stats.lead.abs()).max(ahead),
         surprise: depth.iter().map(|depth| stats.ln_sum + depth).collect(),
         depth,
         lse: (scale * stats.max).abs() + stats.ln_sum,

@@ -191,14 +191,7 @@ pub(super) fn scatter(gradient: Values<'_>, kept: Option<&Kept>, into: &mut Targ
         match (gradient, kept) {
             (Values::Single(gradient), None) => {
                 let (gradient, mut into) = (&gradient[cells.clone()], into.part(cells));
-                match into.single() {
-                    // The same sums as in double precision, rounded once.
-                    Some(into) if accumulate => {
-                        into.iter_mut().zip(gradient).for_each(|(slot, value)| *slot += value);
-                    }
-                    None if accumulate => into.add(gradient),
-                    _ => into.narrow(gradient),
-                }
+                if accumulate { into.add(gradient) } else { into.narrow(gradient) }
             }
             (Values::Double(gradient), None) => {
                 into.part(cells.clone()).narrow_double(&gradient[cells], accumulate);

@@ -292,6 +292,7 @@ impl Rules<'_> {
         group: &Group,
         e: &[f32],
     ) -> bool {
+        const { assert!(WIDTH <= ScaledRows::MOST, "a group is handed on as a whole") }
         let (width, rows, count) = (self.plan.classes(), &group.rows.rows, classes.len());
         let applies = self.plan.takes_as_given() && !self.accumulate && width >= MOST_LANES;
         if !applies
@@ -318,36 +319,23 @@ impl Rules<'_> {
     fn hand_back<I: Isa>(&self, grad: &mut Target<'_>, group: &Group, copied: &mut [f32], e: &[f32]) {
         let (count, stride) = (self.plan.classes(), self.stride::<I>());
         let kept = self.plan.kept.as_ref();
-        if kept.is_none() && !self.accumulate {
-            let length = grad.len();
-            return match grad.single() {
-                _ if count == stride => grad.narrow(e),
-                Some(g) => rows::unpad::<I>(e, count, g),
-                None => {
-                    // The logits have been read: their copy has room for rows side by side.
-                    let close = &mut copied[..length];
-                    rows::unpad::<I>(e, count, close);
-                    grad.narrow(close);
-                }
-            };
-        }
-        if kept.is_none() && count == stride && (0..e.len() / count).all(|row| !group.rows.rows.is_off(row)) {
-            return grad.add(e);
-        }
         // A row that has nothing to add is left as it is.
-        let rows = e.chunks_exact(stride).enumerate();
-        let rows = rows.filter(|(row, _)| !self.accumulate || !group.rows.rows.is_off(*row));
-        match grad.single() {
-            Some(g) if kept.is_none() => rows.for_each(|(row, e)| {
-                g[row * count..][..count].iter_mut().zip(e).for_each(|(slot, value)| *slot += value);
-            }),
-            _ => {
-                let all = self.plan.shape.classes();
-                rows.for_each(|(row, e)| {
-                    let grad = &mut grad.part(row * all..(row + 1) * all);
-                    scatter(Values::Single(&e[..count]), kept, grad, self.accumulate);
-                });
-            }
+        let is_left = |row: usize| self.accumulate && group.rows.rows.is_off(row);
+        if kept.is_none() && !(0..e.len() / stride).any(is_left) {
+            let close = if count == stride {
+                e
+            } else {
+                // The logits have been read: their copy has room for rows side by side.
+                let close = &mut copied[..grad.len()];
+                rows::unpad::<I>(e, count, close);
+                close
+            };
+            return if self.accumulate { grad.add(close) } else { grad.narrow(close) };
+        }
+        let all = self.plan.shape.classes();
+        for (row, e) in e.chunks_exact(stride).enumerate().filter(|(row, _)| !is_left(*row)) {
+            let grad = &mut grad.part(row * all..(row + 1) * all);
+            scatter(Values::Single(&e[..count]), kept, grad, self.accumulate);
         }
     }
 

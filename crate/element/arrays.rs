@@ -172,12 +172,12 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Adds `from`, which has as many numbers, and rounds each sum once. Nobody adds singles to doubles: those stay as they are.
+    /// Adds `from`, which has as many numbers, and rounds each sum once.
     #[inline(never)]
     pub(crate) fn add(&mut self, from: &[f32]) {
         match self {
             Typed::F32(x) => x.iter_mut().zip(from).for_each(|(slot, value)| *slot += value),
-            Typed::F64(_) => {}
+            Typed::F64(x) => x.iter_mut().zip(from).for_each(|(slot, value)| *slot += f64::from(*value)),
             Typed::F16(x) => Half::add(from, x),
             Typed::Bf16(x) => Half::add(from, x),
         }

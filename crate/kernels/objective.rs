@@ -198,12 +198,18 @@ fn outcomes<I: Isa>((exp, ln): &Functions<I>, scale: I::V, stats: &Stats<'_>, ve
     }
 }
 
-/// The same where all rows are small, hence without a shift.
+/// The factor by which the exponentials of small rows become relative to the label's, and the sum of the other classes' ones then.
+#[inline(always)]
+fn small_share<I: Isa>(exp: &Exp<I>, label: I::V, rest: I::V) -> (I::V, I::V) {
+    let near = exp.exp_small(I::sub(I::splat(0.0), label));
+    (near, I::mul(rest, near))
+}
+
+/// The same as [`outcomes`] where all rows are small, hence without a shift.
 #[inline(always)]
 fn small_outcomes<I: Isa>((exp, ln): &Functions<I>, label: I::V, rest: I::V) -> Outcomes<I> {
     let one = exp.one;
-    let near = exp.exp_small(I::sub(I::splat(0.0), label));
-    let others = I::mul(rest, near);
+    let (near, others) = small_share(exp, label, rest);
     let (inverse, nll) = (I::div(one, I::add(one, others)), ln.ln_1p(others));
     let ln_total = I::add(label, nll);
     let (miss, factor) = (I::mul(others, inverse), I::mul(near, inverse));
@@ -315,8 +321,7 @@ impl Stats<'_> {
                 |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[vector], v),
             );
             let label = I::mul(at(self.label), scale);
-            let near = exp.exp_small(I::sub(zero, label));
-            let others = I::mul(at(self.rest), near);
+            let (near, others) = small_share(&exp, label, at(self.rest));
             put(&mut rows.loss, zero);
             put(&mut rows.log_prob, others);
             if wanted.logarithms {

@@ -9,9 +9,6 @@ use core::arch::wasm32::*;
 use core::hint::black_box;
 
 /// A format of 16 bits, with its constants in vectors.
-///
-/// The constants are read through [`black_box`], so that V8 does not know their values: a constant that it knows it makes anew in each turn
-/// of a loop.
 pub(crate) trait Format: Copy {
     fn new() -> Self;
     /// Widens eight numbers: the first four, and the others. Unless it is `FULL`, it may give wrong results, and keeps in `most` what
@@ -59,10 +56,11 @@ pub(crate) struct Bf16 {
     nan: v128,
 }
 
-/// The same number four times.
+/// Gives vectors of four equal numbers whose values V8 does not know: a constant that it knows it makes anew in each turn of a loop.
 #[inline(always)]
-fn splat(bits: u32) -> v128 {
-    u32x4_splat(bits)
+fn hidden() -> impl Fn(u32) -> v128 {
+    let nothing = black_box(0);
+    move |bits| u32x4_splat(bits ^ nothing)
 }
 
 /// Puts the bits of each number in the upper half of 32 bits; the lower half is 0.
@@ -75,50 +73,21 @@ fn as_upper(x: v128) -> [v128; 2] {
 impl Format for F16 {
     #[inline(always)]
     fn new() -> Self {
-        let bits: [u32; 13] = *black_box(&[
-            0x7fff_ffff,         // magnitude
-            0x7f80_0000,         // infinity
-            0x8fff_e000,         // places
-            ((127 + 112) << 23), // bias
-            0x4780_0000,         // end
-            ((127 - 14) << 23),  // normal
-            ((127 - 13) << 23),  // drop
-            0x0008_0001,         // join
-            ((127 - 14) << 10),  // excess
-            0x8000_8000,         // half_sign
-            0x7fff_7fff,         // half_magnitude
-            0x7c00_7c00,         // half_infinity
-            0x7e00_7e00,         // half_nan
-        ]);
-        let [
-            magnitude,
-            infinity,
-            places,
-            bias,
-            end,
-            normal,
-            drop,
-            join,
-            excess,
-            half_sign,
-            half_magnitude,
-            half_infinity,
-            half_nan,
-        ] = bits.map(splat);
+        let of = hidden();
         Self {
-            magnitude,
-            infinity,
-            places,
-            bias,
-            end,
-            normal,
-            drop,
-            join,
-            excess,
-            half_sign,
-            half_magnitude,
-            half_infinity,
-            half_nan,
+            magnitude: of(0x7fff_ffff),
+            infinity: of(0x7f80_0000),
+            places: of(0x8fff_e000),
+            bias: of((127 + 112) << 23),
+            end: of(0x4780_0000),
+            normal: of((127 - 14) << 23),
+            drop: of((127 - 13) << 23),
+            join: of(0x0008_0001),
+            excess: of((127 - 14) << 10),
+            half_sign: of(0x8000_8000),
+            half_magnitude: of(0x7fff_7fff),
+            half_infinity: of(0x7c00_7c00),
+            half_nan: of(0x7e00_7e00),
         }
     }
 
@@ -187,8 +156,8 @@ impl Format for F16 {
 impl Format for Bf16 {
     #[inline(always)]
     fn new() -> Self {
-        let [below_half, last_place, nan] = black_box(&[0x7fff_u32, 1, 0x7fc0]).map(splat);
-        Self { below_half, last_place, nan }
+        let of = hidden();
+        Self { below_half: of(0x7fff), last_place: of(1), nan: of(0x7fc0) }
     }
 
     #[inline(always)]

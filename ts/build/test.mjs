@@ -13,7 +13,15 @@ import { attempt } from "./report.mjs";
 import { setUp } from "./set-up.mjs";
 import { buildFaultsWasm } from "./wasm.mjs";
 
-/** @typedef {{ name: string, passed: number, failed: number, skipped: number, titles: string[] }} Outcome `titles` of what was skipped */
+/**
+ * @typedef {object} Outcome
+ * @property {string} name
+ * @property {number} passed
+ * @property {number} failed
+ * @property {number} skipped
+ * @property {string[]} titles of what was skipped
+ * @property {boolean} [lost] no test failed, and a browser's page was gone before its tests had ended
+ */
 
 /** @param {string} line */
 const print = (line) => void process.stdout.write(`${line}\n`);
@@ -44,6 +52,9 @@ async function fuzzTest() {
   return { name: "fuzz", passed: failed === 0 ? 1 : 0, failed, skipped: titles.length, titles };
 }
 
+// What vitest prints when a page is gone early: the browser has ended it, or has cut its connections. WebKit does that once in dozens of runs.
+const lostPage = "Browser connection was closed while running tests";
+
 // A run of all files takes a tenth of this on a slow machine. A page that waits where it must not hangs, and its browser with it.
 const vitestLimitMs = 900_000;
 
@@ -59,7 +70,7 @@ async function vitest(name, node, args, env = process.env) {
   const report = `${paths.target}/vitest-report.json`;
   rmSync(report, { force: true });
   const all = [`${root}/node_modules/vitest/vitest.mjs`, "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`, ...args];
-  const { code } = await attempt(node, all, { show: true, env, name: `vitest on ${name}`, timeoutMs: vitestLimitMs });
+  const { code, output } = await attempt(node, all, { show: true, env, name: `vitest on ${name}`, timeoutMs: vitestLimitMs });
   if (!existsSync(report)) {
     print(`vitest on ${name} ended with exit code ${code} and no report; the limit is ${vitestLimitMs / 1000} s`);
     return { name, passed: 0, failed: 1, skipped: 0, titles: [] };
@@ -74,6 +85,7 @@ async function vitest(name, node, args, env = process.env) {
     failed: code !== 0 && numFailedTests === 0 ? 1 : numFailedTests,
     skipped: skipped.length,
     titles: titlesOf(skipped),
+    lost: numFailedTests === 0 && output.includes(lostPage),
   };
 }
 
@@ -111,6 +123,21 @@ async function versioned(name, program) {
   return version === undefined ? name : `${name}-${version}`;
 }
 
+/**
+ * All tests of a browser. A browser that loses a page gets one more run, which alone counts: a page that a test ends is lost again.
+ * @param {string} name
+ * @param {string} program
+ * @param {string[]} notes of what a reader should know
+ */
+async function browserTest(name, program, notes) {
+  const title = await versioned(name, program);
+  const run = () => vitest(title, process.execPath, [`--project=${name}-*`]);
+  const first = await run();
+  if (first.lost !== true) return first;
+  notes.push(`run twice: ${title}: a page was gone before its tests had ended`);
+  return run();
+}
+
 /** @param {readonly string[]} filters @returns {Promise<number>} the exit code */
 export async function test(filters) {
   await setUp();
@@ -124,6 +151,8 @@ export async function test(filters) {
   const outcomes = [];
   /** @type {string[]} */
   const absent = [];
+  /** @type {string[]} */
+  const notes = [];
   if (filters.length === 0) {
     await installBrowsers();
     if (await installPage()) await buildPage();
@@ -143,12 +172,13 @@ export async function test(filters) {
     const browser = findBrowser(name);
     if (filters.length > 0) absent.push(`${name}: a filter runs on Node only`);
     else if (browser === undefined) absent.push(`${name}: ${lacking(name)}`);
-    else outcomes.push(await vitest(await versioned(name, browser.program), process.execPath, [`--project=${name}-*`]));
+    else outcomes.push(await browserTest(name, browser.program, notes));
   }
 
   print("");
   for (const { name, passed, failed, skipped } of outcomes) print(`${name.padEnd(24)} ${passed} passed, ${failed} failed, ${skipped} skipped`);
   for (const line of absent) print(`not run: ${line}`);
+  for (const line of notes) print(line);
   for (const { name, titles } of outcomes) for (const title of titles) print(`skipped: ${name}: ${title}`);
   /** @param {(outcome: Outcome) => number} count */
   const total = (count) => outcomes.reduce((sum, outcome) => sum + count(outcome), 0);

@@ -17,8 +17,8 @@ const records = () => ({ speed: readRecords("speed")[0], peers: readRecords("pee
 const times = (ratio) => `${ratio.toFixed(ratio < 10 ? 1 : 0)} times`;
 /** @param {readonly number[]} ratios from least to most */
 const range = (ratios) => `${Math.min(...ratios).toFixed(1)} to ${times(Math.max(...ratios))}`;
-/** @param {{ processor: string, cores: number, node: string, date: string }} record */
-const machine = ({ processor, cores, node, date }) => `${processor}, ${cores} cores, Node ${node}, ${date}`;
+/** @param {{ processor: string, family: string, cores: number, node: string, date: string }} record */
+const machine = ({ processor, family, cores, node, date }) => `${processor}, ${family}, ${cores} cores, Node ${node}, ${date}`;
 
 const shown = shapes.find(({ name }) => name === "8192x1000") ?? /** @type {never} */ (shapes[0]);
 

@@ -2,7 +2,6 @@
 // load(): features -> build -> instance -> pool -> Engine. Together with pool/ the only code that knows wasm modules and workers.
 import { initial, maximum } from "#memory-limits";
 import { shipped } from "#shipped";
-import workerText from "#worker";
 import { Engine } from "./engine.js";
 import { SparseXentError, isSparseXentError, mismatch } from "./errors.js";
 import { chooseBuild, detect, type Build } from "./features.js";
@@ -12,6 +11,8 @@ import { createMemory, instantiate, pagesFor, reserveStacks, workersIn, type Glu
 import { reasonOf } from "./pool/messages.js";
 import { bytesOf, type Platform } from "./pool/platform.js";
 import { PoolRuntime } from "./pool/runtime.js";
+// The last one: it repeats the text of the others, and a compressor sees only 32 KiB back.
+import workerText from "#worker";
 
 /** What `load` accepts. */
 export interface LoadOptions {

@@ -19,6 +19,7 @@ mod pairs;
 mod plan;
 mod planes;
 mod route;
+mod row;
 mod rows;
 mod rules;
 mod scan;
@@ -41,9 +42,11 @@ pub(crate) use by_strip::Strips;
 use core::sync::atomic::AtomicI32;
 pub(crate) use deliver::rows;
 pub(crate) use distribution::Distribution;
+use distribution::Telling;
 pub use output::{Output, PerClass, TopK};
 use plan::Plan;
 use route::Route;
+use totals::Room;
 
 /// Logits to read, with their [`Shape`]: row-major and without gaps, of any [`Element`] type, borrowed and not copied.
 #[derive(Debug, Clone, Copy)]
@@ -237,6 +240,9 @@ impl From<Stopped> for Error {
     }
 }
 
+/// The logits of a unit of work. They take tens of microseconds, far less than the ten milliseconds that the executor allows.
+const UNIT_ELEMENTS: usize = 1 << 16;
+
 /// A call whose arguments have been judged.
 struct Call<'a> {
     plan: &'a Plan<'a>,
@@ -252,17 +258,23 @@ impl Call<'_> {
         access: Access<'_>,
         results: &mut Results<'_>,
     ) -> Result<Summary, Error> {
-        let room = self.room(results)?;
-        let mut telling = self.telling(results, access.logits().is_double())?;
+        let room = Room::new(self, results)?;
+        let mut telling = Telling::new(self, results, access.logits().is_double())?;
         let telling = telling.as_mut();
         if self.plan.shape.rows() > 0 {
             match route {
-                Route::Groups => self.groups::<I>(access, results, telling)?,
-                Route::Blocks | Route::Doubles => self.rows::<I>(route, access, results, telling)?,
-                Route::Strips | Route::Columns => self.strided::<I>(route, access, results, telling)?,
+                Route::Groups => group::run::<I>(self, access, results, telling)?,
+                Route::Blocks | Route::Doubles => rows::run::<I>(self, route, access, results, telling)?,
+                Route::Strips | Route::Columns => strided::run::<I>(self, route, access, results, telling)?,
             }
         }
-        self.totals(results, room)
+        room.totals(self, results)
+    }
+
+    /// Logits of a unit of work.
+    pub(super) fn unit_elements(&self) -> usize {
+        let shape = &self.plan.shape;
+        self.executor.unit(shape.rows() * shape.classes(), UNIT_ELEMENTS)
     }
 }
 

@@ -229,12 +229,12 @@ impl<'a> ByChunk<'a> {
 
     /// The memory that [`ByChunk::totals`] needs.
     pub(crate) fn room(&self, results: &Results<'_>) -> Result<Room, Error> {
-        self.call().room(results)
+        Room::new(&self.call(), results)
     }
 
     /// The sums over all rows.
     pub(crate) fn totals(&self, mut results: Results<'_>, room: Room) -> Result<Summary, Error> {
-        self.call().totals(&mut results, room)
+        room.totals(&self.call(), &mut results)
     }
 
     pub(super) fn call(&self) -> Call<'_> {

@@ -11,7 +11,7 @@ use super::by_chunk::ByChunk;
 use super::plan::{Fate, RowPlan};
 use super::route::Route;
 use super::rules::{BLOCK_LOGITS, BlockRow, Columns, RowOutputs, Rules};
-use super::single::{Concluded, Hints};
+use super::single::{self, Concluded, Hints};
 use super::{Access, Results, empty, zeros};
 use crate::Error;
 use crate::element::Target;
@@ -158,14 +158,14 @@ impl ByChunk<'_> {
                 };
                 let Some(concluded) = concluded else {
                     let hints = &mut hints[offset];
-                    let largest = predicts.then(|| rules.largest::<I>(x, range.start, hints));
+                    let largest = predicts.then(|| single::largest::<I>(x, range.start, hints));
                     if let Some(softcap) = softcap {
                         softcap.cap::<I>(x);
                     }
                     if range.contains(&plan.label) {
                         labels[offset] = x[plan.label - range.start];
                     }
-                    found[offset] = rules.sweep::<I>(plan, &range, (x, None), hints);
+                    found[offset] = single::sweep::<I>(&rules, plan, &range, (x, None), hints);
                     if let Some(largest) = largest {
                         found[offset].largest = largest;
                     }
@@ -181,10 +181,15 @@ impl ByChunk<'_> {
                     given[..width].copy_from_slice(x);
                     softcap.cap::<I>(&mut copy[..width]);
                 }
-                let block =
-                    rules.sweep::<I>(plan, &range, (&copy[..width], Some(&mut *x)), &mut hints[offset]);
+                let block = single::sweep::<I>(
+                    &rules,
+                    plan,
+                    &range,
+                    (&copy[..width], Some(&mut *x)),
+                    &mut hints[offset],
+                );
                 let access = Access::InPlace(Target::F32(x));
-                rules.write_block::<I>(plan, concluded, &block, &range, access, (given, &mut []));
+                single::write_block::<I>(&rules, plan, concluded, &block, &range, access, (given, &mut []));
             }
         })?;
         Ok(())
@@ -200,7 +205,8 @@ impl ByChunk<'_> {
                 Planned::Row { plan, upstream, counts } => {
                     let of_row = strips.found.iter().skip(index).step_by(strips.most);
                     strips.row.iter_mut().zip(of_row).for_each(|(slot, found)| *slot = *found);
-                    let mut concluded = rules.conclude(plan, *upstream, &strips.row, strips.labels[index]);
+                    let mut concluded =
+                        single::conclude(&rules, plan, *upstream, &strips.row, strips.labels[index]);
                     if !counts {
                         concluded.values.loss = 0.0;
                     }

@@ -100,22 +100,19 @@ impl<'a> Access<'a> {
         }
     }
 
-    /// Sets a row's gradient to 0; under `accumulate`, where 0 is added, it does nothing.
-    pub(super) fn set_zero(&mut self, accumulate: bool) {
-        if let Some(gradient) = self.gradient().filter(|_| !accumulate) {
-            gradient.fill(0.0);
-        }
-    }
-
-    /// Sets the gradient of a row to NaN, but for classes that are not kept.
+    /// Sets the gradient of a row in which its logits have no part: to 0, or to NaN but for classes that are not kept. Under `accumulate` 0 is
+    /// added, which changes nothing.
     #[inline(never)]
-    pub(super) fn set_nan(&mut self, kept: Option<&Kept>, accumulate: bool) {
+    pub(super) fn set_all(&mut self, is_nan: bool, kept: Option<&Kept>, accumulate: bool) {
         let Some(gradient) = self.gradient() else { return };
-        let Some(kept) = kept else { return gradient.fill(f64::NAN) };
-        if !accumulate {
-            gradient.fill(0.0);
+        match kept {
+            None if is_nan => return gradient.fill(f64::NAN),
+            _ if !accumulate => gradient.fill(0.0),
+            _ => {}
         }
-        kept.classes.iter().for_each(|class| gradient.set(*class as usize, f64::NAN));
+        if let Some(kept) = kept.filter(|_| is_nan) {
+            kept.classes.iter().for_each(|class| gradient.set(*class as usize, f64::NAN));
+        }
     }
 
     /// Hands the gradient of a row from scratch to where it belongs.

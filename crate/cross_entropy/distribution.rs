@@ -7,7 +7,6 @@ mod unit;
 
 use super::plan::Plan;
 use super::planes::PlaneSite;
-use super::rules::Rules;
 use super::{Call, Results, zeros};
 use crate::Error;
 use crate::element::{Source, Target};
@@ -78,23 +77,23 @@ type Cut<'a> = Typed<CutOf<'a, f32>, CutOf<'a, f64>, (), ()>;
 type ToldOf<'a, W> = <CutOf<'static, W> as Parts>::Part<'a>;
 pub(super) type Told<'a> = <Cut<'static> as Parts>::Part<'a>;
 
-impl Call<'_> {
+impl<'a> Telling<'a> {
     /// The telling of a call, where something is to be told.
     #[inline(never)]
-    pub(super) fn telling<'r>(
-        &self,
-        results: &mut Results<'r>,
+    pub(super) fn new(
+        call: &Call<'_>,
+        results: &mut Results<'a>,
         is_double: bool,
-    ) -> Result<Option<Telling<'r>>, Error> {
+    ) -> Result<Option<Self>, Error> {
         let Some(what) = results.distribution.take() else { return Ok(None) };
-        let (plan, workers) = (self.plan, self.executor.workers(usize::MAX));
+        let (plan, workers) = (call.plan, call.executor.workers(usize::MAX));
         let (planes, side_by_side, rows) = match plan.shape.inner() {
             0 | 1 => (1, plan.shape.classes(), 1),
             _ => (plan.shape.classes(), 1, tile_rows(plan.classes())),
         };
         let copied = (rows * plan.classes()).next_multiple_of(MOST_LANES);
         let (single, double) = if is_double { (0, copied) } else { (copied, 0) };
-        Ok(Some(Telling {
+        Ok(Some(Self {
             what,
             k: plan.options.outputs.top_k,
             singles: zeros(single * workers)?,
@@ -104,9 +103,7 @@ impl Call<'_> {
             side_by_side,
         }))
     }
-}
 
-impl Telling<'_> {
     /// Cut by units of `span` rows of the `inner` ones that each outer position has.
     #[inline(never)]
     pub(super) fn cut(&mut self, inner: usize, span: usize) -> Cut<'_> {
@@ -147,21 +144,19 @@ pub(super) enum Lying<'s, 'a, 'p> {
     Planes(&'s PlaneSite<'a, 'p>),
 }
 
-impl<'r> Rules<'r> {
-    /// Tells of the rows of a unit, which have these classes.
-    #[inline(never)]
-    pub(super) fn tell<I: Isa>(&self, told: Told<'_>, labels: &[i32], x: Lying<'_, '_, '_>) {
-        match told {
-            Typed::F32(told) => tell::<I>(self.plan, &mut Unit::new(self.plan, told), labels, x),
-            Typed::F64(told) => tell::<I>(self.plan, &mut Unit::new(self.plan, told), labels, x),
-            Typed::F16(()) | Typed::Bf16(()) => {}
-        }
+/// Tells of the rows of a unit, which have these classes.
+#[inline(never)]
+pub(super) fn tell<I: Isa>(plan: &Plan<'_>, told: Told<'_>, labels: &[i32], x: Lying<'_, '_, '_>) {
+    match told {
+        Typed::F32(told) => tell_tiles::<I>(plan, &mut Unit::new(plan, told), labels, x),
+        Typed::F64(told) => tell_tiles::<I>(plan, &mut Unit::new(plan, told), labels, x),
+        Typed::F16(()) | Typed::Bf16(()) => {}
     }
 }
 
 /// Takes some rows at a time: copies them, tells of each, and writes their log-probabilities to where they belong.
 #[inline(never)]
-fn tell<I: Isa>(plan: &Plan<'_>, tile: &mut dyn Tile<I>, labels: &[i32], x: Lying<'_, '_, '_>) {
+fn tell_tiles<I: Isa>(plan: &Plan<'_>, tile: &mut dyn Tile<I>, labels: &[i32], x: Lying<'_, '_, '_>) {
     let (kept, count, all) = (plan.kept.as_ref(), plan.classes(), plan.shape.classes());
     let wants_all = plan.options.outputs.log_probs;
     let place = |class: usize| kept.map_or(Some(class), |kept| kept.position(class));

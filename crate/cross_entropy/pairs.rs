@@ -15,33 +15,24 @@ pub(super) struct PairBatches {
     filled: bool,
 }
 
-impl Rules<'_> {
+impl PairBatches {
     /// `None` where no row of the call can go this way: the call has more than two classes or an option beyond weights, or it wants
     /// other results than the losses and a gradient.
-    pub(super) fn pairs(&self) -> Option<PairBatches> {
-        let plan = self.plan;
+    pub(super) fn new(rules: &Rules<'_>) -> Option<Self> {
+        let plan = rules.plan;
         let plain = plan.shape.classes() == 2 && plan.takes_as_given() && plan.objective.is_plain();
-        if !plain || self.looks_at_inactive() {
+        if !plain || rules.looks_at_inactive() {
             return None;
         }
-        let mut batches = PairBatches { kernel: Pairs::new(), filled: false };
-        if let (Some(weight), Some(upstream)) = (plan.uniform_weight(), self.upstream.uniform()) {
-            let (weight, step) = self.weigh(weight, upstream)?;
+        let mut batches = Self { kernel: Pairs::new(), filled: false };
+        if let (Some(weight), Some(upstream)) = (plan.uniform_weight(), rules.upstream.uniform()) {
+            let (weight, step) = weigh(rules, weight, upstream)?;
             (batches.kernel.weight, batches.kernel.step) = ([weight; WIDTH], [step; WIDTH]);
             batches.filled = true;
         }
         Some(batches)
     }
 
-    /// The row weight and the step in single precision. `None` where the step is neither 0 nor a normal number.
-    fn weigh(&self, weight: f64, upstream: f64) -> Option<(f32, f32)> {
-        let exact = upstream * self.plan.objective.scale * weight;
-        let step = f32::from_f64(exact);
-        (step.is_normal() || exact == 0.0).then(|| (f32::from_f64(weight), step))
-    }
-}
-
-impl PairBatches {
     /// Computes the rows that begin with `first_row` and have these classes, or leaves them as they are. Whether it did.
     pub(super) fn compute<I: Isa>(
         &mut self,
@@ -79,6 +70,7 @@ impl PairBatches {
     }
 
     /// Sets the weight and the step of each row. Whether every row counts and has a step that single precision holds.
+    #[inline(never)]
     fn fill(&mut self, rules: &Rules<'_>, first_row: usize, classes: &[i32]) -> bool {
         if self.filled {
             return true;
@@ -89,11 +81,18 @@ impl PairBatches {
             else {
                 return false;
             };
-            let Some(both) = rules.weigh(planned.weights.row, rules.upstream.of(row)) else {
+            let Some(both) = weigh(rules, planned.weights.row, rules.upstream.of(row)) else {
                 return false;
             };
             (*weight, *step) = both;
         }
         true
     }
+}
+
+/// The row weight and the step in single precision. `None` where the step is neither 0 nor a normal number.
+fn weigh(rules: &Rules<'_>, weight: f64, upstream: f64) -> Option<(f32, f32)> {
+    let exact = upstream * rules.plan.objective.scale * weight;
+    let step = f32::from_f64(exact);
+    (step.is_normal() || exact == 0.0).then(|| (f32::from_f64(weight), step))
 }

@@ -1,7 +1,7 @@
 //! The options of a call, checked against its shape and resolved to what the units need.
 
 use super::{fits, zeros};
-use crate::element::Element;
+use crate::element::{Element, Source};
 use crate::kernels::double::Probs;
 use crate::kernels::softcap::Softcap;
 use crate::kernels::{Bias, MomentOf};
@@ -35,7 +35,29 @@ pub(super) struct Kept {
     position: Vec<i32>,
 }
 
-/// What one row is to be: see [`Plan::fate`].
+/// What a row is; see [`Plan::kind`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    Ignored,
+    Nan,
+    Inactive,
+    Row,
+}
+
+impl Kind {
+    /// Tells it by a row's class, or by one of the codes of [`crate::labels`].
+    #[inline(always)]
+    pub(super) fn of(class: i32, is_active: bool) -> Self {
+        match class {
+            0.. if is_active => Self::Row,
+            0.. => Self::Inactive,
+            crate::labels::IGNORED => Self::Ignored,
+            _ => Self::Nan,
+        }
+    }
+}
+
+/// What one row is to be, with all that a row by itself needs: see [`Plan::fate`].
 pub(super) enum Fate {
     /// Ignored: loss 0 and gradient 0, the logits are not looked at.
     Ignored,
@@ -175,6 +197,11 @@ impl<'a> Plan<'a> {
         self.kept.is_none() && self.softcap.is_none()
     }
 
+    /// Whether a kernel of this many lanes takes the rows of these numbers as they lie.
+    pub(super) fn takes(&self, numbers: Source<'_>, lanes: usize) -> bool {
+        numbers.single().is_some() && self.takes_as_given() && self.classes() >= lanes
+    }
+
     /// The class at a position among the kept ones.
     pub(super) fn class_at(&self, position: usize) -> i32 {
         let class = self.kept.as_ref().map_or(position, |kept| kept.classes[position] as usize);
@@ -221,11 +248,12 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Whether a row has a loss. Where smoothing carries class weights, it has one even if its label's class weighs nothing.
+    /// What a row is by its class, or by one of the codes of [`crate::labels`], its sample weight and its row weight: all ways of a call
+    /// ask here. Where smoothing carries class weights, a row has a loss even if its label's class weighs nothing.
     #[inline(always)]
-    pub(super) fn is_active(&self, sample: f64, row: f64) -> bool {
+    pub(super) fn kind(&self, class: i32, sample: f64, row: f64) -> Kind {
         let spread = self.objective.terms.label_smoothing > 0.0 && self.objective.smoothing_by_class;
-        row != 0.0 || (spread && sample != 0.0)
+        Kind::of(class, row != 0.0 || (spread && sample != 0.0))
     }
 
     /// The sum of the weights that smoothing carries.
@@ -234,22 +262,26 @@ impl<'a> Plan<'a> {
     }
 
     /// What a row with this class (or one of the codes of [`crate::labels`]) and sample weight is to be.
-    #[inline]
-    pub(super) fn fate(&self, class: i32, sample: f64) -> Fate {
-        let Ok(class) = usize::try_from(class) else {
-            return if class == crate::labels::IGNORED { Fate::Ignored } else { Fate::Nan };
-        };
-        let label = match &self.kept {
-            Some(kept) => kept.position(class).unwrap_or_default(),
-            None => class,
-        };
+    #[inline(never)]
+    pub(super) fn fate(&self, code: i32, sample: f64) -> Fate {
+        let class = usize::try_from(code).unwrap_or_default();
+        let label = self.kept.as_ref().map_or(class, |kept| kept.position(class).unwrap_or_default());
         let weight = self.class_weight(class);
         let row = weight * sample;
-        if !self.is_active(sample, row) {
-            return Fate::Inactive(label);
+        match self.kind(code, sample, row) {
+            Kind::Ignored => Fate::Ignored,
+            Kind::Nan => Fate::Nan,
+            Kind::Inactive => Fate::Inactive(label),
+            Kind::Row => {
+                let totals = self.matrix_totals.as_ref();
+                let moment_total = totals.map_or(self.smoothing_total, |totals| totals[class]);
+                Fate::Row(RowPlan {
+                    class,
+                    label,
+                    weights: RowWeights { row, sample, class: weight, moment_total },
+                })
+            }
         }
-        let moment_total = self.matrix_totals.as_ref().map_or(self.smoothing_total, |totals| totals[class]);
-        Fate::Row(RowPlan { class, label, weights: RowWeights { row, sample, class: weight, moment_total } })
     }
 }
 

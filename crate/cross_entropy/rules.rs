@@ -6,7 +6,7 @@ use super::scan::Upstream;
 use super::{Access, Call, Results};
 use crate::element::{Element, Target};
 use crate::kernels::objective::RowLines;
-use crate::kernels::rows::{self, BLOCK, BlockStats};
+use crate::kernels::rows::{self, Asked, BLOCK, BlockStats, Small};
 use crate::objective::RowResult;
 use crate::options::Wanted;
 use core::ops::Range;
@@ -197,6 +197,13 @@ impl<'a> Rules<'a> {
             accumulate: call.plan.options.accumulate,
             scale: f32::from_f64(call.plan.options.logit_scale),
         }
+    }
+
+    /// What is computed of each row; small ones are those of `counted` classes.
+    pub(super) fn asked(&self, counted: usize) -> Asked<'_> {
+        let (classes, moment) = (self.plan.classes(), self.plan.moment());
+        let small = Small::new(&self.plan.objective, counted, moment);
+        Asked { classes, scale: self.scale, moment, small }
     }
 
     /// Whether the logits come from memory, not from a cache.

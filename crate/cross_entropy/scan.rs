@@ -1,7 +1,7 @@
 //! The pass over labels and weights that comes before any output is written: every label becomes a class, every fault
 //! is found, and the denominator is known.
 
-use super::plan::Plan;
+use super::plan::{Kind, Plan};
 use super::totals::{CHAIN, CHAINS, ROW, UNIT, sums_of};
 use super::zeros;
 use crate::Error;
@@ -164,14 +164,13 @@ pub(super) enum Upstream<'a> {
 }
 
 impl Upstream<'_> {
-    /// Whether every gradient is 0, even that of a row whose loss is NaN.
-    pub(super) fn is_empty_zero(&self) -> bool {
-        matches!(self, Upstream::Empty(0.0))
-    }
-
-    /// Whether the gradient of every valid row is NaN, even of one with weight 0.
-    pub(super) fn is_empty_nan(&self) -> bool {
-        matches!(self, Upstream::Empty(value) if value.is_nan())
+    /// Whether a row's gradient is NaN though its logits have no part in it. That of other rows which do not count is 0.
+    pub(super) fn is_nan_for(&self, kind: Kind) -> bool {
+        match (kind, self) {
+            (Kind::Nan, Upstream::Row(..)) => true,
+            (Kind::Nan | Kind::Inactive, Upstream::Empty(value)) => value.is_nan(),
+            _ => false,
+        }
     }
 
     /// The factor of every row, if all rows have the same.

@@ -9,7 +9,7 @@
 
 use super::plan::{Fate, RowPlan};
 use super::rules::{BlockRow, Columns, Rules};
-use super::single::{Concluded, Hints};
+use super::single::{self, Concluded, Hints};
 use super::{Access, Call, Results, empty, zeros};
 use crate::Error;
 use crate::kernels::rows::{BLOCK, block, blocks};
@@ -25,84 +25,86 @@ const ROWS_PER_WORKER: usize = 4;
 /// A row to compute, the factor of its gradient, and its label's logit.
 type Planned = (RowPlan, f64, f32);
 
-impl Call<'_> {
-    /// Computes the call if its rows are few and of a kind that can be shared. Returns whether it did.
-    pub(super) fn split<I: Isa>(
-        &self,
-        rules: &Rules<'_>,
-        access: &mut Access<'_>,
-        results: &mut Results<'_>,
-    ) -> Result<bool, Error> {
-        let (rows, classes) = (self.plan.shape.rows(), self.plan.shape.classes());
-        let blocks = blocks(classes);
-        let pieces = blocks.div_ceil(BLOCKS);
-        let units = rows.saturating_mul(pieces);
-        let workers = self.executor.workers(units);
-        if workers == 1 || pieces == 1 || rows >= ROWS_PER_WORKER * workers || !rules.shares(access) {
-            return Ok(false);
-        }
-        let Some(planned) = self.planned::<I>(rules, access)? else { return Ok(false) };
-        let mut found = zeros::<BlockRow>(units * BLOCKS)?;
-        let mut concluded = empty::<Concluded>(rows)?;
-        let logits_length = rules.logits_length(access, true);
-        let mut scratch = zeros(logits_length * workers)?;
+/// Computes the call if its rows are few and of a kind that can be shared. Returns whether it did.
+pub(super) fn run<I: Isa>(
+    call: &Call<'_>,
+    rules: &Rules<'_>,
+    access: &mut Access<'_>,
+    results: &mut Results<'_>,
+) -> Result<bool, Error> {
+    let (rows, classes) = (call.plan.shape.rows(), call.plan.shape.classes());
+    let blocks = blocks(classes);
+    let pieces = blocks.div_ceil(BLOCKS);
+    let units = rows.saturating_mul(pieces);
+    let workers = call.executor.workers(units);
+    if workers == 1 || pieces == 1 || rows >= ROWS_PER_WORKER * workers || !single::shares(rules, access) {
+        return Ok(false);
+    }
+    let Some(planned) = planned::<I>(call, rules, access)? else { return Ok(false) };
+    let mut found = zeros::<BlockRow>(units * BLOCKS)?;
+    let mut concluded = empty::<Concluded>(rows)?;
+    let logits_length = single::logits_length(rules, access, true);
+    let mut scratch = zeros(logits_length * workers)?;
 
-        loop {
-            let all = 0..access.logits().len();
-            let (logits, gradient) = access.part(all).by_pieces(classes, BLOCKS * BLOCK, pieces);
-            let outputs =
-                (gradient, Rows::new(&mut found, BLOCKS, 1), PerWorker::new(&mut scratch, logits_length));
-            self.executor.run(units, self.cancel, outputs, |_, unit, (mut gradient, found, scratch)| {
-                let (row, first) = (unit / pieces, unit % pieces * BLOCKS);
-                let (plan, mut hints) = (&planned[row].0, Hints::NONE);
-                for (index, found) in (first..blocks).zip(found) {
-                    let range = block(classes, index);
-                    let cells = range.start - first * BLOCK..range.end - first * BLOCK;
-                    let access = Access::in_unit(logits, &mut gradient, row * classes + range.start, cells);
-                    match concluded.get(row) {
-                        None => {
-                            let floats = rules.floats::<I>(access, &range, scratch, &mut []);
-                            *found = rules.sweep::<I>(plan, &range, floats, &mut hints);
-                        }
-                        Some(row) => {
-                            rules.write_block::<I>(plan, row, found, &range, access, (&[], &mut []));
-                        }
+    loop {
+        let all = 0..access.logits().len();
+        let (logits, gradient) = access.part(all).by_pieces(classes, BLOCKS * BLOCK, pieces);
+        let outputs =
+            (gradient, Rows::new(&mut found, BLOCKS, 1), PerWorker::new(&mut scratch, logits_length));
+        call.executor.run(units, call.cancel, outputs, |_, unit, (mut gradient, found, scratch)| {
+            let (row, first) = (unit / pieces, unit % pieces * BLOCKS);
+            let (plan, mut hints) = (&planned[row].0, Hints::NONE);
+            for (index, found) in (first..blocks).zip(found) {
+                let range = block(classes, index);
+                let cells = range.start - first * BLOCK..range.end - first * BLOCK;
+                let access = Access::in_unit(logits, &mut gradient, row * classes + range.start, cells);
+                match concluded.get(row) {
+                    None => {
+                        let floats = single::floats::<I>(rules, access, &range, scratch, &mut []);
+                        *found = single::sweep::<I>(rules, plan, &range, floats, &mut hints);
+                    }
+                    Some(row) => {
+                        single::write_block::<I>(rules, plan, row, found, &range, access, (&[], &mut []));
                     }
                 }
-            })?;
-            if !concluded.is_empty() {
-                return Ok(true);
             }
-            let mut columns = Columns::all(results);
-            for (row, (plan, upstream, label)) in planned.iter().enumerate() {
-                let found = &found[row * pieces * BLOCKS..][..blocks];
-                let row_concluded = rules.conclude(plan, *upstream, found, *label);
-                columns.put(row, &row_concluded.values);
-                concluded.push(row_concluded);
-            }
-            if !access.wants_gradient() {
-                return Ok(true);
-            }
+        })?;
+        if !concluded.is_empty() {
+            return Ok(true);
+        }
+        let mut columns = Columns::all(results);
+        for (row, (plan, upstream, label)) in planned.iter().enumerate() {
+            let found = &found[row * pieces * BLOCKS..][..blocks];
+            let row_concluded = single::conclude(rules, plan, *upstream, found, *label);
+            columns.put(row, &row_concluded.values);
+            concluded.push(row_concluded);
+        }
+        if !access.wants_gradient() {
+            return Ok(true);
         }
     }
+}
 
-    /// The rows' plans; `None` where a row is ignored, invalid or without a gradient.
-    fn planned<I: Isa>(&self, rules: &Rules<'_>, access: &Access<'_>) -> Result<Option<Vec<Planned>>, Error> {
-        let mut planned = empty(self.scan.classes.len())?;
-        for (row, class) in self.scan.classes.iter().enumerate() {
-            let sample = self.plan.options.sample_weight.get(row);
-            let Fate::Row(plan) = self.plan.fate(*class, sample) else { return Ok(None) };
-            let upstream = rules.upstream.of(row);
-            if upstream == 0.0 && access.wants_gradient() {
-                return Ok(None);
-            }
-            let classes = self.plan.shape.classes();
-            let label =
-                rules.label_logit::<I>(&plan, access.logits().part(row * classes..(row + 1) * classes));
-            planned.push((plan, upstream, label));
+/// The rows' plans; `None` where a row is ignored, invalid or without a gradient.
+fn planned<I: Isa>(
+    call: &Call<'_>,
+    rules: &Rules<'_>,
+    access: &Access<'_>,
+) -> Result<Option<Vec<Planned>>, Error> {
+    let mut planned = empty(call.scan.classes.len())?;
+    for (row, class) in call.scan.classes.iter().enumerate() {
+        let sample = call.plan.options.sample_weight.get(row);
+        let Fate::Row(plan) = call.plan.fate(*class, sample) else { return Ok(None) };
+        let upstream = rules.upstream.of(row);
+        if upstream == 0.0 && access.wants_gradient() {
+            return Ok(None);
         }
-        Ok(Some(planned))
+        let classes = call.plan.shape.classes();
+        let label =
+            single::label_logit::<I>(rules, &plan, access.logits().part(row * classes..(row + 1) * classes));
+        planned.push((plan, upstream, label));
     }
+    Ok(Some(planned))
 }
 
 #[cfg(all(test, feature = "threads", not(miri)))]

@@ -49,7 +49,7 @@ pub(super) fn sums_of<L: Element>(losses: &[L]) -> [f64; CHAINS] {
     sums
 }
 
-/// The memory that [`Call::totals`] needs. It is asked for before anything is written, since a call that fails writes nothing.
+/// The memory that [`Room::totals`] needs. It is asked for before anything is written, since a call that fails writes nothing.
 pub(crate) struct Room {
     partials: Vec<Partial>,
     /// The sums of each class over one chain, and which classes the chain has. Both are empty unless sums per class are wanted.
@@ -57,23 +57,24 @@ pub(crate) struct Room {
     touched: Vec<usize>,
 }
 
-impl Call<'_> {
-    pub(super) fn room(&self, results: &Results<'_>) -> Result<Room, Error> {
+impl Room {
+    pub(super) fn new(call: &Call<'_>, results: &Results<'_>) -> Result<Self, Error> {
         let by_class = results.per_class.is_some();
-        Ok(Room {
-            partials: zeros(self.scan.classes.len().div_ceil(UNIT))?,
-            chain: zeros(if by_class { self.plan.shape.classes() } else { 0 })?,
+        Ok(Self {
+            partials: zeros(call.scan.classes.len().div_ceil(UNIT))?,
+            chain: zeros(if by_class { call.plan.shape.classes() } else { 0 })?,
             touched: zeros(if by_class { CHAIN } else { 0 })?,
         })
     }
 
-    pub(super) fn totals(&self, results: &mut Results<'_>, room: Room) -> Result<Summary, Error> {
-        let Room { mut partials, chain, touched } = room;
+    /// The sums over all rows, whose results are there.
+    pub(super) fn totals(self, call: &Call<'_>, results: &mut Results<'_>) -> Result<Summary, Error> {
+        let Self { mut partials, chain, touched } = self;
         let units = partials.len();
         let (losses, predictions) = (results.losses.read(), results.predictions.as_deref());
         let outputs = Rows::new(&mut partials, 1, 1);
-        let executor = self.plan.options.executor.for_work(losses.len() as f64 * ROW);
-        executor.run(units, self.cancel, outputs, |_, unit, partial| {
+        let executor = call.plan.options.executor.for_work(losses.len() as f64 * ROW);
+        executor.run(units, call.cancel, outputs, |_, unit, partial| {
             let partial = &mut partial[0];
             let rows = unit * UNIT..losses.len().min((unit + 1) * UNIT);
             for (chain, start) in rows.clone().step_by(CHAINS * CHAIN).enumerate() {
@@ -86,16 +87,16 @@ impl Call<'_> {
                 }
             }
             if let Some(predictions) = predictions {
-                let pairs = predictions[rows.clone()].iter().zip(&self.scan.classes[rows]);
+                let pairs = predictions[rows.clone()].iter().zip(&call.scan.classes[rows]);
                 partial.correct =
                     pairs.filter(|(prediction, class)| **prediction >= 0 && prediction == class).count();
             }
         })?;
         let mut summary = Summary {
-            weight_sum: self.scan.weight_sum,
-            valid: self.scan.valid,
-            invalid: self.scan.invalid,
-            denominator: self.scan.denominator,
+            weight_sum: call.scan.weight_sum,
+            valid: call.scan.valid,
+            invalid: call.scan.invalid,
+            denominator: call.scan.denominator,
             ..Summary::default()
         };
         for partial in &partials {
@@ -105,44 +106,44 @@ impl Call<'_> {
                 summary.loss_sum += chain;
             }
         }
-        summary.loss = self.scan.reduce(self.plan, summary.loss_sum);
+        summary.loss = call.scan.reduce(call.plan, summary.loss_sum);
         if let Some(per_class) = results.per_class.as_deref_mut() {
-            self.per_class(losses, predictions, per_class, (chain, touched));
+            fill_per_class(call, losses, predictions, per_class, (chain, touched));
         }
         Ok(summary)
     }
+}
 
-    /// Fills `into` with the loss, weight, count and correct rows of each class. The rows are taken in the same chains: at the end of a
-    /// chain, the sums of each class that occurs in it are added to the class's totals.
-    fn per_class(
-        &self,
-        losses: Source<'_>,
-        predictions: Option<&[i32]>,
-        into: &mut [f64],
-        (mut chain, mut touched): (Vec<[f64; 4]>, Vec<usize>),
-    ) {
-        let classes = self.plan.shape.classes();
-        into.fill(0.0);
-        for start in (0..losses.len()).step_by(CHAIN) {
-            let mut count = 0;
-            for row in start..losses.len().min(start + CHAIN) {
-                let Ok(class) = usize::try_from(self.scan.classes[row]) else { continue };
-                if chain[class][2] == 0.0 {
-                    touched[count] = class;
-                    count += 1;
-                }
-                let weight = self.plan.class_weight(class) * self.plan.options.sample_weight.get(row);
-                let hit = predictions.is_some_and(|predictions| predictions[row] == self.scan.classes[row]);
-                let sums = &mut chain[class];
-                sums[0] += losses.get(row);
-                sums[1] += weight;
-                sums[2] += 1.0;
-                sums[3] += f64::from(u8::from(hit));
+/// Fills `into` with the loss, weight, count and correct rows of each class. The rows are taken in the same chains: at the end of a
+/// chain, the sums of each class that occurs in it are added to the class's totals.
+fn fill_per_class(
+    call: &Call<'_>,
+    losses: Source<'_>,
+    predictions: Option<&[i32]>,
+    into: &mut [f64],
+    (mut chain, mut touched): (Vec<[f64; 4]>, Vec<usize>),
+) {
+    let classes = call.plan.shape.classes();
+    into.fill(0.0);
+    for start in (0..losses.len()).step_by(CHAIN) {
+        let mut count = 0;
+        for row in start..losses.len().min(start + CHAIN) {
+            let Ok(class) = usize::try_from(call.scan.classes[row]) else { continue };
+            if chain[class][2] == 0.0 {
+                touched[count] = class;
+                count += 1;
             }
-            for class in &touched[..count] {
-                for (column, sum) in core::mem::take(&mut chain[*class]).into_iter().enumerate() {
-                    into[column * classes + class] += sum;
-                }
+            let weight = call.plan.class_weight(class) * call.plan.options.sample_weight.get(row);
+            let hit = predictions.is_some_and(|predictions| predictions[row] == call.scan.classes[row]);
+            let sums = &mut chain[class];
+            sums[0] += losses.get(row);
+            sums[1] += weight;
+            sums[2] += 1.0;
+            sums[3] += f64::from(u8::from(hit));
+        }
+        for class in &touched[..count] {
+            for (column, sum) in core::mem::take(&mut chain[*class]).into_iter().enumerate() {
+                into[column * classes + class] += sum;
             }
         }
     }

@@ -3,6 +3,7 @@
 mod arrays;
 mod halves;
 
+use crate::simd::arrays::combine;
 pub(crate) use arrays::{Source, Target, typed};
 use half::{bf16, f16};
 pub(crate) use halves::ScaledRows;
@@ -105,14 +106,10 @@ impl Element for f64 {
         value
     }
     fn widen(from: &[f64], to: &mut [f32]) {
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = f32::from_f64(*from);
-        }
+        combine(to, from, |_, from| f32::from_f64(from));
     }
     fn narrow(from: &[f32], to: &mut [f64]) {
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = f64::from(*from);
-        }
+        combine(to, from, |_, from| f64::from(from));
     }
 }
 

@@ -2,6 +2,8 @@
 //! kernels see only those, so no label, not even one rewritten during the call, can make a read out of bounds. Where some label
 //! of a run is more than a class or the one to skip, the run is read a second time, and what was read before is forgotten.
 
+use crate::simd::arrays;
+
 /// A row whose label is in `ignore_index`.
 pub(crate) const IGNORED: i32 = -1;
 /// A row whose label is no class, or a class that the mask removes.
@@ -92,7 +94,7 @@ impl Labels<'_> {
         if rule.kept.is_none() {
             each_dtype!(self, slice => {
                 let labels = &slice[start..][..into.len()];
-                into.iter_mut().zip(labels).for_each(|(class, label)| *class = label.narrow());
+                arrays::combine(into, labels, |_, label| label.narrow());
             });
             if let Some(ignored) = all_plain(rule, into) {
                 return Findings { ignored, ..Findings::default() };
@@ -192,26 +194,22 @@ fn note<T>(bad: &mut Option<Bad<T>>, index: usize, got: T) {
 }
 
 /// Returns the number of skipped rows if every label is a class or the one label to skip, as in most calls. Otherwise it returns `None` and
-/// may have changed `classes`. The loops have no branches, so that the compiler makes vectors of them.
+/// may have changed `classes`.
 fn all_plain(rule: &LabelRule<'_>, classes: &mut [i32]) -> Option<usize> {
     let limit = u32::try_from(rule.classes).unwrap_or(u32::MAX);
-    let mut beyond = false;
     let mut matches = rule.ignore.iter().filter_map(|value| i32::try_from(*value).ok());
-    let Some(skipped) = matches.next() else {
-        classes.iter().for_each(|class| beyond |= class.cast_unsigned() >= limit);
-        return (!beyond).then_some(0);
-    };
-    if matches.next().is_some() || skipped == BEYOND {
+    let skipped = matches.next();
+    if matches.next().is_some() || skipped == Some(BEYOND) {
         return None;
     }
-    let mut ignored = 0_i32;
-    for class in classes {
-        let skip = *class == skipped;
-        beyond |= (class.cast_unsigned() >= limit) & !skip;
-        ignored += i32::from(skip);
-        *class = if skip { IGNORED } else { *class };
+    let others = |classes: &[i32]| arrays::count(classes, classes, |class, _| class.cast_unsigned() >= limit);
+    let Some(skipped) = skipped else { return (others(classes) == 0).then_some(0) };
+    let ignored = arrays::count(classes, classes, |class, _| class == skipped);
+    if ignored > 0 {
+        arrays::update(classes, |class| if class == skipped { IGNORED } else { class });
     }
-    (!beyond).then_some(usize::try_from(ignored).ok()?)
+    // The code of a skipped row is no class.
+    (others(classes) == ignored).then_some(ignored)
 }
 
 /// A label dtype.

@@ -71,7 +71,7 @@ const crate: Record<string, readonly string[]> = {
   cross_entropy: ["options", "labels", "element", "parallel", "kernels", "objective", "simd"],
   kernels: ["options", "objective", "element", "math", "parallel", "simd"],
   options: ["objective", "parallel", "simd"],
-  labels: [],
+  labels: ["simd"],
   parallel: [],
   objective: ["element", "math", "simd"],
   // What a type known at run time is made of, which `parallel` can cut.

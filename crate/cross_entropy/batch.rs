@@ -6,7 +6,7 @@ use super::rules::{self, Columns, Rules};
 use crate::element::Element;
 use crate::kernels::objective::{RowLines, Stats, WIDTH, WantedRows};
 use crate::objective::{Coefficients, RowResult, RowWeights};
-use crate::simd::Isa;
+use crate::simd::{Isa, arrays};
 
 /// What is kept of some rows from their labels to their gradient.
 #[derive(Debug)]
@@ -71,10 +71,11 @@ impl Batch {
             (self.rows.weight, self.rows.step, self.filled) = ([weight; WIDTH], [step; WIDTH], true);
         }
         // The codes of rows that do not count are negative.
-        let all = classes.iter().fold(0, |signs, class| signs | class) >= 0;
+        let all = arrays::bits_of_any(classes) >= 0;
         if !all {
-            self.kind = [Kind::Ignored; WIDTH];
-            self.kind.iter_mut().zip(classes).for_each(|(kind, class)| *kind = Kind::of(*class, true));
+            let (kinds, beyond) = self.kind.split_at_mut(classes.len());
+            arrays::combine(kinds, classes, |_, class| Kind::of(class, true));
+            beyond.fill(Kind::Ignored);
         }
         all
     }

@@ -155,8 +155,9 @@ pub(super) fn pick(row: Source<'_>, indices: &[u32], to: &mut [f32]) {
     }
     let mut wide = [0.0; CHUNK];
     for (to, indices) in to.chunks_mut(CHUNK).zip(indices.chunks(CHUNK)) {
-        row.pick(indices, &mut wide);
-        to.iter_mut().zip(wide).for_each(|(slot, value)| *slot = f32::from_f64(value));
+        let wide = &mut wide[..to.len()];
+        row.pick(indices, wide);
+        Element::widen(wide, to);
     }
 }
 
@@ -215,7 +216,8 @@ pub(super) fn scatter(gradient: Values<'_>, kept: Option<&Kept>, into: &mut Targ
 fn doubles(numbers: &[f32], mut f: impl FnMut(usize, &[f64])) {
     let mut wide = [0.0; CHUNK];
     for (index, numbers) in numbers.chunks(CHUNK).enumerate() {
-        wide.iter_mut().zip(numbers).for_each(|(slot, value)| *slot = f64::from(*value));
-        f(index * CHUNK, &wide[..numbers.len()]);
+        let wide = &mut wide[..numbers.len()];
+        Element::narrow(numbers, wide);
+        f(index * CHUNK, wide);
     }
 }

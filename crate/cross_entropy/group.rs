@@ -15,7 +15,7 @@ use crate::element::{ScaledRows, Source, Target};
 use crate::kernels::objective::WIDTH;
 use crate::kernels::rows::{self, Cells, Found, To};
 use crate::parallel::PerWorker;
-use crate::simd::{Isa, MOST_LANES};
+use crate::simd::{Isa, MOST_LANES, arrays};
 
 /// The most logits of a group. With as many exponentials they take half of a second cache of 512 KiB. While a group is concluded nothing
 /// is read from memory, so a few large groups are faster than many small ones.
@@ -245,7 +245,7 @@ impl Group {
         }
         let mut own = [0.0; WIDTH];
         // A sum with +0 is never -0.
-        own.iter_mut().zip(&rows.target).take(count).for_each(|(own, target)| *own += target);
+        arrays::combine(&mut own, &rows.target, |own, target| own + target);
         let scaled = ScaledRows {
             exponentials: e,
             width,

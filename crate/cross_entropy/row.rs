@@ -80,6 +80,7 @@ fn compute_double(
         softcap.cap_double(x);
     }
     if let Some(probs) = plan.probs {
+        let upstream = access.wants_gradient().then_some(upstream);
         let (loss, log_prob) = probs.row(x, row.label, row.weights.row, upstream);
         access.put(Values::Double(x), plan.kept.as_ref(), rules.accumulate);
         return RowOutputs { loss, log_prob, log_sum_exp: f64::NAN, prediction: prediction.unwrap_or(-1) };

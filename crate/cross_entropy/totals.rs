@@ -4,6 +4,7 @@ use super::{Call, Results, Summary, zeros};
 use crate::Error;
 use crate::element::{Element, Source};
 use crate::parallel::Rows;
+use crate::simd::arrays;
 
 /// Rows whose losses are added in one chain, from left to right. The sums of the chains are added in the same way.
 pub(super) const CHAIN: usize = 256;
@@ -87,9 +88,10 @@ impl Room {
                 }
             }
             if let Some(predictions) = predictions {
-                let pairs = predictions[rows.clone()].iter().zip(&call.scan.classes[rows]);
-                partial.correct =
-                    pairs.filter(|(prediction, class)| **prediction >= 0 && prediction == class).count();
+                let (predictions, classes) = (&predictions[rows.clone()], &call.scan.classes[rows]);
+                partial.correct = arrays::count(predictions, classes, |prediction, class| {
+                    (prediction >= 0) & (prediction == class)
+                });
             }
         })?;
         let mut summary = Summary {

@@ -4,6 +4,7 @@
 use super::halves::{Half, ScaledRows};
 use super::{Element, to_odd};
 use crate::parallel::Typed;
+use crate::simd::arrays::{combine, fill};
 use core::ops::Range;
 use half::{bf16, f16};
 
@@ -42,6 +43,12 @@ pub(crate) use typed;
 /// Numbers that are converted at a time where a type has no loop of its own.
 const CHUNK: usize = 64;
 
+/// As [`fill`], for calls that are not inlined.
+#[inline(never)]
+fn set_all<E: Element>(numbers: &mut [E], value: E) {
+    fill(numbers, value);
+}
+
 impl<'a> Source<'a> {
     pub(crate) fn len(self) -> usize {
         of_type!(self, x => x.len())
@@ -77,7 +84,7 @@ impl<'a> Source<'a> {
     pub(crate) fn widen_double(self, to: &mut [f64]) {
         match self {
             Typed::F64(x) => return to.copy_from_slice(x),
-            Typed::F32(x) => return to.iter_mut().zip(x).for_each(|(to, from)| *to = f64::from(*from)),
+            Typed::F32(x) => return Element::narrow(x, to),
             _ => {}
         }
         let mut wide = [0.0; CHUNK];
@@ -85,7 +92,7 @@ impl<'a> Source<'a> {
             let wide = &mut wide[..to.len()];
             let start = index * CHUNK;
             self.part(start..start + to.len()).widen(wide);
-            to.iter_mut().zip(wide).for_each(|(to, from)| *to = f64::from(*from));
+            Element::narrow(wide, to);
         }
     }
 
@@ -138,7 +145,7 @@ impl<'a> Target<'a> {
 
     #[inline(never)]
     pub(crate) fn fill(&mut self, value: f64) {
-        of_type!(self, x => x.fill(Element::from_f64(value)));
+        of_type!(self, x => set_all(x, Element::from_f64(value)));
     }
 
     #[inline]
@@ -176,8 +183,8 @@ impl<'a> Target<'a> {
     #[inline(never)]
     pub(crate) fn add(&mut self, from: &[f32]) {
         match self {
-            Typed::F32(x) => x.iter_mut().zip(from).for_each(|(slot, value)| *slot += value),
-            Typed::F64(x) => x.iter_mut().zip(from).for_each(|(slot, value)| *slot += f64::from(*value)),
+            Typed::F32(x) => combine(x, from, |slot, value| slot + value),
+            Typed::F64(x) => combine(x, from, |slot, value| slot + f64::from(value)),
             Typed::F16(x) => Half::add(from, x),
             Typed::Bf16(x) => Half::add(from, x),
         }
@@ -193,16 +200,14 @@ impl<'a> Target<'a> {
             let mut to = self.part(index * CHUNK..index * CHUNK + from.len());
             if adds {
                 to.read().widen_double(sums);
-                sums.iter_mut().zip(from).for_each(|(sum, value)| *sum += value);
+                combine(sums, from, |sum, value| sum + value);
             } else {
                 // Adding +0 turns -0 into +0, as adding to a gradient of 0 does.
-                sums.iter_mut().zip(from).for_each(|(sum, value)| *sum = 0.0 + value);
+                combine(sums, from, |_, value| 0.0 + value);
             }
             match to {
                 Typed::F64(to) => to.copy_from_slice(sums),
-                Typed::F32(to) => {
-                    to.iter_mut().zip(sums).for_each(|(to, sum)| *to = Element::from_f64(*sum));
-                }
+                Typed::F32(to) => Element::widen(sums, to),
                 _ => {
                     odd.iter_mut().zip(sums).for_each(|(odd, sum)| *odd = to_odd(*sum));
                     to.narrow(odd);

@@ -14,7 +14,7 @@ use crate::kernels::double::summed;
 use crate::kernels::rows;
 use crate::math::{CUT, Exp};
 use crate::parallel::steps;
-use crate::simd::Isa;
+use crate::simd::{Isa, arrays};
 use core::iter::once;
 use core::ops::{Mul, Sub};
 use core::slice::from_ref;
@@ -140,7 +140,7 @@ pub(crate) fn of_double(x: &[f64], scale: f64, wants_entropy: bool) -> Spread<f6
     if !largest.is_finite() {
         return Spread::nan();
     }
-    let ties = x.iter().filter(|x| **x == largest).count() as f64 - 1.0;
+    let ties = arrays::count(x, x, |x, _| x == largest) as f64 - 1.0;
     let sum = |with_distance: bool| {
         summed(x.iter().map(|x| {
             let distance = scale * (largest - x);
@@ -167,7 +167,7 @@ pub(crate) fn rank<W: PartialOrd + Copy>(x: &[W], label: usize) -> usize {
 /// How many numbers are larger than this one, or, with equals, at least as large.
 #[inline(never)]
 fn count<W: PartialOrd + Copy>(x: &[W], bound: W, with_equals: bool) -> usize {
-    x.iter().map(|x| usize::from((*x > bound) | (with_equals & (*x == bound)))).sum()
+    arrays::count(x, x, |x, _| (x > bound) | (with_equals & (x == bound)))
 }
 
 /// Fills `best` with the places of the largest numbers, the largest first, of equals the first; -1 where there are fewer.

@@ -5,6 +5,7 @@
 //! long row stays at that of a short one.
 use crate::objective::{Coefficients, Objective, RowResult, RowStats, RowWeights};
 use crate::parallel::{STEP, progress, steps};
+use crate::simd::arrays;
 
 /// Terms added one after the other before their sum joins the row's: of equal terms, whose roundings all go one way, 64 are off by up
 /// to 14 units of rounding, and 256 by 62.
@@ -136,7 +137,7 @@ impl Probs {
         if x.is_nan() { x } else { x.clamp(self.bound, 1.0 - self.bound) }
     }
 
-    /// The loss of a row of probabilities times `weight`; `upstream` times its gradient replaces `x`.
+    /// The loss of a row of probabilities times `weight`. If there is an `upstream`, its product with the gradient replaces `x`.
     ///
     /// ```text
     /// Before   n = x[y] / sum x     loss = -ln clip(n)               grad[i] = 1 / sum x - [i == y] / x[y] where n is not clipped
@@ -144,35 +145,42 @@ impl Probs {
     /// None                          loss = -ln clip(x[y])            grad[i] = -[i == y] / x[y] where x[y] is not
     /// ```
     #[inline(never)]
-    pub(crate) fn row(&self, x: &mut [f64], label: usize, weight: f64, upstream: f64) -> (f64, f64) {
+    pub(crate) fn row(&self, x: &mut [f64], label: usize, weight: f64, upstream: Option<f64>) -> (f64, f64) {
         use crate::options::ProbsNormalize;
         let own = x[label];
-        let step = upstream * weight;
+        let step = upstream.map(|upstream| upstream * weight);
         let inside = |x: f64| (self.bound..=1.0 - self.bound).contains(&x);
         let nll = match self.normalize {
             ProbsNormalize::Before => {
                 let sum = summed(x.iter().copied());
                 let share = own / sum;
-                let flat = if inside(share) || share.is_nan() { step } else { 0.0 };
-                let gradient = |gather: f64| if flat == 0.0 { 0.0 } else { flat * (1.0 / sum - gather) };
-                steps(x.len()).for_each(|cells| x[cells].fill(gradient(0.0)));
-                x[label] = gradient(1.0 / own);
+                if let Some(step) = step {
+                    let flat = if inside(share) || share.is_nan() { step } else { 0.0 };
+                    let gradient = |gather: f64| if flat == 0.0 { 0.0 } else { flat * (1.0 / sum - gather) };
+                    let others = gradient(0.0);
+                    steps(x.len()).for_each(|cells| arrays::fill(&mut x[cells], others));
+                    x[label] = gradient(1.0 / own);
+                }
                 -libm::log(self.clip(share))
             }
             ProbsNormalize::After => {
                 let sum = summed(x.iter().map(|x| self.clip(*x)));
-                for cells in steps(x.len()) {
-                    for (class, x) in cells.clone().zip(&mut x[cells]) {
-                        let gather = if class == label { 1.0 / *x } else { 0.0 };
-                        *x = if inside(*x) || x.is_nan() { step * (1.0 / sum - gather) } else { 0.0 };
+                if let Some(step) = step {
+                    for cells in steps(x.len()) {
+                        for (class, x) in cells.clone().zip(&mut x[cells]) {
+                            let gather = if class == label { 1.0 / *x } else { 0.0 };
+                            *x = if inside(*x) || x.is_nan() { step * (1.0 / sum - gather) } else { 0.0 };
+                        }
                     }
                 }
                 libm::log(sum) - libm::log(self.clip(own))
             }
             ProbsNormalize::None => {
-                x.fill(0.0);
-                if inside(own) || own.is_nan() {
-                    x[label] = -step / own;
+                if let Some(step) = step {
+                    x.fill(0.0);
+                    if inside(own) || own.is_nan() {
+                        x[label] = -step / own;
+                    }
                 }
                 -libm::log(self.clip(own))
             }

@@ -12,8 +12,7 @@ use super::odds::Odds;
 use crate::Element;
 use crate::math::{Exp, Ln};
 use crate::objective::{Functions, Outcomes, RowResult, RowStats};
-use crate::simd::{Isa, inlined};
-use core::array;
+use crate::simd::{Isa, arrays, inlined};
 
 /// The most rows that are concluded at once.
 pub(crate) const WIDTH: usize = 128;
@@ -113,8 +112,10 @@ impl RowLines {
     #[inline(never)]
     pub(crate) fn both_steps(&self, moment: MomentOf<'_>) -> Option<Line> {
         let MomentOf::Weights(_) = moment else { return None };
-        let others = |row: usize| (self.sample_step[row] * self.spread[row]).abs();
-        Some(array::from_fn(|row| self.step[row].abs() + others(row)))
+        let mut both = self.sample_step;
+        arrays::combine(&mut both, &self.spread, |step, spread| (step * spread).abs());
+        arrays::combine(&mut both, &self.step, |both, step| both + step.abs());
+        Some(both)
     }
 
     /// Leaves all rows to the caller.

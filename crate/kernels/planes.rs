@@ -29,7 +29,7 @@ pub(super) use grad::Thresholds;
 
 use super::objective::{Stats, WIDTH};
 use super::rows::Asked;
-use crate::simd::{CACHE_LINE, Isa, MOST_LANES};
+use crate::simd::{CACHE_LINE, Isa, MOST_LANES, arrays};
 use core::ops::Range;
 
 /// The most rows of a strip: 2 KiB of each plane, half a page.
@@ -224,9 +224,7 @@ impl<'a> Strip<'a> {
     #[inline(never)]
     fn set_numbers(&mut self, rows: &Range<usize>, labels: &[i32]) {
         let (numbers, beyond) = self.number[rows.clone()].split_at_mut(labels.len());
-        for (number, label) in numbers.iter_mut().zip(labels) {
-            *number = *label as f32;
-        }
+        arrays::combine(numbers, labels, |_, label| label as f32);
         beyond.fill(-1.0);
     }
 

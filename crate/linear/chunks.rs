@@ -6,13 +6,14 @@ use super::step::{Hidden, Layer, Part};
 use super::{Floats, LinearCrossEntropy, WeightLayout};
 use crate::Error;
 use crate::cross_entropy::{ByChunk, Fate, PerRow, Results, Strips, Summary, fits, zeros};
+use crate::element::Target;
 use crate::labels::Labels;
 use crate::options::Input;
 #[cfg(target_arch = "wasm32")]
 use crate::simd::Best;
-use crate::simd::Isa;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::simd::Task;
+use crate::simd::{Isa, arrays};
 use core::sync::atomic::AtomicI32;
 
 /// How many bytes the logits of a chunk take, unless `chunk_rows` is set; and the fewest and the most rows that it then has.
@@ -281,7 +282,7 @@ impl Job<'_> {
                 for (row, values) in chunk.iter().zip(gradient.chunks_exact(depth)) {
                     let into = &mut into[*row as usize * depth..][..depth];
                     if accumulates {
-                        into.iter_mut().zip(values).for_each(|(slot, value)| *slot += value);
+                        arrays::combine(into, values, |slot, value| slot + value);
                     } else {
                         into.copy_from_slice(values);
                     }
@@ -306,7 +307,7 @@ impl Job<'_> {
         let nothing = loss.gradient_of_nothing().unwrap_or_default();
         let put = |slots: &mut [f32], value: f32| {
             if value != 0.0 || !loss.accumulates() {
-                slots.fill(value);
+                Target::F32(slots).fill(value.into());
             }
         };
         let is_written = computes && !is_empty;

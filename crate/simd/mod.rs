@@ -66,6 +66,7 @@ macro_rules! chunks_of {
     };
 }
 
+pub(crate) mod arrays;
 mod choice;
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod halves;

@@ -28,7 +28,8 @@ const rustflags = [
   "-Zunstable-options",
   "-Cpanic=immediate-abort",
   "-Zlocation-detail=none",
-  // Kernels say themselves what is inlined and how many vectors a turn of a loop takes; LLVM's guesses for all other code take 9 kB and no time.
+  // Kernels say themselves what is inlined and how many vectors a turn of a loop takes; LLVM's guesses for all other code take 11 kB and no time.
+  "-Cno-vectorize-loops",
   ...["-inline-threshold=40", "-inlinehint-threshold=200", "-unroll-runtime=false"].map((argument) => `-Cllvm-args=${argument}`),
   ...[
     "--shared-memory",

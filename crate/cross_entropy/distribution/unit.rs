@@ -7,7 +7,7 @@ use crate::element::{Element, Source, Target};
 use crate::kernels::distribution::{Spread, are_numbers, of_double, of_single, rank, top};
 use crate::kernels::softcap::Softcap;
 use crate::parallel::Planes;
-use crate::simd::Isa;
+use crate::simd::{Isa, arrays};
 use core::ops::{Mul, Range, Sub};
 
 /// The type that a row is looked at in, and told.
@@ -204,7 +204,7 @@ impl<W: Wide> Unit<'_, '_, W> {
             }
         }
         if self.log_probs.is_some() {
-            x.iter_mut().for_each(|x| *x = spread.log_prob(*x));
+            arrays::update(x, |x| spread.log_prob(x));
         }
     }
 }

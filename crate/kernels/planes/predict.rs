@@ -1,7 +1,7 @@
 //! The class with the largest logit of each row.
 
 use super::{Planes, Strip, TOGETHER, WIDTH, for_groups};
-use crate::simd::Isa;
+use crate::simd::{Isa, arrays};
 use core::ops::Range;
 
 impl Strip<'_> {
@@ -24,9 +24,15 @@ impl Strip<'_> {
             }
         });
         let [_, place, magnitude] = found;
-        core::array::from_fn(
-            |row| if magnitude[row].is_nan() { -1 } else { place[row].to_bits().cast_signed() },
-        )
+        let mut predictions = place.map(|place| place.to_bits().cast_signed());
+        arrays::combine(
+            &mut predictions,
+            &magnitude,
+            |prediction, magnitude| {
+                if magnitude.is_nan() { -1 } else { prediction }
+            },
+        );
+        predictions
     }
 }
 

@@ -4,7 +4,7 @@ use super::few::numbers_from;
 use super::{Asked, Planes, Strip, TOGETHER, for_groups};
 use crate::kernels::objective::Line;
 use crate::kernels::rows::Small;
-use crate::simd::Isa;
+use crate::simd::{Isa, arrays};
 use core::ops::Range;
 
 impl Strip<'_> {
@@ -24,7 +24,7 @@ impl Strip<'_> {
         }
         self.is_set = false;
         self.least = 0.0;
-        self.shift[rows.clone()].fill(f32::NEG_INFINITY);
+        arrays::fill(&mut self.shift[rows.clone()], f32::NEG_INFINITY);
         self.small[rows.clone()].fill(0.0);
         self.sound[rows.clone()].fill(0.0);
         for_groups(asked.classes, |first, count| {

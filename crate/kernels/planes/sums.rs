@@ -4,7 +4,7 @@ use super::few::{COMPARED, numbers_from, splats};
 use super::{Asked, FLUSH, Planes, RUN, Strip, TOGETHER, WIDTH, for_groups};
 use crate::Element;
 use crate::kernels::MomentOf;
-use crate::simd::Isa;
+use crate::simd::{Isa, arrays};
 use core::ops::Range;
 
 /// How many vectors of rows are added up side by side: within one, each addition waits for the one before.
@@ -15,14 +15,16 @@ const ABREAST: usize = 4;
 #[inline(never)]
 fn end_run((done, classes): (usize, usize), sums: &mut [f32], before: &mut [f32], wide: &mut [f64; WIDTH]) {
     let ends_block = classes > FLUSH && (done.is_multiple_of(FLUSH) || done == classes);
-    for ((sum, before), wide) in sums.iter_mut().zip(before).zip(wide) {
-        *before += core::mem::take(sum);
-        if ends_block {
-            *wide += f64::from(core::mem::take(before));
-        }
-        if done == classes {
-            *sum = if ends_block { f32::from_f64(*wide) } else { *before };
-        }
+    let wide = &mut wide[..sums.len()];
+    arrays::combine(before, sums, |before, sum| before + sum);
+    if ends_block {
+        arrays::combine(wide, before, |wide, before| wide + f64::from(before));
+        before.fill(0.0);
+    }
+    match (done == classes, ends_block) {
+        (false, _) => sums.fill(0.0),
+        (true, true) => arrays::combine(sums, wide, |_, wide| f32::from_f64(wide)),
+        (true, false) => sums.copy_from_slice(before),
     }
 }
 
@@ -62,9 +64,9 @@ impl Strip<'_> {
         }
         if !self.all_small {
             // A shifted row has a sum of at least 1, unless all other classes are at -inf: then `exp`, which clamps, leaves tiny numbers.
-            let all = self.rest[rows.clone()].iter_mut().zip(&self.small[rows.clone()]);
-            all.filter(|(rest, small)| **rest <= 0.5 && small.to_bits() == 0)
-                .for_each(|(rest, _)| *rest = 0.0);
+            arrays::combine(&mut self.rest[rows.clone()], &self.small[rows.clone()], |rest, small| {
+                if (rest <= 0.5) & (small.to_bits() == 0) { 0.0 } else { rest }
+            });
         }
         if !matches!(asked.moment, MomentOf::Nothing) {
             self.set_numbers(&rows, labels);
@@ -80,12 +82,15 @@ impl Strip<'_> {
         let group = (TOGETHER * self.stride) as u32;
         let none = (self.exponentials.len() - 1) as u32;
         self.labelled = labels.len();
-        for ((place, label), row) in self.places.iter_mut().zip(labels).zip(first_row as u32..) {
-            let class = (*label).max(0).cast_unsigned();
+        let places = &mut self.places[..labels.len()];
+        // The rows begin with a whole vector.
+        let first_row = first_row as u32 / lanes * lanes;
+        arrays::combine_at(first_row, places, labels, |row, _, label| {
+            let class = label.max(0).cast_unsigned();
             let vector = class / turns * group + row / lanes * (turns * lanes);
             let at = vector + class % turns * lanes + row % lanes;
-            *place = if *label < 0 { none } else { at };
-        }
+            if label < 0 { none } else { at }
+        });
     }
 
     /// Sets the labels' exponentials to 0, at the places that were found last.

@@ -199,6 +199,17 @@ impl CrossEntropy<'_> {
         self.output(Access::InPlace(E::target(logits.data)), logits.shape, labels.into())
     }
 
+    fn output<L: Element>(
+        &self,
+        access: Access<'_>,
+        shape: Shape,
+        labels: Labels<'_>,
+    ) -> Result<Output<L>, Error> {
+        Output::collected(self, shape.rows(), shape.classes(), |mut results| {
+            self.execute(access, shape, labels, &mut results, None)
+        })
+    }
+
     /// The whole call over caller-owned memory. `cancel`, once not 0, stops it between units.
     pub(crate) fn execute(
         &self,

@@ -270,7 +270,7 @@ impl<'a> LinearCrossEntropy<'a> {
             return Err(Error::OptionConflict { option, with: "a linear layer" });
         }
         let inputs = Inputs { rows, depth, classes, weight: weight.data, labels };
-        self.loss.collected(rows, classes, |results| {
+        Output::collected(&self.loss, rows, classes, |results| {
             self.execute(
                 &inputs,
                 States::Apart(hidden.data, grad.hidden),

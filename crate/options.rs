@@ -6,6 +6,7 @@ mod choices;
 mod outputs;
 mod weights;
 
+pub(crate) use check::check;
 pub use choices::{Denominator, EmptyMean, Input, InvalidLabel, ProbsNormalize, Reduction, SmoothingWeights};
 pub(crate) use weights::{RowValues, is_positive_weight};
 pub use weights::{Upstream, Weights};

@@ -138,6 +138,43 @@ describe("the crate's layers", () => {
   });
 });
 
+describe("the crate's types", () => {
+  const most = 2;
+  // The options are the crate's public surface: setters, outputs, and the calls of each operation have a file each.
+  const surface = ["crate/options/builder.rs", "crate/options/outputs.rs", "crate/cross_entropy.rs", "crate/linear.rs"];
+  const crateSources = rust.filter((file) => moduleOf(file) !== "examples");
+  const withoutTests = (file: string): string => code(file).split("#[cfg(test)]\nmod tests {")[0] ?? "";
+  const defined = (file: string): string[] => [...code(file).matchAll(/^\s*(?:pub(?:\([^)]*\))? )?(?:struct|enum|union|type) (\w+)/gm)].map(([, name]) => name ?? "");
+  const homes = new Map<string, string[]>();
+  for (const file of crateSources) for (const name of defined(file)) homes.set(name, [...(homes.get(name) ?? []), moduleOf(file)]);
+
+  /** The files with `impl` blocks of each type. Those of traits do not count: a trait has its own home, which its implementors may share. */
+  const files = new Map<string, Set<string>>();
+  for (const file of crateSources) {
+    for (const [, name] of withoutTests(file).matchAll(/^\s*impl(?:<(?:[^<>]|<[^<>]*>)*>)? (?:\w+::)*(\w+)(?:<(?:[^<>]|<[^<>]*>)*>)?(?: where[^{]*)? \{/gm)) {
+      // A module's own type of that name, or else that of the one module which has one.
+      const home = homes.get(name ?? "") ?? [];
+      const type = `${home.includes(moduleOf(file)) ? moduleOf(file) : (home[0] ?? "?")}::${name}`;
+      files.set(type, (files.get(type) ?? new Set()).add(file));
+    }
+  }
+
+  test("the pattern finds types of one file and of two", () => {
+    expect([...(files.get("cross_entropy::Rules") ?? [])]).toEqual(["crate/cross_entropy/rules.rs"]);
+    expect(files.get("reference::Row")?.size).toBe(2);
+    expect([...files.keys()].filter((type) => type.startsWith("?"))).toEqual([]);
+  });
+
+  test(`no type has its methods in more than ${most} files`, () => {
+    const spread = [...files].filter(([type, names]) => names.size > most && type !== "options::CrossEntropy" && type !== "kernels::Strip");
+    expect(Object.fromEntries(spread.map(([type, names]) => [type, [...names]]))).toEqual({});
+  });
+
+  test("the options have methods only where users find them", () => {
+    expect([...(files.get("options::CrossEntropy") ?? [])].sort()).toEqual([...surface].sort());
+  });
+});
+
 /** The paths of a `use` without blanks, each by itself. */
 function expanded(use: string): string[] {
   const open = use.indexOf("{");

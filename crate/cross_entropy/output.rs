@@ -1,10 +1,9 @@
 //! What a call comes to, in memory of its own.
 
-use super::{Access, Distribution, Results, Summary, zeros};
+use super::{Distribution, Results, Summary, zeros};
+use crate::Error;
 use crate::element::Element;
-use crate::labels::Labels;
 use crate::options::{CrossEntropy, Reduction};
-use crate::{Error, Shape};
 
 /// What a call comes to. `L` is the type of per-row results: `f64` for `f64` logits, otherwise `f32`.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +74,69 @@ impl<L> Output<L> {
     }
 }
 
+impl<L: Element> Output<L> {
+    /// What a computation under these options comes to, over arrays of its own.
+    pub(crate) fn collected(
+        options: &CrossEntropy<'_>,
+        rows: usize,
+        classes: usize,
+        compute: impl FnOnce(Results<'_>) -> Result<Summary, Error>,
+    ) -> Result<Self, Error> {
+        let wanted = options.outputs;
+        let mut losses = zeros(rows)?;
+        let mut log_sum_exp = zeros_if(wanted.log_sum_exp, rows)?;
+        let mut target_log_prob = zeros_if(wanted.target_log_prob, rows)?;
+        let mut predictions = zeros_if(wanted.predictions || wanted.per_class, rows)?;
+        let mut per_class = zeros_if(wanted.per_class, 4 * classes)?;
+        // More than there are will be refused.
+        let k = if wanted.top_k <= classes { wanted.top_k } else { 0 };
+        let (mut values, mut top_classes) = (zeros(rows.saturating_mul(k))?, zeros(rows.saturating_mul(k))?);
+        let mut target_rank = zeros_if(wanted.target_rank, rows)?;
+        let mut entropy = zeros_if(wanted.entropy, rows)?;
+        let mut log_probs = zeros_if(wanted.log_probs, rows.saturating_mul(classes))?;
+        let distribution = Distribution {
+            top: (k > 0).then_some((L::target(&mut values), &mut top_classes)),
+            target_rank: some_if(wanted.target_rank, &mut target_rank),
+            entropy: some_if(wanted.entropy, &mut entropy).map(L::target),
+            log_probs: some_if(wanted.log_probs, &mut log_probs).map(L::target),
+        };
+        let results = Results {
+            losses: L::target(&mut losses),
+            log_sum_exp: some_if(wanted.log_sum_exp, &mut log_sum_exp).map(L::target),
+            target_log_prob: some_if(wanted.target_log_prob, &mut target_log_prob).map(L::target),
+            predictions: some_if(wanted.predictions || wanted.per_class, &mut predictions),
+            per_class: some_if(wanted.per_class, &mut per_class),
+            distribution: distribution.if_any(),
+        };
+        let summary = compute(results)?;
+        if options.reduction != Reduction::None {
+            losses = Vec::new();
+        }
+        if !wanted.predictions {
+            predictions = Vec::new();
+        }
+        let mut columns = per_class.chunks_exact(classes).map(<[f64]>::to_vec);
+        let mut column = || columns.next().unwrap_or_default();
+        Ok(Self {
+            log_sum_exp,
+            target_log_prob,
+            predictions,
+            correct_count: (wanted.predictions || wanted.per_class).then_some(summary.correct),
+            per_class: wanted.per_class.then(|| PerClass {
+                loss: column(),
+                weight: column(),
+                count: column(),
+                correct: column(),
+            }),
+            top_k: (k > 0).then_some(TopK { k, values, classes: top_classes }),
+            target_rank,
+            entropy,
+            log_probs,
+            ..Self::of_elements(&summary, losses, rows)
+        })
+    }
+}
+
 /// Sums over the valid rows of each label; vectors of `classes` entries, that of a label without rows 0.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
@@ -107,78 +169,4 @@ fn zeros_if<T: Copy + Default>(wanted: bool, length: usize) -> Result<Vec<T>, Er
 
 fn some_if<T>(wanted: bool, slice: &mut [T]) -> Option<&mut [T]> {
     wanted.then_some(slice)
-}
-
-impl CrossEntropy<'_> {
-    pub(super) fn output<L: Element>(
-        &self,
-        access: Access<'_>,
-        shape: Shape,
-        labels: Labels<'_>,
-    ) -> Result<Output<L>, Error> {
-        self.collected(shape.rows(), shape.classes(), |mut results| {
-            self.execute(access, shape, labels, &mut results, None)
-        })
-    }
-
-    /// What a computation over arrays of its own comes to.
-    pub(crate) fn collected<L: Element>(
-        &self,
-        rows: usize,
-        classes: usize,
-        compute: impl FnOnce(Results<'_>) -> Result<Summary, Error>,
-    ) -> Result<Output<L>, Error> {
-        let wanted = self.outputs;
-        let mut losses = zeros(rows)?;
-        let mut log_sum_exp = zeros_if(wanted.log_sum_exp, rows)?;
-        let mut target_log_prob = zeros_if(wanted.target_log_prob, rows)?;
-        let mut predictions = zeros_if(wanted.predictions || wanted.per_class, rows)?;
-        let mut per_class = zeros_if(wanted.per_class, 4 * classes)?;
-        // More than there are will be refused.
-        let k = if wanted.top_k <= classes { wanted.top_k } else { 0 };
-        let (mut values, mut top_classes) = (zeros(rows.saturating_mul(k))?, zeros(rows.saturating_mul(k))?);
-        let mut target_rank = zeros_if(wanted.target_rank, rows)?;
-        let mut entropy = zeros_if(wanted.entropy, rows)?;
-        let mut log_probs = zeros_if(wanted.log_probs, rows.saturating_mul(classes))?;
-        let distribution = Distribution {
-            top: (k > 0).then_some((L::target(&mut values), &mut top_classes)),
-            target_rank: some_if(wanted.target_rank, &mut target_rank),
-            entropy: some_if(wanted.entropy, &mut entropy).map(L::target),
-            log_probs: some_if(wanted.log_probs, &mut log_probs).map(L::target),
-        };
-        let results = Results {
-            losses: L::target(&mut losses),
-            log_sum_exp: some_if(wanted.log_sum_exp, &mut log_sum_exp).map(L::target),
-            target_log_prob: some_if(wanted.target_log_prob, &mut target_log_prob).map(L::target),
-            predictions: some_if(wanted.predictions || wanted.per_class, &mut predictions),
-            per_class: some_if(wanted.per_class, &mut per_class),
-            distribution: distribution.if_any(),
-        };
-        let summary = compute(results)?;
-        if self.reduction != Reduction::None {
-            losses = Vec::new();
-        }
-        if !wanted.predictions {
-            predictions = Vec::new();
-        }
-        let mut columns = per_class.chunks_exact(classes).map(<[f64]>::to_vec);
-        let mut column = || columns.next().unwrap_or_default();
-        Ok(Output {
-            log_sum_exp,
-            target_log_prob,
-            predictions,
-            correct_count: (wanted.predictions || wanted.per_class).then_some(summary.correct),
-            per_class: wanted.per_class.then(|| PerClass {
-                loss: column(),
-                weight: column(),
-                count: column(),
-                correct: column(),
-            }),
-            top_k: (k > 0).then_some(TopK { k, values, classes: top_classes }),
-            target_rank,
-            entropy,
-            log_probs,
-            ..Output::of_elements(&summary, losses, rows)
-        })
-    }
 }

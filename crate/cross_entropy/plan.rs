@@ -7,7 +7,7 @@ use crate::kernels::softcap::Softcap;
 use crate::kernels::{Bias, MomentOf};
 use crate::labels::{LabelRule, Labels};
 use crate::objective::{Coefficients, Objective, RowWeights};
-use crate::options::{CrossEntropy, Input, RowValues, SmoothingWeights, Weights};
+use crate::options::{self, CrossEntropy, Input, RowValues, SmoothingWeights, Weights};
 use crate::simd::MOST_LANES;
 use crate::{Error, Shape};
 
@@ -107,7 +107,7 @@ impl<'a> Plan<'a> {
         if let Some(matrix) = options.label_matrix {
             fits(matrix.len(), classes.saturating_mul(classes), "labelMatrix")?;
         }
-        options.check()?;
+        options::check(options)?;
         let k = options.outputs.top_k;
         if k > classes {
             let expected = "at most as many as there are classes";

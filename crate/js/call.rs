@@ -157,7 +157,7 @@ impl Block<'_> {
     fn compute(&self, cancel: &AtomicI32) -> Result<Summary, Error> {
         // The last layer has a shape of its own, and tells the types of its arrays apart part by part.
         if self.whole(Field::operation) == LINEAR {
-            return self.linear(cancel);
+            return linear::compute(self, cancel);
         }
         let shape = self.shape()?;
         let options = self.options(shape)?;
@@ -170,7 +170,7 @@ impl Block<'_> {
 
     fn judge(&self) -> Result<(), Error> {
         if self.whole(Field::operation) == LINEAR {
-            return self.judge_linear();
+            return linear::judge(self);
         }
         let shape = self.shape()?;
         let options = self.options(shape)?;

@@ -23,6 +23,7 @@ mod row;
 mod rows;
 mod rules;
 mod scan;
+mod scratch;
 mod single;
 mod split;
 mod strided;

@@ -138,6 +138,15 @@ describe("the crate's layers", () => {
   });
 });
 
+test("each way of a call is drawn where it is chosen, and is on the README's map", () => {
+  const route = "crate/cross_entropy/route.rs";
+  const ways = /enum Route \{([^}]*)\}/.exec(code(route))?.[1]?.match(/\w+/g) ?? [];
+  expect(ways.length).toBeGreaterThan(1);
+  const drawing = /```text\n([\s\S]*?)```/.exec(readFileSync(`${root}${route}`, "utf8").replace(/^\/\/! ?/gm, ""))?.[1] ?? "";
+  const map = /^crate\/ .*$/m.exec(readFileSync(`${root}README.md`, "utf8"))?.[0] ?? "";
+  for (const text of [drawing, map]) expect(ways.filter((way) => !new RegExp(`\\b${way}\\b`).test(text))).toEqual([]);
+});
+
 describe("the crate's types", () => {
   const most = 2;
   // The options are the crate's public surface: setters, outputs, and the calls of each operation have a file each.

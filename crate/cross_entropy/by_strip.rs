@@ -10,7 +10,8 @@
 use super::by_chunk::ByChunk;
 use super::plan::{Fate, RowPlan};
 use super::route::Route;
-use super::rules::{BLOCK_LOGITS, BlockRow, Columns, RowOutputs, Rules};
+use super::rules::{Columns, RowOutputs, Rules};
+use super::scratch::{BLOCK_LOGITS, BlockRow};
 use super::single::{self, Concluded, Hints};
 use super::{Access, Results, empty, zeros};
 use crate::Error;

@@ -6,7 +6,7 @@ use super::batch::Batch;
 use super::deliver::{Values, gather, scatter};
 use super::distribution::{Lying, Telling, tell};
 use super::pairs::PairBatches;
-use super::route::Route;
+use super::route::{Route, keeps_group, together};
 use super::rules::{Columns, Rules};
 use super::totals::UNIT;
 use super::{Access, Call, Results, zeros};
@@ -16,14 +16,6 @@ use crate::kernels::objective::WIDTH;
 use crate::kernels::rows::{self, Cells, Found, To};
 use crate::parallel::PerWorker;
 use crate::simd::{Isa, MOST_LANES, arrays};
-
-/// The most logits of a group. With as many exponentials they take half of a second cache of 512 KiB. While a group is concluded nothing
-/// is read from memory, so a few large groups are faster than many small ones.
-const LOGITS: usize = 32_768;
-
-/// The most logits of a group whose logits are copied. The copy and the exponentials take 64 KiB: they leave the first cache, but are near
-/// in the second one when they are read again. Half as many make the gradient of 1,000 classes slower again.
-const COPIED: usize = 8_192;
 
 /// A group of rows on its way.
 struct Group {
@@ -44,10 +36,10 @@ pub(super) fn run<I: Isa>(
 ) -> Result<(), Error> {
     let rules = Rules::new(call, Route::Groups, results);
     let (rows, classes) = (call.plan.shape.rows(), call.plan.shape.classes());
-    let together = together::<I>(&rules, &access);
+    let together = together::<I>(call.plan, &access);
     let per_unit = (call.unit_elements() / classes).clamp(1, UNIT).next_multiple_of(together);
     let units = rows.div_ceil(per_unit);
-    let turns = rules.turns(&access, scratch_length::<I>(&rules, &access, together));
+    let turns = Route::Groups.scratch::<I>(call.plan, &access).single;
     let mut scratch = zeros(turns.length() * call.executor.workers(units))?;
     let (logits, gradient) = access.by_rows(classes, per_unit);
     let cut = telling.map(|telling| telling.cut(rows, per_unit));
@@ -83,27 +75,8 @@ pub(super) fn run<I: Isa>(
     Ok(())
 }
 
-/// How many rows go together at most.
-fn together<I: Isa>(rules: &Rules<'_>, access: &Access<'_>) -> usize {
-    let logits = if rules.plan.takes(access.logits(), I::LANES) { LOGITS } else { COPIED };
-    (logits / stride::<I>(rules) / 4 * 4).clamp(4, WIDTH)
-}
-
 fn stride<I: Isa>(rules: &Rules<'_>) -> usize {
     rows::stride::<I>(rules.plan.classes())
-}
-
-/// Whether the first sweep writes its exponentials to the memory of the gradient, and not to scratch.
-fn keeps_there<I: Isa>(rules: &Rules<'_>, access: &Access<'_>) -> bool {
-    let Access::Apart(x, grad) = access else { return false };
-    rules.plan.takes(*x, I::LANES) && rules.plan.takes(grad.read(), I::LANES) && !rules.accumulate
-}
-
-/// Floats of scratch for a group: for logits, and for exponentials.
-fn scratch_length<I: Isa>(rules: &Rules<'_>, access: &Access<'_>, together: usize) -> usize {
-    let copies = !rules.plan.takes(access.logits(), I::LANES);
-    let keeps = access.wants_gradient() && !keeps_there::<I>(rules, access);
-    together * stride::<I>(rules) * (usize::from(copies) + usize::from(keeps))
 }
 
 impl Group {
@@ -125,7 +98,7 @@ impl Group {
         let all_count = self.rows.prepare(rules, first_row, labels);
         let wants_gradient = access.wants_gradient();
         let (lies, is_there) =
-            (rules.plan.takes(access.logits(), I::LANES), keeps_there::<I>(rules, &access));
+            (rules.plan.takes(access.logits(), I::LANES), keeps_group::<I>(rules.plan, &access));
         let (copied, kept) = scratch.split_at_mut(if lies { 0 } else { length });
         if !lies {
             fill::<I>(rules, access.logits(), copied);

@@ -198,6 +198,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether a kernel of this many lanes takes the rows of these numbers as they lie.
+    #[inline(never)]
     pub(super) fn takes(&self, numbers: Source<'_>, lanes: usize) -> bool {
         numbers.single().is_some() && self.takes_as_given() && self.classes() >= lanes
     }

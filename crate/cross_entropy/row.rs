@@ -2,22 +2,12 @@
 
 use super::deliver::{Values, gather_double};
 use super::plan::{Fate, Kind, RowPlan};
-use super::rules::{BLOCK_LOGITS, RowOutputs, Rules, Scratch};
+use super::rules::{RowOutputs, Rules};
+use super::scratch::Scratch;
 use super::{Access, single};
-use crate::kernels::{double, rows};
+use crate::kernels::double;
 use crate::objective::RowResult;
-use crate::simd::{Isa, MOST_LANES};
-
-/// How long each scratch of a thread is.
-pub(super) fn scratch_lengths(rules: &Rules<'_>, access: &Access<'_>) -> (usize, usize, usize) {
-    let padded = rules.plan.classes().next_multiple_of(MOST_LANES);
-    if !rules.in_single {
-        return (0, padded, 0);
-    }
-    let keeps = single::keeps(rules, access);
-    let exponentials = if keeps { 0 } else { padded.max(BLOCK_LOGITS) };
-    (single::logits_length(rules, access, keeps) + exponentials, 0, rows::blocks(rules.plan.classes()))
-}
+use crate::simd::Isa;
 
 /// Computes one row: its gradient goes to `access`, everything else is returned.
 pub(super) fn run<I: Isa>(

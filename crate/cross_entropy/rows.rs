@@ -2,11 +2,11 @@
 
 use super::distribution::{Lying, Telling, tell};
 use super::route::Route;
-use super::rules::{Columns, Rules, Scratch};
+use super::rules::{Columns, Rules};
+use super::scratch::{Memory, Scratch};
 use super::totals::UNIT;
-use super::{Access, Call, Results, row, split, zeros};
+use super::{Access, Call, Results, row, split};
 use crate::Error;
-use crate::parallel::PerWorker;
 use crate::simd::Isa;
 
 /// Computes a call row by row.
@@ -25,18 +25,11 @@ pub(super) fn run<I: Isa>(
     let per_unit = (call.unit_elements() / classes).clamp(1, UNIT);
     let units = rows.div_ceil(per_unit);
     let workers = call.executor.workers(units);
-    let (single, double, blocks) = row::scratch_lengths(&rules, &access);
-    let turns = rules.turns(&access, single);
-    let (mut singles, mut doubles) = (zeros(turns.length() * workers)?, zeros(double * workers)?);
-    let mut all_blocks = zeros(blocks * workers)?;
+    let lengths = route.scratch::<I>(call.plan, &access);
+    let mut memory = Memory::new(lengths, workers)?;
     let (logits, gradient) = access.by_rows(classes, per_unit);
     let cut = telling.map(|telling| telling.cut(rows, per_unit));
-    let scratch = (
-        PerWorker::new(&mut singles, turns.length()),
-        PerWorker::new(&mut doubles, double),
-        PerWorker::new(&mut all_blocks, blocks),
-    );
-    let outputs = (gradient, results.by_rows(per_unit), scratch, cut.as_ref());
+    let outputs = (gradient, results.by_rows(per_unit), memory.cut(), cut.as_ref());
     call.executor.run(
         units,
         call.cancel,
@@ -54,7 +47,7 @@ pub(super) fn run<I: Isa>(
                 let number = unit * per_unit + offset;
                 let cells = offset * classes..(offset + 1) * classes;
                 let access = Access::in_unit(logits, &mut gradient, number * classes, cells);
-                let single = turns.take(singles, number);
+                let single = lengths.single.take(singles, number);
                 let scratch = &mut Scratch { single, double, blocks };
                 columns.put(offset, &row::run::<I>(&rules, number, *label, access, scratch));
             }

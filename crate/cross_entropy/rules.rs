@@ -3,25 +3,14 @@
 use super::plan::Plan;
 use super::route::Route;
 use super::scan::Upstream;
+use super::scratch::streams;
 use super::{Access, Call, Results};
 use crate::element::{Element, Target};
 use crate::kernels::objective::RowLines;
-use crate::kernels::rows::{self, Asked, BLOCK, BlockStats, Small};
+use crate::kernels::rows::{self, Asked, Small};
 use crate::objective::RowResult;
 use crate::options::Wanted;
 use core::ops::Range;
-
-/// How many floats of scratch the logits of a block may take: the last block of a row has fewer than two blocks' classes.
-pub(super) const BLOCK_LOGITS: usize = 2 * BLOCK;
-
-/// What the first sweep finds in a block.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct BlockRow {
-    pub(super) stats: BlockStats,
-    /// Where predictions are wanted: the largest logit, or NaN, and its place in the row; the place is known where no block
-    /// before, as far as one thread went through them, has as large a logit.
-    pub(super) largest: (f32, usize),
-}
 
 /// What a row gives beside its gradient.
 #[derive(Debug, Clone, Copy)]
@@ -125,47 +114,6 @@ pub(super) struct Rules<'a> {
     pub(super) alike: Option<(f32, f32)>,
 }
 
-/// Scratch of one thread, as long as [`Rules::scratch_lengths`] says.
-pub(super) struct Scratch<'a> {
-    /// Logits in single precision, and behind them a row of exponentials, or a group of rows.
-    pub(super) single: &'a mut [f32],
-    /// A row in double precision.
-    pub(super) double: &'a mut [f64],
-    /// What is known of a row's blocks.
-    pub(super) blocks: &'a mut [BlockRow],
-}
-
-/// Logits of a call, at least, that come from memory: 4 MiB. With a gradient they are more than a processor's share of its caches.
-const STREAMED: usize = 1 << 20;
-
-/// Scratch that the groups or rows of such a call take in turn: 1 MiB, as much as a second cache. If all of them took the same piece, it
-/// would stay in that cache, and the logits would come late: in place and accumulate took up to a quarter more time (`relaxed`, AMD EPYC
-/// Genoa), although a piece that is taken in turn comes from the third cache. The likely cause: a processor that has fetched ahead what
-/// was in its cache already fetches less ahead.
-const ROUND: usize = 1 << 18;
-
-/// The classes of a row, at least, whose logits come late.
-const LATE: usize = 64;
-
-/// Pieces of a thread's scratch in single precision, which its groups or rows take in turn.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Turns {
-    count: usize,
-    piece: usize,
-}
-
-impl Turns {
-    /// Floats of all pieces.
-    pub(super) fn length(self) -> usize {
-        self.count * self.piece
-    }
-
-    /// The piece of the group or row with this number.
-    pub(super) fn take(self, scratch: &mut [f32], number: usize) -> &mut [f32] {
-        &mut scratch[number % self.count * self.piece..][..self.piece]
-    }
-}
-
 /// A step in single precision. One that is too small for it does not become 0, since a row with NaN would then have a gradient of 0.
 #[inline(always)]
 pub(super) fn step(step: f64) -> f32 {
@@ -206,24 +154,11 @@ impl<'a> Rules<'a> {
         Asked { classes, scale: self.scale, moment, small }
     }
 
-    /// Whether the logits come from memory, not from a cache.
-    fn streams(&self) -> bool {
-        self.plan.shape.rows() * self.plan.shape.classes() >= STREAMED
-    }
-
-    /// Tells how many pieces of scratch of this length a thread has. Only logits that are read as they lie come late, and a row of few
-    /// classes takes longer to compute than to fetch.
-    pub(super) fn turns(&self, access: &Access<'_>, piece: usize) -> Turns {
-        let is_late = self.plan.classes() >= LATE && access.logits().single().is_some();
-        let is_alone = piece == 0 || !self.streams() || !is_late;
-        Turns { count: if is_alone { 1 } else { ROUND.div_ceil(piece) }, piece }
-    }
-
     /// Reads the gradient that will be added to, so that it comes from memory to the caches at full speed: adding takes a read, a product
     /// and a write in turn.
     pub(super) fn read_ahead(&self, access: &mut Access<'_>) {
         if self.accumulate
-            && self.streams()
+            && streams(self.plan)
             && let Some(gradient) = access.gradient().and_then(Target::single)
         {
             rows::read_ahead(gradient);

@@ -3,7 +3,9 @@
 use super::Access;
 use super::deliver::{Values, gather, pick};
 use super::plan::RowPlan;
-use super::rules::{BLOCK_LOGITS, BlockRow, RowOutputs, Rules, Scratch};
+use super::route::{block_copies, keeps_row};
+use super::rules::{RowOutputs, Rules};
+use super::scratch::{BlockRow, Scratch};
 use crate::element::{Element, ScaledRows, Source, Target};
 use crate::kernels::rows::{Asked, BLOCK, Cells, Small};
 use crate::kernels::{Bias, MomentOf, rows, zero_threshold};
@@ -11,10 +13,6 @@ use crate::objective::{Coefficients, RowResult};
 use crate::parallel::go_on;
 use crate::simd::{Isa, MOST_LANES};
 use core::ops::{Range, RangeInclusive};
-
-/// The most classes of a row in place whose exponentials are kept in scratch, 4 MiB for each thread. The other way, a copy of each block's
-/// logits whose exponentials are taken again where the logits lie, reads and writes the row twice.
-const MOST_IN_SCRATCH: usize = 1 << 20;
 
 /// The scales that one product in single precision applies. A smaller one is applied in two steps, and the product of a larger one may be
 /// infinite.
@@ -53,34 +51,6 @@ fn whole<'a, I: Isa>(row: &'a mut [f32], range: &Range<usize>) -> &'a mut [f32] 
     &mut row[range.start..][..range.len().max(I::LANES)]
 }
 
-/// Whether the exponentials of a row are kept where its gradient goes, and need no scratch.
-pub(super) fn keeps(rules: &Rules<'_>, access: &Access<'_>) -> bool {
-    match access {
-        Access::InPlace(_) => rules.plan.classes() > MOST_IN_SCRATCH && keeps_blocks(rules, access),
-        access => keeps_blocks(rules, access),
-    }
-}
-
-/// Whether a block's may be. In place a copy of its logits is needed for it.
-fn keeps_blocks(rules: &Rules<'_>, access: &Access<'_>) -> bool {
-    match access {
-        Access::Loss(_) => true,
-        Access::Apart(_, grad) => rules.plan.takes(grad.read(), MOST_LANES) && !rules.accumulate,
-        Access::InPlace(x) => rules.plan.takes(x.read(), MOST_LANES),
-    }
-}
-
-/// Whether the blocks of a row need no memory but the call's, and a copy, so that threads may share them.
-pub(super) fn shares(rules: &Rules<'_>, access: &Access<'_>) -> bool {
-    rules.in_single && rules.plan.takes(access.logits(), MOST_LANES) && keeps_blocks(rules, access)
-}
-
-/// Floats of scratch for the logits of a block: none where [`floats`] does not copy them.
-pub(super) fn logits_length(rules: &Rules<'_>, access: &Access<'_>, keeps: bool) -> usize {
-    let replaces = matches!(access, Access::InPlace(_)) && keeps;
-    if rules.plan.takes(access.logits(), MOST_LANES) && !replaces { 0 } else { BLOCK_LOGITS }
-}
-
 #[inline(never)]
 pub(super) fn compute<I: Isa>(
     rules: &Rules<'_>,
@@ -90,11 +60,11 @@ pub(super) fn compute<I: Isa>(
     scratch: &mut Scratch<'_>,
 ) -> RowOutputs {
     let classes = rules.plan.classes();
-    let keeps = keeps(rules, &access);
+    let keeps = keeps_row(rules.plan, &access);
     // A sweep in place overwrites it; otherwise it is in the caches after the sweep.
     let before = (keeps && matches!(access, Access::InPlace(_)))
         .then(|| label_logit::<I>(rules, row, access.logits()));
-    let (logits, exponentials) = scratch.single.split_at_mut(logits_length(rules, &access, keeps));
+    let (logits, exponentials) = scratch.single.split_at_mut(block_copies(rules.plan, &access, keeps));
     let blocks = &mut scratch.blocks[..rows::blocks(classes)];
     let (mut hints, mut given) = (Hints::NONE, Hints::NONE);
     for (index, block) in blocks.iter_mut().enumerate() {

@@ -8,13 +8,15 @@
 //! A call that is cancelled between the runs leaves exponentials where its gradient was to be, in place of the logits too.
 
 use super::plan::{Fate, RowPlan};
-use super::rules::{BlockRow, Columns, Rules};
+use super::route::{block_copies, keeps_blocks};
+use super::rules::{Columns, Rules};
+use super::scratch::BlockRow;
 use super::single::{self, Concluded, Hints};
 use super::{Access, Call, Results, empty, zeros};
 use crate::Error;
 use crate::kernels::rows::{BLOCK, block, blocks};
 use crate::parallel::{PerWorker, Rows};
-use crate::simd::Isa;
+use crate::simd::{Isa, MOST_LANES};
 
 /// How many blocks of a row make a unit of work.
 const BLOCKS: usize = 8;
@@ -37,13 +39,13 @@ pub(super) fn run<I: Isa>(
     let pieces = blocks.div_ceil(BLOCKS);
     let units = rows.saturating_mul(pieces);
     let workers = call.executor.workers(units);
-    if workers == 1 || pieces == 1 || rows >= ROWS_PER_WORKER * workers || !single::shares(rules, access) {
+    if workers == 1 || pieces == 1 || rows >= ROWS_PER_WORKER * workers || !shares(rules, access) {
         return Ok(false);
     }
     let Some(planned) = planned::<I>(call, rules, access)? else { return Ok(false) };
     let mut found = zeros::<BlockRow>(units * BLOCKS)?;
     let mut concluded = empty::<Concluded>(rows)?;
-    let logits_length = single::logits_length(rules, access, true);
+    let logits_length = block_copies(call.plan, access, true);
     let mut scratch = zeros(logits_length * workers)?;
 
     loop {
@@ -83,6 +85,11 @@ pub(super) fn run<I: Isa>(
             return Ok(true);
         }
     }
+}
+
+/// Whether the blocks of a row need no memory but the call's, and a copy, so that threads may share them.
+fn shares(rules: &Rules<'_>, access: &Access<'_>) -> bool {
+    rules.in_single && rules.plan.takes(access.logits(), MOST_LANES) && keeps_blocks(rules.plan, access)
 }
 
 /// The rows' plans; `None` where a row is ignored, invalid or without a gradient.

@@ -4,14 +4,15 @@
 use super::distribution::{Lying, Telling, tell};
 use super::planes::{PlaneSite, StripPlanes, TypedPlanes, strided};
 use super::route::Route;
-use super::rules::{Columns, Rules, Scratch};
+use super::rules::{Columns, Rules};
+use super::scratch::{Memory, Scratch};
 use super::strip::StripRows;
-use super::{Access, Call, Results, row, zeros};
+use super::{Access, Call, Results, row};
 use crate::Error;
 use crate::element::{Source, Target};
 use crate::kernels::objective::WIDTH;
-use crate::kernels::planes::{STRIP, Strip, TOGETHER, scratch_length, strip_rows};
-use crate::parallel::{PerWorker, Strided, go_on};
+use crate::kernels::planes::{STRIP, Strip, TOGETHER, strip_rows};
+use crate::parallel::{Strided, go_on};
 use crate::simd::Isa;
 
 /// Computes a call strip by strip, or row by row.
@@ -31,19 +32,10 @@ pub(super) fn run<I: Isa>(
     let spans = inner.div_ceil(span);
     let units = shape.outer() * spans;
     let workers = call.executor.workers(units);
-    let keeps = access.wants_gradient();
+    let (keeps, is_apart) = (access.wants_gradient(), matches!(access, Access::Apart(..)));
+    let lengths = route.scratch::<I>(call.plan, &access);
     let (logits, gradient) = access.split();
-    // A row is copied to doubles, which hold any number exactly.
-    let (from, to) = match route {
-        Route::Strips => (0, 0),
-        _ => (classes, if keeps && logits.is_some() { classes } else { 0 }),
-    };
-    let (single, double, blocks) = match route {
-        Route::Strips => (TOGETHER * STRIP + scratch_length(call.plan.classes(), strip_rows), 0, 0),
-        _ => row::scratch_lengths(&rules, &Access::InPlace(Target::F64(&mut []))),
-    };
-    let (mut singles, mut doubles) = (zeros(single * workers)?, zeros((double + from + to) * workers)?);
-    let mut all_blocks = zeros(blocks * workers)?;
+    let mut memory = Memory::new(lengths, workers)?;
     let adds = call.plan.options.accumulate;
     let all = Columns::all(results);
     let cut = telling.map(|telling| telling.cut(inner, span));
@@ -54,9 +46,7 @@ pub(super) fn run<I: Isa>(
         (all.log_sum_exp.map(per_row), all.log_probs.map(per_row)),
         all.predictions.map(|slice| Strided::new(slice, 1, inner, span)),
         cut.as_ref(),
-        PerWorker::new(&mut singles, single),
-        PerWorker::new(&mut doubles, double + from + to),
-        PerWorker::new(&mut all_blocks, blocks),
+        memory.cut(),
     );
     call.executor.run(units, call.cancel, outputs, |_, unit, parts| {
         let (
@@ -65,9 +55,7 @@ pub(super) fn run<I: Isa>(
             (mut log_sum_exp, mut log_probs),
             mut predictions,
             told,
-            single,
-            double,
-            blocks,
+            (single, double, blocks),
         ) = parts;
         let (outer, start) = (unit / spans, unit % spans * span);
         let first = outer * classes * inner + start;
@@ -85,10 +73,10 @@ pub(super) fn run<I: Isa>(
             tell::<I>(rules.plan, told, labels, Lying::Planes(&site));
         }
         if route != Route::Strips {
-            let (copies, double) = double.split_at_mut(from + to);
-            let row = copies.split_at_mut(from);
+            let (from, rest) = double.split_at_mut(classes);
+            let (to, double) = rest.split_at_mut(if is_apart { classes } else { 0 });
             let mut scratch = Scratch { single, double, blocks };
-            return each::<I>(&rules, first_row, labels, &mut site, &mut columns, row, &mut scratch);
+            return each::<I>(&rules, first_row, labels, &mut site, &mut columns, (from, to), &mut scratch);
         }
         let (lines, sums) = single.split_at_mut(TOGETHER * STRIP);
         let mut strip = StripRows::new(Strip::new(strip_rows, sums));

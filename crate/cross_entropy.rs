@@ -25,6 +25,7 @@ mod rules;
 mod scan;
 mod scratch;
 mod single;
+mod spare;
 mod split;
 mod strided;
 mod strip;
@@ -47,6 +48,7 @@ use distribution::Telling;
 pub use output::{Output, PerClass, TopK};
 use plan::Plan;
 use route::Route;
+pub(crate) use spare::Spare;
 use totals::Room;
 
 /// Logits to read, with their [`Shape`]: row-major and without gaps, of any [`Element`] type, borrowed and not copied.

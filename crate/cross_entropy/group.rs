@@ -9,7 +9,7 @@ use super::pairs::PairBatches;
 use super::route::{Route, keeps_group, together};
 use super::rules::{Columns, Rules};
 use super::totals::UNIT;
-use super::{Access, Call, Results, zeros};
+use super::{Access, Call, Results, Spare};
 use crate::Error;
 use crate::element::{ScaledRows, Source, Target};
 use crate::kernels::objective::WIDTH;
@@ -40,7 +40,7 @@ pub(super) fn run<I: Isa>(
     let per_unit = (call.unit_elements() / classes).clamp(1, UNIT).next_multiple_of(together);
     let units = rows.div_ceil(per_unit);
     let turns = Route::Groups.scratch::<I>(call.plan, &access).single;
-    let mut scratch = zeros(turns.length() * call.executor.workers(units))?;
+    let mut scratch = Spare::new(turns.length() * call.executor.workers(units))?;
     let (logits, gradient) = access.by_rows(classes, per_unit);
     let cut = telling.map(|telling| telling.cut(rows, per_unit));
     let scratch = PerWorker::new(&mut scratch, turns.length());

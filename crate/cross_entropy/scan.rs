@@ -3,7 +3,7 @@
 
 use super::plan::{Kind, Plan};
 use super::totals::{CHAIN, CHAINS, ROW, UNIT, sums_of};
-use super::zeros;
+use super::{Spare, zeros};
 use crate::Error;
 use crate::labels::{Findings, IGNORED, INVALID, Labels, float_bound};
 use crate::options::{Denominator, EmptyMean, InvalidLabel, Reduction, RowValues};
@@ -16,7 +16,7 @@ const WEIGHTED_ROW: f64 = 3.0;
 /// What the pass found.
 pub(crate) struct Scan {
     /// Per row its class, or a code of [`crate::labels`].
-    pub(super) classes: Vec<i32>,
+    pub(super) classes: Spare<i32>,
     pub(super) weight_sum: f64,
     pub(super) valid: usize,
     pub(super) invalid: usize,
@@ -42,7 +42,7 @@ pub(super) fn scan(
 ) -> Result<Scan, Error> {
     let rows = plan.shape.rows();
     let units = rows.div_ceil(UNIT);
-    let mut classes = zeros::<i32>(rows)?;
+    let mut classes = Spare::new(rows)?;
     let mut partials = zeros::<Partial>(units)?;
     let rule = plan.label_rule();
     let outputs = (Rows::new(&mut classes, 1, UNIT), Rows::new(&mut partials, 1, 1));

@@ -2,7 +2,7 @@
 //! [`Route::scratch`](super::route::Route::scratch) says.
 
 use super::plan::Plan;
-use super::{Access, zeros};
+use super::{Access, Spare, zeros};
 use crate::Error;
 use crate::kernels::rows::{BLOCK, BlockStats};
 use crate::parallel::PerWorker;
@@ -40,7 +40,7 @@ pub(super) struct Lengths {
 /// The scratch of all threads.
 pub(super) struct Memory {
     lengths: Lengths,
-    singles: Vec<f32>,
+    singles: Spare<f32>,
     doubles: Vec<f64>,
     blocks: Vec<BlockRow>,
 }
@@ -49,7 +49,7 @@ impl Memory {
     pub(super) fn new(lengths: Lengths, workers: usize) -> Result<Self, Error> {
         Ok(Self {
             lengths,
-            singles: zeros(lengths.single.length() * workers)?,
+            singles: Spare::new(lengths.single.length() * workers)?,
             doubles: zeros(lengths.double * workers)?,
             blocks: zeros(lengths.blocks * workers)?,
         })

@@ -2,7 +2,7 @@
 
 use super::{Block, Field};
 use crate::Error;
-use crate::cross_entropy::{Distribution, Results, Summary, zeros};
+use crate::cross_entropy::{Distribution, Results, Spare, Summary, zeros};
 use crate::element::Target;
 
 impl Block<'_> {
@@ -52,13 +52,13 @@ impl Block<'_> {
     }
 
     /// Memory for the losses of a call that does not ask for them, as singles or as doubles. The other vector is empty.
-    pub(super) fn own_losses(&self, rows: usize) -> Result<(Vec<f32>, Vec<f64>), Error> {
+    pub(super) fn own_losses(&self, rows: usize) -> Result<(Spare<f32>, Vec<f64>), Error> {
         let rows = if self.whole(Field::lossAddress) == 0 { rows } else { 0 };
         let (single, double) = if self.is_double() { (0, rows) } else { (rows, 0) };
-        Ok((zeros(single)?, zeros(double)?))
+        Ok((Spare::new(single)?, zeros(double)?))
     }
 
-    pub(super) fn losses<'m>(&self, own: &'m mut (Vec<f32>, Vec<f64>), rows: usize) -> Target<'m> {
+    pub(super) fn losses<'m>(&self, own: &'m mut (Spare<f32>, Vec<f64>), rows: usize) -> Target<'m> {
         let (single, double) = own;
         let own = if self.is_double() { Target::F64(double) } else { Target::F32(single) };
         self.per_row(Field::lossAddress, rows).unwrap_or(own)

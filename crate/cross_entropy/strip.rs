@@ -3,7 +3,7 @@
 use super::batch::Batch;
 use super::rules::{Columns, Rules};
 use crate::kernels::objective::WIDTH;
-use crate::kernels::planes::{Planes, STRIP, Strip};
+use crate::kernels::planes::{self, Planes, STRIP, Strip};
 use crate::simd::Isa;
 
 /// The rows of a strip on their way.
@@ -45,7 +45,7 @@ impl<'a> StripRows<'a> {
             }
         };
         sums.begin(labels.len(), I::LANES);
-        let fits = !self.wary && sums.sweep::<I>(planes, &asked);
+        let fits = !self.wary && planes::sweep::<I>(sums, planes, &asked);
         let mut all_small = true;
         for (index, classes) in classes.chunks(WIDTH).enumerate() {
             let rows = index * WIDTH..index * WIDTH + classes.len();
@@ -53,18 +53,18 @@ impl<'a> StripRows<'a> {
             let first_row = first_row + rows.start;
             let all_count = self.rows.prepare(rules, first_row, classes);
             let labels = &labels[rows.clone()];
-            sums.find_labels::<I>(&part, labels, planes, asked.classes);
+            planes::find_labels::<I>(sums, &part, labels, planes, asked.classes);
             let both = self.rows.rows.both_steps(asked.moment);
             let steps = both.as_ref().unwrap_or(&self.rows.rows.step);
-            if !(fits && sums.is_small::<I>(&part, steps, &asked)) {
-                all_small &= sums.look_and_sweep::<I>(&part, labels, planes, steps, &asked);
+            if !(fits && planes::is_small::<I>(sums, &part, steps, &asked)) {
+                all_small &= planes::look_and_sweep::<I>(sums, &part, labels, planes, steps, &asked);
             }
-            sums.add_up::<I>(&part, labels, planes, &asked);
+            planes::add_up::<I>(sums, &part, labels, planes, &asked);
             let columns = &mut columns.rows(rows);
             let counted = (all_count, wants_gradient);
             self.rows.come_to::<I>(rules, first_row, classes, &sums.stats(&part), counted, columns);
             if let Some(slots) = columns.predictions.as_deref_mut() {
-                let found = sums.predict::<I>(&part, planes, asked.classes);
+                let found = planes::predict::<I>(sums, &part, planes, asked.classes);
                 for ((slot, place), label) in slots.iter_mut().zip(found).zip(self.rows.labels(classes)) {
                     *slot = match usize::try_from(place) {
                         Ok(place) if *label >= 0 => rules.plan.class_at(place),
@@ -74,11 +74,11 @@ impl<'a> StripRows<'a> {
             }
             if wants_gradient {
                 let kind = (rules.plan.objective.is_plain(), has_bias);
-                sums.keep::<I>(&part, &self.rows.rows, kind, rules.accumulate);
+                planes::keep::<I>(sums, &part, &self.rows.rows, kind, rules.accumulate);
             }
         }
         if wants_gradient {
-            sums.write::<I>(labels, planes, asked.classes, rules.plan.smoothing_vector(), has_bias);
+            planes::write::<I>(sums, labels, planes, asked.classes, rules.plan.smoothing_vector(), has_bias);
             planes.clear();
         }
         self.wary = !all_small;

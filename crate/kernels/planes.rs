@@ -26,6 +26,14 @@ mod sums;
 mod sweep;
 
 pub(super) use grad::Thresholds;
+// The steps of a strip. All of its rows are swept at once. Each part of them, of up to `WIDTH` rows, then goes through `find_labels`,
+// `is_small` (where it is not: `look_and_sweep`), `add_up`, and after the caller has concluded the rows through `predict` and `keep`. At
+// last `write` takes all rows again.
+pub(crate) use grad::{keep, write};
+pub(crate) use predict::predict;
+pub(crate) use shifted::look_and_sweep;
+pub(crate) use sums::{add_up, find_labels};
+pub(crate) use sweep::{is_small, sweep};
 
 use super::objective::{Stats, WIDTH};
 use super::rows::Asked;

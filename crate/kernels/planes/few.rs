@@ -9,51 +9,59 @@ use core::ops::Range;
 /// The most classes that labels are compared with. On four lanes both ways take the same time at ten classes.
 pub(super) const COMPARED: usize = 8;
 
-impl Strip<'_> {
-    /// Finds the logits of the labels of a part of the rows, and adds up the exponentials of the other classes. If the exponentials are not
-    /// there yet, the sums mean nothing, and the caller comes again.
-    pub(super) fn compare<I: Isa>(&mut self, rows: &Range<usize>, planes: &mut dyn Planes, classes: usize) {
-        for_groups(classes, |first, count| {
-            let x = planes.logits(first, count, rows.clone());
-            match count {
-                TOGETHER => self.compare_classes::<I, TOGETHER>(x, first, rows),
-                _ => self.compare_classes::<I, 1>([x[0]], first, rows),
-            }
-        });
-    }
+/// Finds the logits of the labels of a part of the rows, and adds up the exponentials of the other classes. If the exponentials are not
+/// there yet, the sums mean nothing, and the caller comes again.
+pub(super) fn compare<I: Isa>(
+    strip: &mut Strip<'_>,
+    rows: &Range<usize>,
+    planes: &mut dyn Planes,
+    classes: usize,
+) {
+    for_groups(classes, |first, count| {
+        let x = planes.logits(first, count, rows.clone());
+        match count {
+            TOGETHER => compare_classes::<I, TOGETHER>(strip, x, first, rows),
+            _ => compare_classes::<I, 1>(strip, [x[0]], first, rows),
+        }
+    });
+}
 
-    #[inline(never)]
-    fn compare_classes<I: Isa, const N: usize>(&mut self, x: [&[f32]; N], first: usize, rows: &Range<usize>) {
-        I::enter(
-            #[inline(always)]
-            || {
-                let count = rows.len() / I::LANES;
-                let x = x.map(|x| &I::chunks(x)[..count]);
-                let e = &in_turns::<I>(self.exponentials, self.stride, first, rows)[..count];
-                let turn = if N == TOGETHER { 0 } else { first % TOGETHER };
-                let numbers = &I::chunks(&self.number[rows.clone()])[..count];
-                let labels = &mut I::chunks_mut(&mut self.label[rows.clone()])[..count];
-                let rests = &mut I::chunks_mut(&mut self.rest[rows.clone()])[..count];
-                // For the first classes the lines count as 0, whatever they hold.
-                let zero = I::splat(0.0);
-                let begun = if first == 0 { zero } else { I::eq(zero, zero) };
-                let classes = numbers_from::<I, N>(first);
-                for vector in 0..count {
-                    let number = I::load(&numbers[vector]);
-                    let mut label = I::and(I::load(&labels[vector]), begun);
-                    let mut rest = I::and(I::load(&rests[vector]), begun);
-                    for k in 0..N {
-                        let is_label = I::eq(number, classes[k]);
-                        label = I::or(label, I::and(I::load(&x[k][vector]), is_label));
-                        let e = I::load(&e[vector][(turn + k) % TOGETHER]);
-                        rest = I::add(rest, I::and_not(e, is_label));
-                    }
-                    I::store(&mut labels[vector], label);
-                    I::store(&mut rests[vector], rest);
+#[inline(never)]
+fn compare_classes<I: Isa, const N: usize>(
+    strip: &mut Strip<'_>,
+    x: [&[f32]; N],
+    first: usize,
+    rows: &Range<usize>,
+) {
+    I::enter(
+        #[inline(always)]
+        || {
+            let count = rows.len() / I::LANES;
+            let x = x.map(|x| &I::chunks(x)[..count]);
+            let e = &in_turns::<I>(strip.exponentials, strip.stride, first, rows)[..count];
+            let turn = if N == TOGETHER { 0 } else { first % TOGETHER };
+            let numbers = &I::chunks(&strip.number[rows.clone()])[..count];
+            let labels = &mut I::chunks_mut(&mut strip.label[rows.clone()])[..count];
+            let rests = &mut I::chunks_mut(&mut strip.rest[rows.clone()])[..count];
+            // For the first classes the lines count as 0, whatever they hold.
+            let zero = I::splat(0.0);
+            let begun = if first == 0 { zero } else { I::eq(zero, zero) };
+            let classes = numbers_from::<I, N>(first);
+            for vector in 0..count {
+                let number = I::load(&numbers[vector]);
+                let mut label = I::and(I::load(&labels[vector]), begun);
+                let mut rest = I::and(I::load(&rests[vector]), begun);
+                for k in 0..N {
+                    let is_label = I::eq(number, classes[k]);
+                    label = I::or(label, I::and(I::load(&x[k][vector]), is_label));
+                    let e = I::load(&e[vector][(turn + k) % TOGETHER]);
+                    rest = I::add(rest, I::and_not(e, is_label));
                 }
-            },
-        );
-    }
+                I::store(&mut labels[vector], label);
+                I::store(&mut rests[vector], rest);
+            }
+        },
+    );
 }
 
 /// The numbers of some classes, each in a vector.

@@ -4,36 +4,34 @@ use super::{Planes, Strip, TOGETHER, WIDTH, for_groups};
 use crate::simd::{Isa, arrays};
 use core::ops::Range;
 
-impl Strip<'_> {
-    /// The place of the first of the largest logits of each row of a part; -1 where one is NaN.
-    #[inline(never)]
-    pub(crate) fn predict<I: Isa>(
-        &self,
-        part: &Range<usize>,
-        planes: &mut dyn Planes,
-        classes: usize,
-    ) -> [i32; WIDTH] {
-        let rows = part.start..part.end.min(self.rows);
-        // The largest logit, its place, and the largest magnitude as bits.
-        let mut found = [[f32::NEG_INFINITY; WIDTH], [0.0; WIDTH], [0.0; WIDTH]];
-        for_groups(classes, |first, count| {
-            let x = planes.logits(first, count, rows.clone());
-            match count {
-                TOGETHER => find::<I, TOGETHER>(&mut found, x, first),
-                _ => find::<I, 1>(&mut found, [x[0]], first),
-            }
-        });
-        let [_, place, magnitude] = found;
-        let mut predictions = place.map(|place| place.to_bits().cast_signed());
-        arrays::combine(
-            &mut predictions,
-            &magnitude,
-            |prediction, magnitude| {
-                if magnitude.is_nan() { -1 } else { prediction }
-            },
-        );
-        predictions
-    }
+/// The place of the first of the largest logits of each row of a part; -1 where one is NaN.
+#[inline(never)]
+pub(crate) fn predict<I: Isa>(
+    strip: &Strip<'_>,
+    part: &Range<usize>,
+    planes: &mut dyn Planes,
+    classes: usize,
+) -> [i32; WIDTH] {
+    let rows = part.start..part.end.min(strip.rows);
+    // The largest logit, its place, and the largest magnitude as bits.
+    let mut found = [[f32::NEG_INFINITY; WIDTH], [0.0; WIDTH], [0.0; WIDTH]];
+    for_groups(classes, |first, count| {
+        let x = planes.logits(first, count, rows.clone());
+        match count {
+            TOGETHER => find::<I, TOGETHER>(&mut found, x, first),
+            _ => find::<I, 1>(&mut found, [x[0]], first),
+        }
+    });
+    let [_, place, magnitude] = found;
+    let mut predictions = place.map(|place| place.to_bits().cast_signed());
+    arrays::combine(
+        &mut predictions,
+        &magnitude,
+        |prediction, magnitude| {
+            if magnitude.is_nan() { -1 } else { prediction }
+        },
+    );
+    predictions
 }
 
 #[inline(never)]

@@ -252,7 +252,7 @@ macro_rules! float_label {
             fn integer(self) -> Result<i128, f64> {
                 let value = f64::from(self);
                 let exact = value.abs() < Self::BOUND as f64 && libm::trunc(value) == value;
-                if exact { Ok(value as i128) } else { Err(value) }
+                if exact { Ok(i128::from(value as i64)) } else { Err(value) }
             }
             #[inline(always)]
             #[expect(

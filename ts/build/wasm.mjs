@@ -1,6 +1,6 @@
 // The two wasm files, from the crate to dist/: cargo through wasm-pack, then wasm-opt. Both come out of one target directory: only our crate is compiled
 // with relaxed SIMD, so the standard library is built once for the two.
-import { mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { forget, isFresh, keyOf, remember } from "./fresh.mjs";
 import { rustNotices, writeRustNotices } from "./notices.mjs";
@@ -93,6 +93,31 @@ async function compile(toolchain, build, crate = "js") {
 }
 
 /**
+ * Functions that no thread reaches, by their names. The first that asks rayon for a thread starts a pool of std's threads, unless there is a pool; wasm has no threads of
+ * std's, and here the pool is there before a call wants it. `js-sys` lists closures for the bindings, which have been made when this is asked.
+ */
+const unreached = [/\bDefaultSpawn\b|\bcall_once\b.*\bdefault_global_registry\b/, /^wasm_bindgen::convert::closures::.*::invoke\b/];
+
+/** Makes traps of them, so that wasm-opt drops what they alone call: 3.5 kB gzipped. @param {string} path of a wasm file with names */
+async function trapUnreached(path) {
+  const { default: binaryen } = await import("binaryen");
+  binaryen.setDebugInfo(true);
+  const module = binaryen.readBinary(readFileSync(path));
+  const functions = Array.from({ length: module.getNumFunctions() }, (_, index) => binaryen.getFunctionInfo(module.getFunctionByIndex(index)));
+  for (const pattern of unreached) {
+    // A name of a crate has a number behind it.
+    const found = functions.filter(({ name }) => pattern.test(name.replaceAll(/\[[\da-f]+\]/g, "")));
+    if (found.length === 0) throw new StepFailed(`no function of ${path} is named like ${pattern}; see "unreached" in ts/build/wasm.mjs`);
+    for (const { name, params, results } of found) {
+      module.removeFunction(name);
+      module.addFunction(name, params, results, [], module.unreachable());
+    }
+  }
+  writeFileSync(path, module.emitBinary());
+  module.dispose();
+}
+
+/**
  * -O2: what -O3 makes hangs in Node 20 while loading, and what -Os makes hangs there where a thread waits. V8 11.3's first compiler loses the address that a loop of
  * std waits at, or not, by which local has it; the files of -O2 and -Os differ in that function in the numbers of its locals alone. A function that is called from one place
  * stays one unless it is small: in one that holds many loops, V8 keeps fewer numbers in registers, and a file is 4 % larger. Sorted by name, functions that were made of one generic
@@ -101,7 +126,9 @@ async function compile(toolchain, build, crate = "js") {
  */
 async function optimise(build) {
   const how = ["-O2", "--one-caller-inline-max-function-size=50", "--reorder-functions-by-name", "--strip-debug", "--strip-producers", "--strip-target-features"];
-  const args = [...how, `${packageOf(build.name)}/sparse_xent_bg.wasm`, "-o", wasmOf(build.name)];
+  const made = `${packageOf(build.name)}/sparse_xent_bg.wasm`;
+  await trapUnreached(made);
+  const args = [...how, made, "-o", wasmOf(build.name)];
   await run(process.execPath, [`${root}/node_modules/binaryen/bin/wasm-opt`, ...args], { name: `wasm-opt ${build.name}` });
 }
 

@@ -7,8 +7,8 @@ use core::mem::{swap, take};
 use core::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
-/// The longest vector that is kept: 8 MiB. None is where tests refuse a call its memory: they mean all of it.
-const LONGEST: usize = if cfg!(feature = "faults") { 0 } else { 1 << 21 };
+/// The longest vector that is kept: 1 MiB, so that a program holds at most 4 MiB for its next call. None is where tests refuse a call its memory: they mean all of it.
+const LONGEST: usize = if cfg!(feature = "faults") { 0 } else { 1 << 18 };
 
 /// As many vectors as a call uses of one type.
 type Pair<T> = [Vec<T>; 2];

@@ -25,6 +25,7 @@ mod rules;
 mod scan;
 mod scratch;
 mod single;
+mod small;
 mod spare;
 mod split;
 mod strided;

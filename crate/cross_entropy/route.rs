@@ -5,7 +5,8 @@
 //! ├─ yes: scores in f32, f16 or bf16, and no label matrix?
 //! │   ├─ yes: fewer classes than two blocks (4,096)?
 //! │   │   ├─ yes  Groups   a group of rows at a time (group, batch); most rows of two classes in closed form first (pairs)
-//! │   │   └─ no   Blocks   row by row, each in blocks (rows, row, single); threads share the blocks of a few rows (split)
+//! │   │   └─ no   Blocks   row by row, each in blocks (rows, row, single), most rows of small logits as a whole first (small); threads
+//! │   │                    share the blocks of a few rows (split)
 //! │   └─ no       Doubles  row by row in f64 (rows, row): f64, label matrices, probabilities and their logarithms
 //! └─ no, a plane for each class: scores in f32, f16 or bf16, and neither label matrix nor softcap?
 //!     ├─ yes      Strips   strips of rows through all planes (strided, strip, planes)

@@ -4,7 +4,7 @@ use super::deliver::{Values, gather_double};
 use super::plan::{Fate, Kind, RowPlan};
 use super::rules::{RowOutputs, Rules};
 use super::scratch::Scratch;
-use super::{Access, single};
+use super::{Access, single, small};
 use crate::kernels::double;
 use crate::objective::RowResult;
 use crate::simd::Isa;
@@ -44,10 +44,13 @@ fn compute<I: Isa>(
     rules: &Rules<'_>,
     row: &RowPlan,
     upstream: f64,
-    access: Access<'_>,
+    mut access: Access<'_>,
     scratch: &mut Scratch<'_>,
 ) -> RowOutputs {
     if rules.in_single {
+        if let Some(values) = small::compute::<I>(rules, row, upstream, &mut access, scratch) {
+            return values;
+        }
         single::compute::<I>(rules, row, upstream, access, scratch)
     } else {
         compute_double(rules, row, upstream, access, scratch.double)

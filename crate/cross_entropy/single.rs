@@ -168,14 +168,8 @@ pub(super) fn sweep<I: Isa>(
     (x, e): Floats<'_>,
     hints: &mut Hints,
 ) -> BlockRow {
-    let moment = match rules.plan.moment() {
-        _ if row.weights.sample == 0.0 => MomentOf::Nothing,
-        MomentOf::Weights(weights) => MomentOf::Weights(&weights[range.start..]),
-        moment => moment,
-    };
+    let asked = asked(rules, row, range);
     let label = row.label.checked_sub(range.start).filter(|label| *label < range.len());
-    let small = Small::new(&rules.plan.objective, rules.plan.classes(), moment);
-    let asked = Asked { classes: range.len(), scale: rules.scale, moment, small };
     let largest = match rules.wants.predictions {
         true => largest::<I>(&x[..range.len()], range.start, hints),
         false => (0.0, 0),
@@ -186,6 +180,16 @@ pub(super) fn sweep<I: Isa>(
     };
     let stats = rows::block_stats::<I>(&mut cells, label, &asked, &mut hints.wary);
     BlockRow { stats, largest }
+}
+
+/// What is asked of some classes of a row.
+pub(super) fn asked<'a>(rules: &'a Rules<'_>, row: &RowPlan, range: &Range<usize>) -> Asked<'a> {
+    let moment = match rules.plan.moment() {
+        _ if row.weights.sample == 0.0 => MomentOf::Nothing,
+        moment => moment.from(range.start),
+    };
+    let small = Small::new(&rules.plan.objective, rules.plan.classes(), moment);
+    Asked { classes: range.len(), scale: rules.scale, moment, small }
 }
 
 /// The largest logit of a block.

@@ -40,6 +40,16 @@ pub(crate) enum MomentOf<'a> {
     Weights(&'a [f32]),
 }
 
+impl MomentOf<'_> {
+    /// Of the classes from this one on.
+    pub(crate) fn from(self, start: usize) -> Self {
+        match self {
+            Self::Weights(weights) => Self::Weights(&weights[start..]),
+            other => other,
+        }
+    }
+}
+
 /// The exponential at or below which an element of the gradient is exactly 0: what `exp` gives for clamped
 /// arguments, or what would make `exponential * scale` subnormal, on which processors are slow.
 pub(crate) fn zero_threshold(scale: f32) -> f32 {

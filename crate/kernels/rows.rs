@@ -28,6 +28,7 @@
 //!     shorter than a vector are copied to one ([`pad`]).
 //!  7. A row of many classes is cut into blocks of [`BLOCK`], whatever the number of threads. Each block is a row to these sweeps,
 //!     with a shift of its own, and [`combine`] adds up the blocks' sums in f64 and in order: any number of threads may share a row.
+//!     One thread sweeps all blocks of a small row in one loop ([`sweep_blocks`]), with the same sums.
 //!
 //! What this costs: a group that holds one row that is not small is swept again; the next one is looked at first.
 mod combine;
@@ -38,12 +39,12 @@ mod observe;
 mod pad;
 mod sweep;
 
-pub(crate) use combine::{BlockStats, combine};
-pub(crate) use grad::{To, read_ahead, simple_bias, write_grad, write_rows};
-pub(crate) use observe::{largest, places};
+pub(crate) use combine::{BlockStats, SmallStats, combine};
+pub(crate) use grad::{To, read_ahead, scale_row, simple_bias, write_grad, write_rows};
+pub(crate) use observe::{largest, largest_number, places};
 pub(crate) use pad::{pad, unpad};
+pub(crate) use sweep::{TOGETHER, block_stats, row, sweep_blocks, sweep_small};
 pub(super) use sweep::{all_allowed, fit, least};
-pub(crate) use sweep::{block_stats, row, sweep_small};
 
 use super::MomentOf;
 use super::objective::{Line, Stats, WIDTH, ZERO};

@@ -15,6 +15,11 @@ pub(crate) struct BlockStats {
 }
 
 impl BlockStats {
+    /// Whether the exponentials were taken without a shift; so too before anything was swept.
+    pub(crate) fn is_small(&self) -> bool {
+        self.shift == 0.0
+    }
+
     /// Whether nothing but the label, if that, is above -inf.
     pub(crate) fn is_empty(&self) -> bool {
         self.rest == 0.0
@@ -54,7 +59,7 @@ pub(crate) fn combine<'a>(
     if alone && label == f64::NEG_INFINITY {
         return None;
     }
-    let mut shift = if alone { label } else { f64::from(most) };
+    let shift = if alone { label } else { f64::from(most) };
     let (mut rest, mut moment, mut weight) = (0.0, 0.0, 0.0);
     for block in blocks {
         let above = scale * (f64::from(block.shift) - shift);
@@ -64,13 +69,38 @@ pub(crate) fn combine<'a>(
         moment += block.moment + block.weight * above;
         weight += block.weight;
     }
-    if !alone && rest < 1.0 {
-        // Of small logits, all below 0. The objective adds the label's part to the rest, which must not vanish in it.
-        let exponent;
-        (rest, exponent) = normalized(rest);
-        let above = exponent as f64 * core::f64::consts::LN_2;
-        shift += above / scale;
-        moment -= weight * above;
+    Some(if alone {
+        RowStats { shift, label, rest, moment }
+    } else {
+        normal(shift, label, (rest, moment, weight), scale)
+    })
+}
+
+/// The statistics of a row by this shift. The objective adds the label's part to the rest, which must not vanish in it: a rest below 1, of
+/// small logits that are all below 0, is made larger and the shift less.
+fn normal(shift: f64, label: f64, (rest, moment, weight): (f64, f64, f64), scale: f64) -> RowStats {
+    if rest >= 1.0 {
+        return RowStats { shift, label, rest, moment };
     }
-    Some(RowStats { shift, label, rest, moment })
+    let (rest, exponent) = normalized(rest);
+    let above = exponent as f64 * core::f64::consts::LN_2;
+    RowStats { shift: shift + above / scale, label, rest, moment: moment - weight * above }
+}
+
+/// What [`combine`] makes of blocks that are all small, whose sums are added up already.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct SmallStats {
+    /// The label's logit, if it is in one of the blocks.
+    pub(super) label: Option<f32>,
+    /// As those of [`BlockStats`].
+    pub(super) rest: f64,
+    pub(super) moment: f64,
+    pub(super) weight: f64,
+}
+
+impl SmallStats {
+    pub(crate) fn row(&self, scale: f64) -> RowStats {
+        let label = self.label.map_or(f64::NAN, f64::from);
+        normal(0.0, label, (self.rest, self.moment, self.weight), scale)
+    }
 }

@@ -1,7 +1,7 @@
 //! The loops over logits: they take exponentials, add them up and find the logits' bounds.
 
 use super::observe::highest_of;
-use super::{Asked, Cells, RUN, stride, tail_mask, tail_start};
+use super::{Asked, BLOCK, Cells, RUN, blocks, stride, tail_mask, tail_start};
 use crate::math::Exp;
 use crate::simd::{Isa, MOST_LANES, inlined};
 use core::slice::{ChunksExact, ChunksExactMut};
@@ -41,7 +41,7 @@ pub(super) struct Sweep<'a> {
 
 /// Where a sweep puts what it finds.
 pub(super) struct Sums<'a> {
-    /// The sums of the other classes' exponentials, of four rows each.
+    /// The sums of the other classes' exponentials, one for each block of each row, of four blocks each.
     pub(super) rest: &'a mut [[f32; 4]],
     /// The labels' logits.
     pub(super) label: &'a mut [f32],
@@ -242,7 +242,7 @@ fn short_rows<I: Isa, const KEPT: u8, const OF: u8>(
     powers.bounds()
 }
 
-/// Sweeps rows of any length. The loop over a row is cut at the label's vector, so that it needs no mask.
+/// Sweeps rows of any length. The loop over a row is cut at the label's vector, so that it needs no mask. There is a sum for each block.
 #[inline(always)]
 fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
     x: &[f32],
@@ -257,19 +257,24 @@ fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
     let (whole, has_tail) = (classes / I::LANES, !classes.is_multiple_of(I::LANES));
     let (counted, tail_start) = (tail_mask::<I>(classes), tail_start::<I>(classes));
     let (mut all_x, mut all_e) = (x.chunks_exact(stride), e.chunks_exact_mut(stride));
-    let mut own = sums.label.iter_mut();
-    for (labels, rests) in sweep.labels.chunks(4).zip(sums.rest) {
-        let mut rest = [zero; 4];
-        for (label, rest) in labels.iter().zip(&mut rest) {
-            let (Some(own), Some((x, e))) = (own.next(), next::<KEPT>(&mut all_x, &mut all_e)) else { break };
-            let Ok(label) = usize::try_from(*label) else { continue };
-            let tail = if has_tail { I::load(I::last(x)) } else { zero };
-            let cut = if label < whole * I::LANES { label / I::LANES } else { whole };
-            let lane = I::only(label % I::LANES);
-            let (chunks, e_chunks) = (I::chunks(x), I::chunks_mut(e));
+    let rests = sums.rest.as_flattened_mut().chunks_exact_mut(blocks(classes));
+    for ((label, own), rests) in sweep.labels.iter().zip(sums.label).zip(rests) {
+        let Some((x, e)) = next::<KEPT>(&mut all_x, &mut all_e) else { break };
+        let Ok(label) = usize::try_from(*label) else {
+            rests.iter_mut().for_each(|rest| *rest = 0.0);
+            continue;
+        };
+        let tail = if has_tail { I::load(I::last(x)) } else { zero };
+        let cut = if label < whole * I::LANES { label / I::LANES } else { whole };
+        let lane = I::only(label % I::LANES);
+        let chunks = I::chunks(x);
+        let (mut start, last) = (0, rests.len() - 1);
+        for (index, rest) in rests.iter_mut().enumerate() {
+            let stop = if index == last { whole } else { start + BLOCK / I::LANES };
+            let e_chunks = I::chunks_mut(e);
             let mut total = zero;
-            for start in (0..whole).step_by(RUN) {
-                let end = whole.min(start + RUN);
+            while start < stop {
+                let end = stop.min(start + RUN);
                 let mut sum = zero;
                 let mut add = inlined(
                     #[inline(always)]
@@ -300,8 +305,9 @@ fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
                     from = to + 1;
                 }
                 total = I::add(total, sum);
+                start = end;
             }
-            if has_tail {
+            if index == last && has_tail {
                 let place = label.wrapping_sub(tail_start);
                 let counted = if place < I::LANES { I::and_not(counted, I::only(place)) } else { counted };
                 let p = powers.take(tail);
@@ -310,13 +316,12 @@ fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
                     I::store(I::last_mut(e), p);
                 }
             }
-            // The row is in the first cache now, so this read does not wait for memory.
-            if let Some(x) = x.get(label) {
-                *own = *x;
-            }
-            *rest = total;
+            [*rest, ..] = I::add_across([total; 4]);
         }
-        *rests = I::add_across(rest);
+        // The row is in the first cache now, so this read does not wait for memory.
+        if let Some(x) = x.get(label) {
+            *own = *x;
+        }
     }
     powers.bounds()
 }

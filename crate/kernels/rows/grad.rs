@@ -42,14 +42,7 @@ pub(crate) fn write_rows<I: Isa>(
     if weights.is_none()
         && let Some(bias) = simple_bias::<I>(rows, labels.len(), least)
     {
-        return match (to, bias) {
-            (To::Over(e), false) => scale::<I, OVER, 0>(&[], e, classes, labels, rows),
-            (To::From(e, g), false) => scale::<I, FROM, 0>(e, g, classes, labels, rows),
-            (To::Add(e, g), false) => scale::<I, ADD, 0>(e, g, classes, labels, rows),
-            (To::Over(e), true) => scale::<I, OVER, 1>(&[], e, classes, labels, rows),
-            (To::From(e, g), true) => scale::<I, FROM, 1>(e, g, classes, labels, rows),
-            (To::Add(e, g), true) => scale::<I, ADD, 1>(e, g, classes, labels, rows),
-        };
+        return scale_rows::<I>(to, classes, labels, (&rows.scale, bias.then_some(&rows.bias), &rows.target));
     }
     match to {
         To::Over(e) => write::<I, OVER>(&[], e, (classes, weights), labels, rows),
@@ -129,14 +122,29 @@ pub(crate) fn simple_bias<I: Isa>(rows: &RowLines, count: usize, least: f32) -> 
     )
 }
 
+/// The scale of each row, its bias, and its label's element.
+type Factors<'a> = (&'a [f32], Option<&'a [f32]>, &'a [f32]);
+
 /// Does the work of [`write_rows`] for rows of which [`simple_bias`] says that one product and one sum make each element.
+#[inline(never)]
+fn scale_rows<I: Isa>(to: To<'_>, classes: usize, labels: &[i32], factors: Factors<'_>) {
+    match (to, factors.1) {
+        (To::Over(e), None) => scale::<I, OVER, 0>(&[], e, classes, labels, factors),
+        (To::From(e, g), None) => scale::<I, FROM, 0>(e, g, classes, labels, factors),
+        (To::Add(e, g), None) => scale::<I, ADD, 0>(e, g, classes, labels, factors),
+        (To::Over(e), Some(_)) => scale::<I, OVER, 1>(&[], e, classes, labels, factors),
+        (To::From(e, g), Some(_)) => scale::<I, FROM, 1>(e, g, classes, labels, factors),
+        (To::Add(e, g), Some(_)) => scale::<I, ADD, 1>(e, g, classes, labels, factors),
+    }
+}
+
 #[inline(never)]
 fn scale<I: Isa, const TO: u8, const BIAS: u8>(
     e: &[f32],
     g: &mut [f32],
     classes: usize,
     labels: &[i32],
-    rows: &RowLines,
+    (scales, biases, targets): Factors<'_>,
 ) {
     I::enter(
         #[inline(always)]
@@ -144,7 +152,7 @@ fn scale<I: Isa, const TO: u8, const BIAS: u8>(
             let stride = if TO == OVER { stride::<I>(classes) } else { classes };
             if TO != ADD && stride == I::LANES {
                 // Each row is one vector.
-                let factors = labels.iter().zip(&rows.scale).zip(rows.bias.iter().zip(&rows.target));
+                let factors = labels.iter().zip(scales).zip(biases.unwrap_or(scales).iter().zip(targets));
                 let mut all_e = I::chunks(e).iter();
                 for (g, ((label, scale), (bias, target))) in I::chunks_mut(g).iter_mut().zip(factors) {
                     let p = I::load(if TO == OVER { &*g } else { all_e.next().unwrap_or(&*g) });
@@ -162,7 +170,7 @@ fn scale<I: Isa, const TO: u8, const BIAS: u8>(
             if TO == ADD {
                 at_labels(g, stride, labels, &mut own);
             }
-            let factors = rows.scale.iter().zip(rows.bias.iter().zip(&rows.target));
+            let factors = scales.iter().zip(biases.unwrap_or(scales).iter().zip(targets));
             let mut all_e = e.chunks_exact(stride);
             let rows = g.chunks_exact_mut(stride).zip(labels.iter().zip(&own)).zip(factors);
             for ((g, (label, own)), (scale, (bias, target))) in rows {
@@ -194,6 +202,9 @@ fn find_thresholds<I: Isa>(scales: &Line, rows: usize, thresholds: &mut Line) {
     }
 }
 
+/// The least scale, unless it is 0, that one product in single precision applies.
+const STEP: f32 = 1.0 / (1_u64 << 63) as f32;
+
 /// Turns the exponentials of a block into its gradient, `scale * e + bias`, where they lie, or writes that elsewhere, or adds it to what is
 /// there; `label` is the label's place, if it is in the block, and its own element. `to` is the memory elsewhere, and whether to add.
 #[inline(never)]
@@ -208,7 +219,6 @@ pub(crate) fn write_grad<I: Isa>(
     if scale.is_nan() {
         return to.map_or(e, |(to, _)| to)[..classes].fill(f32::NAN);
     }
-    const STEP: f32 = 1.0 / (1_u64 << 63) as f32;
     if scale != 0.0 && scale.abs() < f64::from(STEP) {
         // Exponentials without a shift may be large, and their factor too small for single precision although the products are not.
         affine::<I, 0>(e, None, classes, (STEP, 0.0), &[]);
@@ -228,6 +238,30 @@ pub(crate) fn write_grad<I: Isa>(
     if let Some((place, target)) = label {
         to.map_or(e, |(to, _)| to)[place] = own.map_or(target, |own| own + target);
     }
+}
+
+/// Does the work of [`write_grad`] where one product and one sum make each element, since no exponential is below `least`, and tells
+/// whether it did.
+pub(crate) fn scale_row<I: Isa>(
+    to: To<'_>,
+    classes: usize,
+    scale: f64,
+    bias: Bias<'_>,
+    (place, target): (usize, f32),
+    least: f32,
+) -> bool {
+    let bias = match bias {
+        Bias::None => None,
+        Bias::Uniform(bias) if bias.is_finite() => Some([bias]),
+        _ => return false,
+    };
+    let single = f32::from_f64(scale);
+    if !(f64::from(STEP)..=f64::from(f32::MAX)).contains(&scale.abs()) || least <= zero_threshold(single) {
+        return false;
+    }
+    let label = i32::try_from(place).unwrap_or(-1);
+    scale_rows::<I>(to, classes, &[label], (&[single], bias.as_ref().map(|bias| &bias[..]), &[target]));
+    true
 }
 
 #[inline(never)]

@@ -5,6 +5,10 @@ use super::exponentials::others;
 use super::{Asked, RUN, padded, stride, tail_mask, tail_start};
 use crate::kernels::MomentOf;
 use crate::simd::Isa;
+use core::array;
+
+/// Runs that are summed side by side.
+const SIDE: usize = 4;
 
 /// Finds the moments of small rows, which have no shift, four rows at a time.
 #[inline(never)]
@@ -94,7 +98,25 @@ fn add_up<I: Isa>(x: &[f32], weights: Option<&[f32]>, label: Option<usize>, shif
             let (shift, zero) = (I::splat(shift), I::splat(0.0));
             for range in [0..cut, after..whole] {
                 let mut start = range.start;
-                for x in I::chunks(x)[range].chunks(RUN) {
+                let mut chunks = &I::chunks(x)[range];
+                if weights.is_none() {
+                    // An addition waits for the one before it in its run, and meanwhile other runs go on.
+                    let sides = chunks.chunks_exact(SIDE * RUN);
+                    chunks = sides.remainder();
+                    for side in sides {
+                        let runs: [&[I::Chunk]; SIDE] = array::from_fn(|run| &side[run * RUN..][..RUN]);
+                        let mut sums = [zero; SIDE];
+                        let [a, b, c, d] = runs;
+                        for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
+                            for (sum, x) in sums.iter_mut().zip([a, b, c, d]) {
+                                *sum = I::add(*sum, I::sub(I::load(x), shift));
+                            }
+                        }
+                        moment = sums.into_iter().fold(moment, |moment, sum| moment + I::sum(sum));
+                        weight += (side.len() * I::LANES) as f64;
+                    }
+                }
+                for x in chunks.chunks(RUN) {
                     let (mut products, mut sum) = (zero, zero);
                     if let Some(weights) = weights {
                         for (x, weight) in x.iter().zip(&I::chunks(weights)[start..]) {

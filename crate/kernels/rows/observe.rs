@@ -106,10 +106,42 @@ pub(crate) fn largest<I: Isa>(x: &[f32], best: f32) -> (f32, usize) {
     if seen.most <= best {
         return (seen.most, 0);
     }
+    (seen.most, first_place::<I>(x, seen.most))
+}
+
+/// Does the work of [`largest`] for at least four vectors without NaN.
+#[inline(never)]
+pub(crate) fn largest_number<I: Isa>(x: &[f32], best: f32) -> (f32, usize) {
+    let most = I::enter(
+        #[inline(always)]
+        || {
+            let mut sides = [I::load(I::last(x)); 4];
+            let (fours, others) = I::chunks(x).as_chunks::<4>();
+            for four in fours {
+                for (most, x) in sides.iter_mut().zip(four) {
+                    *most = I::pmax(*most, I::load(x));
+                }
+            }
+            let [a, b, c, d] = sides;
+            let most = I::pmax(I::pmax(a, b), I::pmax(c, d));
+            I::max(others.iter().fold(
+                most,
+                inlined(
+                    #[inline(always)]
+                    |most, x| I::pmax(most, I::load(x)),
+                ),
+            ))
+        },
+    );
+    (most, if most > best { first_place::<I>(x, most) } else { 0 })
+}
+
+/// The first place of this logit.
+fn first_place<I: Isa>(x: &[f32], logit: f32) -> usize {
     let chunk = I::enter(
         #[inline(always)]
         || {
-            let equals = I::splat(seen.most);
+            let equals = I::splat(logit);
             let is_there = inlined(
                 #[inline(always)]
                 |chunk: &I::Chunk| I::any(I::eq(I::load(chunk), equals)),
@@ -118,7 +150,7 @@ pub(crate) fn largest<I: Isa>(x: &[f32], best: f32) -> (f32, usize) {
         },
     );
     let from = chunk.map_or(x.len() - x.len() % I::LANES, |chunk| chunk * I::LANES);
-    (seen.most, from + x[from..].iter().position(|x| *x == seen.most).unwrap_or(0))
+    from + x[from..].iter().position(|x| *x == logit).unwrap_or(0)
 }
 
 /// The number of each lane.

@@ -2,7 +2,7 @@
 
 use super::exponentials::{Sums, Sweep, shifted, unshifted};
 use super::observe::observe;
-use super::{Asked, BlockStats, Cells, Found, Row, Small, moment};
+use super::{Asked, BlockStats, Cells, Found, Row, Small, SmallStats, block, blocks, moment};
 use crate::Element;
 use crate::kernels::objective::Line;
 use crate::math::Exp;
@@ -135,6 +135,42 @@ fn exponentials<I: Isa>(cells: &mut Cells<'_>, label: i32, step: f32, asked: &As
     // If no other class is above -inf, the sum holds only what the clamp in `exp` made of -inf, which counts as 0.
     found.rest = if is_alone { 0.0 } else { rest[0][0] };
     found
+}
+
+/// Blocks that are swept together, but for the last ones of a row. Their sums find room on the stack.
+pub(crate) const TOGETHER: usize = 32;
+
+/// Sweeps blocks of a row that follow each other, up to [`TOGETHER`], as if all were small, adds their sums to `stats` and returns a number
+/// that none of their exponentials is below. `None` if they are not small: the caller has to sweep all of the row block by block, as
+/// [`block_stats`] does. Of all their classes there are `asked.classes`, and `label` is the label's place among them, if it is there.
+#[inline(never)]
+pub(crate) fn sweep_blocks<I: Isa>(
+    cells: &mut Cells<'_>,
+    label: Option<usize>,
+    asked: &Asked<'_>,
+    stats: &mut SmallStats,
+) -> Option<f32> {
+    let small = asked.small?;
+    let code = label.and_then(|label| i32::try_from(label).ok()).unwrap_or(NOWHERE);
+    let sweep = Sweep { asked, labels: &[code], shift: 0.0 };
+    let (mut rest, mut own) = ([[0.0; 4]; TOGETHER / 4], [0.0]);
+    let (highest, lowest) = unshifted::<I>(cells, &sweep, Sums { rest: &mut rest, label: &mut own });
+    if !fit(&small, highest, lowest) || !(label.is_none() || small.allows(own[0], 0.0)) {
+        return None;
+    }
+    stats.label = label.map(|_| own[0]).or(stats.label);
+    for (index, rest) in rest.as_flattened()[..blocks(asked.classes)].iter().enumerate() {
+        stats.rest += f64::from(*rest);
+        if asked.wants_moment() {
+            let block = block(asked.classes, index);
+            let label = label.filter(|label| block.contains(label)).map(|label| label - block.start);
+            let of_block = Asked { moment: asked.moment.from(block.start), ..*asked };
+            let (moment, weight) = moment::of_one::<I>(&cells.logits()[block], label, &of_block, 0.0);
+            stats.moment += moment;
+            stats.weight += weight;
+        }
+    }
+    Some(least::<I>(asked.scale, lowest))
 }
 
 /// Sweeps a block of a row. `label` is the label's place in the block, if it is there. `wary` goes from block to block and says whether

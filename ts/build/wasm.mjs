@@ -98,7 +98,7 @@ async function compile(toolchain, build, crate = "js") {
  */
 const unreached = [/\bDefaultSpawn\b|\bcall_once\b.*\bdefault_global_registry\b/, /^wasm_bindgen::convert::closures::.*::invoke\b/];
 
-/** Makes traps of them, so that wasm-opt drops what they alone call: 3.5 kB gzipped. @param {string} path of a wasm file with names */
+/** Makes traps of them, so that wasm-opt drops what they alone call: 3.8 kB gzipped. @param {string} path of a wasm file with names */
 async function trapUnreached(path) {
   const { default: binaryen } = await import("binaryen");
   binaryen.setDebugInfo(true);

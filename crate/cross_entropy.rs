@@ -7,10 +7,10 @@
 //! 4. [`totals`] adds up the rows in an order that depends on nothing but their number.
 
 mod batch;
+mod by_block;
 mod by_chunk;
 #[cfg(not(target_arch = "wasm32"))]
 mod by_kernel;
-mod by_strip;
 mod deliver;
 mod distribution;
 mod group;
@@ -40,8 +40,8 @@ use crate::parallel::{Executor, Stopped};
 use crate::simd::Best;
 use crate::simd::Isa;
 use crate::{Error, Shape};
+pub(crate) use by_block::Blocks;
 pub(crate) use by_chunk::{ByChunk, Fate, PerRow};
-pub(crate) use by_strip::Strips;
 use core::sync::atomic::AtomicI32;
 pub(crate) use deliver::rows;
 pub(crate) use distribution::Distribution;
@@ -108,7 +108,7 @@ pub(crate) struct Results<'a> {
     pub(crate) log_sum_exp: Option<Target<'a>>,
     pub(crate) target_log_prob: Option<Target<'a>>,
     pub(crate) predictions: Option<&'a mut [i32]>,
-    /// Four runs of `classes` numbers: loss, weight, count, correct.
+    /// Four times `classes` numbers: loss, weight, count, correct.
     pub(crate) per_class: Option<&'a mut [f64]>,
     pub(crate) distribution: Option<Distribution<'a>>,
 }

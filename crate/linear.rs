@@ -212,11 +212,11 @@ impl<'a> LinearCrossEntropy<'a> {
         self
     }
 
-    /// Makes the logits strip by strip of 2,048 classes (the last of up to 4,095), and again for the gradient: four products in place
-    /// of three, and never more than a strip of logits in memory. Unless set, a chunk's logits are all there.
+    /// Makes the logits block by block of 2,048 classes (the last of up to 4,095), and again for the gradient: four products in place
+    /// of three, and never more than a block of logits in memory. Unless set, a chunk's logits are all there.
     ///
     /// Losses and results have the same bits either way, and so has every gradient where the chunks have the same rows. Below 4,096
-    /// classes there is one strip, which is not made again. Under a [`class_mask`](CrossEntropy::class_mask) the classes that it keeps
+    /// classes there is one block, which is not made again. Under a [`class_mask`](CrossEntropy::class_mask) the classes that it keeps
     /// are cut so.
     pub fn recompute(mut self, recompute: bool) -> Self {
         self.recompute = recompute;

@@ -63,6 +63,58 @@ describe("stays where it belongs", () => {
   }
 });
 
+const moduleOf = (file: string): string => file.split("/")[1]?.replace(".rs", "") ?? "";
+
+/** Words that mean one thing in the crate's middle, and the files that may speak of it; `Isa::Chunk` and what slices call chunks aside. */
+const words: readonly { readonly word: string; readonly means: string; readonly pattern: RegExp; readonly homes: readonly string[] }[] = [
+  {
+    word: "group",
+    means: "rows side by side that are concluded together",
+    pattern: /group/i,
+    homes: ["cross_entropy.rs", "cross_entropy/group.rs", "cross_entropy/route.rs", "kernels/rows/"],
+  },
+  {
+    word: "block",
+    means: "some classes of one long row",
+    pattern: /block/i,
+    homes: ["cross_entropy.rs", ...["by_block", "route", "rows", "scratch", "single", "small", "split", "strided"].map((name) => `cross_entropy/${name}.rs`), "kernels/rows.rs", "kernels/rows/"],
+  },
+  {
+    word: "strip",
+    means: "neighbouring rows through all planes",
+    pattern: /strip/i,
+    homes: ["cross_entropy.rs", ...["planes", "route", "strided", "strip"].map((name) => `cross_entropy/${name}.rs`), "kernels/planes.rs", "kernels/planes/"],
+  },
+  { word: "chunk", means: "some rows of the last layer; for kernels, a vector in memory", pattern: /chunk/i, homes: ["cross_entropy.rs", "cross_entropy/by_chunk.rs", "cross_entropy/by_block.rs", "kernels/"] },
+  { word: "tile", means: "rows of planes that are copied for their distributions", pattern: /tile/i, homes: ["cross_entropy/distribution.rs", "cross_entropy/distribution/"] },
+  { word: "piece", means: "some blocks of a row that are taken at once", pattern: /piece/i, homes: ["deliver", "small", "split"].map((name) => `cross_entropy/${name}.rs`) },
+  {
+    word: "batch",
+    means: "rows of any layout from their labels to their gradient's scalars",
+    pattern: /batch/i,
+    homes: ["cross_entropy.rs", ...["batch", "group", "pairs", "strip"].map((name) => `cross_entropy/${name}.rs`)],
+  },
+];
+
+describe("one meaning per word", () => {
+  const middle = rust.filter((file) => ["cross_entropy", "kernels"].includes(moduleOf(file)));
+  // What slices call chunks is no word of ours.
+  const spoken = (file: string): string => code(file).replace(/\bI::Chunk\b|\b(as_)?r?chunks?_?\w*(?=\(|::)/g, "");
+  for (const { word, means, pattern, homes: own } of words) {
+    const speaks = (file: string): boolean => pattern.test(spoken(file));
+    const isHome = (file: string, home: string): boolean => file.startsWith(`crate/${home}`);
+    test(`${word}: ${means}`, () => {
+      expect(middle.filter((file) => speaks(file) && !own.some((home) => isHome(file, home)))).toEqual([]);
+      expect(own.filter((home) => !middle.some((file) => isHome(file, home) && speaks(file)))).toEqual([]);
+    });
+  }
+
+  // The words of other libraries and papers for what has a name here.
+  test("no second word for a row, a class or a logit", () => {
+    expect(strangers(middle, /\b\w*?(tokens?|pixels?|y_true|vocab(ulary)?|scores?|examples?)\b/i, [])).toEqual([]);
+  });
+});
+
 /** What each module of the crate may import, besides itself; `Error` and `Shape` are named by all. */
 const crate: Record<string, readonly string[]> = {
   js: ["linear", "cross_entropy", "sigmoid", "options", "labels", "element", "parallel", "simd"],
@@ -89,8 +141,6 @@ const crate: Record<string, readonly string[]> = {
 /** Names that lib.rs re-exports, and the module each comes from. */
 const reexports: Record<string, string> = { Element: "element", GradElement: "element", bf16: "element", f16: "element", Labels: "labels", Kernel: "simd",
   Executor: "parallel", WeightedSigmoid: "sigmoid", CrossEntropy: "options" };
-
-const moduleOf = (file: string): string => file.split("/")[1]?.replace(".rs", "") ?? "";
 
 function rustImports(file: string): string[] {
   const text = code(file);

@@ -131,7 +131,7 @@ test("same_bits_any_threads, same_bits_sync_async", async () => {
 describe("recompute", () => {
   const given = useEngine({ threads: 2 });
 
-  test.for(["vd", "dv"] as const)("in strips of classes, and again for the gradient: the same bits, %s", async (weightLayout) => {
+  test.for(["vd", "dv"] as const)("in blocks of classes, and again for the gradient: the same bits, %s", async (weightLayout) => {
     const { xent } = given;
     const [rows, depth, classes] = [40, 24, 6200] as const;
     const { hidden, weight, bias, labels } = layerOf(xent, [rows, depth, classes]);
@@ -325,7 +325,7 @@ test("memory that is refused is refused before anything is written", async () =>
   expect(error.code).toBe("OUT_OF_MEMORY");
   expect(new Set(target.view)).toEqual(new Set([7]));
   expect(xent.info.usedBytes).toBe(used);
-  // A strip of the classes is a fraction of that, and with fewer rows at a time there is room as well.
+  // A block of the classes is a fraction of that, and with fewer rows at a time there is room as well.
   expect(xent.linearCrossEntropy(hidden, weight, labels, { grad: { weight: target }, recompute: true }).validCount).toBe(64);
   expect(xent.linearCrossEntropy(hidden, weight, labels, { grad: { weight: target }, chunkRows: 8 }).validCount).toBe(64);
   await xent.dispose();

@@ -64,8 +64,8 @@ export interface LinearCrossEntropyOptions
    */
   readonly chunkRows?: "auto" | number | undefined;
   /**
-   * Make the logits in strips of 2,048 classes (the last of up to 4,095), and again for the gradients: four products instead of three, and
-   * never more than a strip of logits in memory. Losses have the same bits either way. Under `classMask` the kept classes are cut so. Default false.
+   * Make the logits in blocks of 2,048 classes (the last of up to 4,095), and again for the gradients: four products instead of three, and
+   * never more than a block of logits in memory. Losses have the same bits either way. Under `classMask` the kept classes are cut so. Default false.
    */
   readonly recompute?: boolean | undefined;
 }

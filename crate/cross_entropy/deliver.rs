@@ -17,7 +17,7 @@ type TypedPieces<'a> = Typed<Pieces<'a, f32>, Pieces<'a, f64>, Pieces<'a, half::
 type ResultRows<'a> = (TypedRows<'a>, Option<TypedRows<'a>>, Option<TypedRows<'a>>, Option<Rows<'a, i32>>);
 
 /// How many numbers are converted at a time.
-const CHUNK: usize = 64;
+const AT_ONCE: usize = 64;
 
 /// Numbers in rows of `width`, cut by units of so many rows.
 pub(crate) fn rows(numbers: Target<'_>, width: usize, per_unit: usize) -> TypedRows<'_> {
@@ -153,8 +153,8 @@ pub(super) fn pick(row: Source<'_>, indices: &[u32], to: &mut [f32]) {
     if let Some(x) = row.single() {
         return to.iter_mut().zip(indices).for_each(|(slot, index)| *slot = x[*index as usize]);
     }
-    let mut wide = [0.0; CHUNK];
-    for (to, indices) in to.chunks_mut(CHUNK).zip(indices.chunks(CHUNK)) {
+    let mut wide = [0.0; AT_ONCE];
+    for (to, indices) in to.chunks_mut(AT_ONCE).zip(indices.chunks(AT_ONCE)) {
         let wide = &mut wide[..to.len()];
         row.pick(indices, wide);
         Element::widen(wide, to);
@@ -214,10 +214,10 @@ pub(super) fn scatter(gradient: Values<'_>, kept: Option<&Kept>, into: &mut Targ
 
 /// Calls `f` with some of the numbers at a time, in double precision, and with the index of the first of them.
 fn doubles(numbers: &[f32], mut f: impl FnMut(usize, &[f64])) {
-    let mut wide = [0.0; CHUNK];
-    for (index, numbers) in numbers.chunks(CHUNK).enumerate() {
+    let mut wide = [0.0; AT_ONCE];
+    for (index, numbers) in numbers.chunks(AT_ONCE).enumerate() {
         let wide = &mut wide[..numbers.len()];
         Element::narrow(numbers, wide);
-        f(index * CHUNK, wide);
+        f(index * AT_ONCE, wide);
     }
 }

@@ -102,7 +102,7 @@ fn lying<'s>(
     rows: &Range<usize>,
 ) -> [&'s mut [f32]; TOGETHER] {
     match count {
-        TOGETHER => planes.group::<TOGETHER>(first).map(|plane| &mut plane[rows.clone()]),
+        TOGETHER => planes.neighbours::<TOGETHER>(first).map(|plane| &mut plane[rows.clone()]),
         _ => {
             let mut plane = Some(&mut planes.plane(first)[rows.clone()]);
             from_fn(|_| plane.take().unwrap_or_default())

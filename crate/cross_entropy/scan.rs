@@ -66,14 +66,14 @@ pub(super) fn scan(
             return;
         }
         let mut weights = [0.0; CHAINS * CHAIN];
-        for (group, classes) in classes.chunks(CHAINS * CHAIN).enumerate() {
+        for (at, classes) in classes.chunks(CHAINS * CHAIN).enumerate() {
             let weights = &mut weights[..classes.len()];
             for (index, (classes, weights)) in
                 classes.chunks(CHAIN).zip(weights.chunks_mut(CHAIN)).enumerate()
             {
-                weigh(plan, start + (group * CHAINS + index) * CHAIN, classes, weights, partial);
+                weigh(plan, start + (at * CHAINS + index) * CHAIN, classes, weights, partial);
             }
-            partial.weight[group * CHAINS..][..CHAINS].copy_from_slice(&sums_of(weights));
+            partial.weight[at * CHAINS..][..CHAINS].copy_from_slice(&sums_of(weights));
         }
     })?;
 

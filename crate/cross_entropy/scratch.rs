@@ -68,9 +68,9 @@ impl Memory {
 /// Logits of a call, at least, that come from memory: 4 MiB. With a gradient they are more than a processor's share of its caches.
 const STREAMED: usize = 1 << 20;
 
-/// Scratch that the groups or rows of such a call take in turn: 1 MiB, as much as a second cache. If all of them took the same piece, it
+/// Scratch that the groups or rows of such a call take in turn: 1 MiB, as much as a second cache. If all of them took the same, it
 /// would stay in that cache, and the logits would come late: in place and accumulate took up to a quarter more time (`relaxed`, AMD EPYC
-/// Genoa), although a piece that is taken in turn comes from the third cache. The likely cause: a processor that has fetched ahead what
+/// Genoa), although what is taken in turn comes from the third cache. The likely cause: a processor that has fetched ahead what
 /// was in its cache already fetches less ahead.
 const ROUND: usize = 1 << 18;
 
@@ -82,34 +82,34 @@ pub(super) fn streams(plan: &Plan<'_>) -> bool {
     plan.shape.rows() * plan.shape.classes() >= STREAMED
 }
 
-/// Pieces of a thread's scratch in single precision, which its groups or rows take in turn.
+/// A thread's scratch in single precision: several of one length, which its groups or rows take in turn.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Turns {
     count: usize,
-    piece: usize,
+    each: usize,
 }
 
 impl Turns {
-    /// One piece, which all take.
-    pub(super) fn one(piece: usize) -> Self {
-        Self { count: 1, piece }
+    /// One, which all take.
+    pub(super) fn one(each: usize) -> Self {
+        Self { count: 1, each }
     }
 
-    /// Pieces of this length for a call. Only logits that are read as they lie come late, and a row of few classes takes longer to compute
+    /// Scratch of this length for a call. Only logits that are read as they lie come late, and a row of few classes takes longer to compute
     /// than to fetch.
-    pub(super) fn of(plan: &Plan<'_>, access: &Access<'_>, piece: usize) -> Self {
+    pub(super) fn of(plan: &Plan<'_>, access: &Access<'_>, each: usize) -> Self {
         let is_late = plan.classes() >= LATE && access.logits().single().is_some();
-        let is_alone = piece == 0 || !streams(plan) || !is_late;
-        Self { count: if is_alone { 1 } else { ROUND.div_ceil(piece) }, piece }
+        let is_alone = each == 0 || !streams(plan) || !is_late;
+        Self { count: if is_alone { 1 } else { ROUND.div_ceil(each) }, each }
     }
 
-    /// Floats of all pieces.
+    /// Floats of all.
     pub(super) fn length(self) -> usize {
-        self.count * self.piece
+        self.count * self.each
     }
 
-    /// The piece of the group or row with this number.
+    /// That of the group or row with this number.
     pub(super) fn take(self, scratch: &mut [f32], number: usize) -> &mut [f32] {
-        &mut scratch[number % self.count * self.piece..][..self.piece]
+        &mut scratch[number % self.count * self.each..][..self.each]
     }
 }

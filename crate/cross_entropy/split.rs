@@ -1,11 +1,11 @@
-//! Few rows of many classes: threads share the blocks of a row. One run sweeps the blocks, the caller concludes the rows,
-//! and the same run again writes the gradient. The blocks are those of a row on one thread, and so are the bits.
+//! Few rows of many classes: threads share the blocks of a row. A first pass sweeps the blocks, the caller concludes the rows,
+//! and a second pass writes the gradient. The blocks are those of a row on one thread, and so are the bits.
 //!
-//! What is shared: f32 logits whose gradient, if any, is f32 and holds the exponentials between the two runs. Rows of 16-bit
+//! What is shared: f32 logits whose gradient, if any, is f32 and holds the exponentials between the two passes. Rows of 16-bit
 //! or double precision, with masked classes, or whose gradient is accumulated need a row of scratch, which one thread has: they
 //! are not split, and neither are the rows of a call that ignores one of them.
 //!
-//! A call that is cancelled between the runs leaves exponentials where its gradient was to be, in place of the logits too.
+//! A call that is cancelled between the passes leaves exponentials where its gradient was to be, in place of the logits too.
 
 use super::plan::{Fate, RowPlan};
 use super::route::{block_copies, keeps_blocks};
@@ -39,7 +39,7 @@ pub(super) fn run<I: Isa>(
     let pieces = blocks.div_ceil(BLOCKS);
     let units = rows.saturating_mul(pieces);
     let workers = call.executor.workers(units);
-    if workers == 1 || pieces == 1 || rows >= ROWS_PER_WORKER * workers || !shares(rules, access) {
+    if workers == 1 || pieces == 1 || rows >= ROWS_PER_WORKER * workers || !can_share(rules, access) {
         return Ok(false);
     }
     let Some(planned) = planned::<I>(call, rules, access)? else { return Ok(false) };
@@ -88,7 +88,7 @@ pub(super) fn run<I: Isa>(
 }
 
 /// Whether the blocks of a row need no memory but the call's, and a copy, so that threads may share them.
-fn shares(rules: &Rules<'_>, access: &Access<'_>) -> bool {
+fn can_share(rules: &Rules<'_>, access: &Access<'_>) -> bool {
     rules.in_single && rules.plan.takes(access.logits(), MOST_LANES) && keeps_blocks(rules.plan, access)
 }
 

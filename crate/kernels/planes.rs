@@ -4,7 +4,7 @@
 //!  1. Lanes are rows: every load is a whole vector, no lane is idle whatever the number of classes, and the logarithm at
 //!     the end of a row is taken for a vector of rows at once.
 //!  2. Rows go in strips of up to [`STRIP`]. The numbers that belong to a row stay in the first cache while the kernel reads one plane after
-//!     the other. The processor reads ahead in the long runs of a strip; it does not in many short ones.
+//!     the other. The processor reads ahead along a strip that is long; it does not along many short ones.
 //!  3. The kernel reads [`TOGETHER`] planes at once, a vector of each in turn: a processor follows as many streams.
 //!  4. Rows whose logits are small ([`Small`](super::rows::Small)) need no shift, hence no maximum. The kernel takes all rows of a strip for
 //!     small and checks that by the bits of the logits on the way, as for rows. Where it was wrong, [`shifted`] looks at the rows and sweeps
@@ -74,7 +74,7 @@ pub(crate) fn scratch_length(classes: usize, strip_rows: usize) -> usize {
     PER_ROW * STRIP + CACHE_LINE + classes.next_multiple_of(TOGETHER) * strip_rows + 1
 }
 
-/// The memory of a strip. Functions give a run of rows for each of `count` neighbouring classes, up to [`TOGETHER`]; the slices beyond
+/// The memory of a strip. Functions give some rows of each of `count` neighbouring classes, up to [`TOGETHER`]; the slices beyond
 /// `count` are empty.
 pub(crate) trait Planes {
     /// The logits of some of the strip's rows, in whole vectors: what is cut is copied and filled up with 0.
@@ -90,7 +90,7 @@ pub(crate) trait Planes {
     fn clear(&mut self);
 }
 
-/// The exponentials of some rows, in the group of [`TOGETHER`] classes that `first` belongs to.
+/// The exponentials of some rows, among them of the [`TOGETHER`] classes that `first` is one of.
 #[inline(always)]
 fn in_turns<'s, I: Isa>(
     exponentials: &'s mut [f32],
@@ -112,7 +112,7 @@ fn filled(numbers: &[f32]) -> [f32; MOST_LANES] {
 
 /// Calls a function for all classes with the first one and how many: [`TOGETHER`] at a time, and the rest one by one.
 #[inline(always)]
-fn for_groups(classes: usize, mut each: impl FnMut(usize, usize)) {
+fn for_classes(classes: usize, mut each: impl FnMut(usize, usize)) {
     let mut first = 0;
     while first < classes {
         let count = if classes - first < TOGETHER { 1 } else { TOGETHER };

@@ -5,7 +5,7 @@ use super::product::CUT;
 use super::step::{Hidden, Layer, Part};
 use super::{Floats, LinearCrossEntropy, WeightLayout};
 use crate::Error;
-use crate::cross_entropy::{ByChunk, Fate, PerRow, Results, Strips, Summary, fits, zeros};
+use crate::cross_entropy::{Blocks, ByChunk, Fate, PerRow, Results, Summary, fits, zeros};
 use crate::element::Target;
 use crate::labels::Labels;
 use crate::options::Input;
@@ -19,10 +19,10 @@ use core::sync::atomic::AtomicI32;
 /// How many bytes the logits of a chunk take, unless `chunk_rows` is set; and the fewest and the most rows that it then has.
 const CHUNK_BYTES: usize = 32 << 20;
 const CHUNK_ROWS: [usize; 2] = [64, 128];
-/// The same where logits are made strip by strip. These bytes hold the logits of a strip, the hidden states, which are packed twice, and
+/// The same where logits are made block by block. These bytes hold the logits of a block, the hidden states, which are packed twice, and
 /// their gradient.
-const STRIP_BYTES: usize = 12 << 20;
-const STRIP_ROWS: [usize; 2] = [64, 512];
+const BLOCK_BYTES: usize = 12 << 20;
+const BLOCK_ROWS: [usize; 2] = [64, 512];
 /// Where threads share a call whose chunks are small, they compute several chunks at a time: as many as have their logits, their hidden
 /// states, which are packed twice, and the gradient of those in this many bytes.
 const SHARED_BYTES: usize = 4 << 20;
@@ -74,13 +74,13 @@ impl LinearCrossEntropy<'_> {
         let within = |bytes: usize, per_row: usize, [fewest, most]: [usize; 2]| {
             (bytes / size_of::<f32>() / per_row).clamp(fewest, most)
         };
-        let strips = ByChunk::strips(classes);
-        // One strip holds whole rows.
-        if !self.recompute || strips == 1 {
+        let blocks = ByChunk::blocks(classes);
+        // One block holds whole rows.
+        if !self.recompute || blocks == 1 {
             return within(CHUNK_BYTES, classes, CHUNK_ROWS);
         }
-        let strip = ByChunk::strip(classes, strips - 1).len();
-        let most = within(STRIP_BYTES, strip.saturating_add(depth.saturating_mul(3)), STRIP_ROWS);
+        let block = ByChunk::block(classes, blocks - 1).len();
+        let most = within(BLOCK_BYTES, block.saturating_add(depth.saturating_mul(3)), BLOCK_ROWS);
         // Chunks of one size: each reads all weights.
         rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
     }
@@ -148,11 +148,11 @@ impl LinearCrossEntropy<'_> {
             executor: self.loss.executor,
             cancel,
         };
-        let strips = if self.recompute { ByChunk::strips(classes) } else { 1 };
-        let shares = strips == 1 && self.chunk_rows.is_none() && self.loss.executor.workers(2) > 1;
+        let blocks = if self.recompute { ByChunk::blocks(classes) } else { 1 };
+        let shares = blocks == 1 && self.chunk_rows.is_none() && self.loss.executor.workers(2) > 1;
         let at_once = SHARED_BYTES / size_of::<f32>() / classes.saturating_add(depth.saturating_mul(3));
         let chunks = if shares && together <= CUT { (at_once / together).max(1) } else { 1 };
-        let job = Job { layer, loss: &loss, strips, per_chunk: chunks.saturating_mul(together), rows };
+        let job = Job { layer, loss: &loss, blocks, per_chunk: chunks.saturating_mul(together), rows };
         let room = loss.room(&results)?;
         #[cfg(target_arch = "wasm32")]
         job.run::<Best>(&mut states, gradients, &mut results)?;
@@ -184,24 +184,24 @@ impl Task for ByKernel<'_, '_, '_, '_, '_> {
 struct Job<'a> {
     layer: Layer<'a>,
     loss: &'a ByChunk<'a>,
-    /// How many strips of classes the logits are made in. With one strip, all logits of a chunk are there at once.
-    strips: usize,
+    /// How many blocks of classes the logits are made in. With one block, all logits of a chunk are there at once.
+    blocks: usize,
     /// Rows that are in memory at the same time: whole chunks.
     per_chunk: usize,
     rows: usize,
 }
 
-/// How the logits of a chunk are there: all at once, or strip by strip.
+/// How the logits of a chunk are there: all at once, or block by block.
 enum Form {
     Whole(PerRow),
-    Strips(Strips),
+    Blocks(Blocks),
 }
 
 impl Job<'_> {
-    /// Some rows over the classes of a strip.
-    fn part(&self, rows: usize, strip: usize) -> Part {
+    /// Some rows over the classes of a block.
+    fn part(&self, rows: usize, block: usize) -> Part {
         let all = 0..self.layer.classes;
-        let classes = if self.strips == 1 { all } else { ByChunk::strip(self.layer.classes, strip) };
+        let classes = if self.blocks == 1 { all } else { ByChunk::block(self.layer.classes, block) };
         Part { rows, classes }
     }
 
@@ -221,16 +221,16 @@ impl Job<'_> {
         // The call asks for all of its memory before it writes anything.
         let mut kept: Vec<u32> = zeros(count)?;
         // The last window is the widest.
-        let mut logits = zeros::<f32>(most.saturating_mul(self.part(most, self.strips - 1).classes.len()))?;
+        let mut logits = zeros::<f32>(most.saturating_mul(self.part(most, self.blocks - 1).classes.len()))?;
         let (left, right) = layer.hidden_lengths::<I>(most);
         let mut hidden = Hidden { left: zeros(left)?, right: zeros(if computes { right } else { 0 })? };
         let gradient_rows =
             if computes && states.gradient().is_some() { layer.gradient_rows::<I>(most) } else { 0 };
         let mut gradient = zeros::<f32>(gradient_rows.saturating_mul(depth))?;
         let mut scratch = zeros::<f32>(Layer::SCRATCH * layer.workers(most))?;
-        let mut form = match self.strips {
+        let mut form = match self.blocks {
             1 => Form::Whole(loss.per_row(most, results)?),
-            _ => Form::Strips(loss.strip_rows(most)?),
+            _ => Form::Blocks(loss.block_rows(most)?),
         };
 
         let rows = (0_u32..).take(self.rows).filter(|row| loss.fate(*row as usize, results) != Fate::Dropped);
@@ -248,26 +248,26 @@ impl Job<'_> {
                     layer.logits::<I>(&self.part(count, 0), &hidden, logits, &mut scratch)?;
                     loss.run(chunk, logits, computes, results, per_row)?;
                 }
-                Form::Strips(strips) => {
-                    loss.plan_strips(chunk, strips);
-                    for strip in 0..self.strips {
-                        let part = self.part(count, strip);
+                Form::Blocks(blocks) => {
+                    loss.plan_blocks(chunk, blocks);
+                    for block in 0..self.blocks {
+                        let part = self.part(count, block);
                         let logits = &mut logits[..count * part.classes.len()];
                         layer.logits::<I>(&part, &hidden, logits, &mut scratch)?;
-                        loss.strip_run::<I>(strip, logits, results, strips)?;
+                        loss.block_run::<I>(block, logits, results, blocks)?;
                     }
-                    loss.conclude_strips(chunk, results, strips);
+                    loss.conclude_blocks(chunk, results, blocks);
                 }
             }
             if !computes {
                 continue;
             }
-            for strip in 0..self.strips {
-                let part = self.part(count, strip);
+            for block in 0..self.blocks {
+                let part = self.part(count, block);
                 let logits = &mut logits[..count * part.classes.len()];
-                if let Form::Strips(strips) = &mut form {
+                if let Form::Blocks(blocks) = &mut form {
                     layer.logits::<I>(&part, &hidden, logits, &mut scratch)?;
-                    loss.strip_run::<I>(strip, logits, results, strips)?;
+                    loss.block_run::<I>(block, logits, results, blocks)?;
                 }
                 if weight.is_some() || bias.is_some() {
                     let into = (weight.as_deref_mut(), bias.as_deref_mut());

@@ -249,7 +249,7 @@ impl<'a, T> Planes<'a, T> {
 
     /// The tile's elements of `N` neighbouring classes, to write. Panics past the last class.
     #[inline]
-    pub(crate) fn group<const N: usize>(&mut self, first: usize) -> [&mut [T]; N] {
+    pub(crate) fn neighbours<const N: usize>(&mut self, first: usize) -> [&mut [T]; N] {
         std::array::from_fn(|k| {
             let start = self.start(first + k);
             // SAFETY: as in `plane`; a class is handed out once, and no two share an element.

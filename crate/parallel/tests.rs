@@ -119,12 +119,12 @@ fn a_group_of_planes_is_those_planes_and_ends_with_the_last() {
     let tiles = Strided::<usize>::tiles(inner, width);
     let outputs = Strided::new(&mut buffer, classes, inner, width);
     let result = Executor::Serial.run(outer * tiles, None, outputs, |_, _, mut part| {
-        let [a, b] = part.group::<2>(0);
+        let [a, b] = part.neighbours::<2>(0);
         a.fill(1);
         b.fill(2);
-        part.group::<3>(2).into_iter().zip(3..).for_each(|(plane, mark)| plane.fill(mark));
+        part.neighbours::<3>(2).into_iter().zip(3..).for_each(|(plane, mark)| plane.fill(mark));
         let beyond = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            part.group::<2>(4);
+            part.neighbours::<2>(4);
         }));
         assert!(beyond.is_err(), "there is no sixth plane");
     });

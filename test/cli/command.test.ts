@@ -170,8 +170,8 @@ describe("demo", () => {
 test("linear gives one loss in every way, in less memory without the logits", async () => {
   const { code, stdout, stderr } = await cli(["linear", "--rows", "512", "--depth", "8", "--classes", "20000", "--threads", "1"]);
   expect([code, stderr]).toEqual([0, ""]);
-  const ways = [...stdout.matchAll(/^(some rows of logits at a time|a strip of classes, made twice|all logits stored) +loss (\S+) .* (\S+) MB beside/gm)].map(([, name, loss, size]) => ({ name, loss, size: Number(size) }));
-  expect(ways.map(({ name }) => name)).toEqual(["some rows of logits at a time", "a strip of classes, made twice", "all logits stored"]);
+  const ways = [...stdout.matchAll(/^(some rows of logits at a time|a block of classes, made twice|all logits stored) +loss (\S+) .* (\S+) MB beside/gm)].map(([, name, loss, size]) => ({ name, loss, size: Number(size) }));
+  expect(ways.map(({ name }) => name)).toEqual(["some rows of logits at a time", "a block of classes, made twice", "all logits stored"]);
   expect(new Set(ways.map(({ loss }) => loss)).size).toBe(1);
   // 512 rows of 20,000 logits are 41 MB, 128 of them 10, and 512 of a strip of 3,616 classes 7.4.
   const [rows = 0, strip = 0, all = 0] = ways.map(({ size }) => size);

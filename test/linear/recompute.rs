@@ -1,4 +1,4 @@
-//! Logits made strip by strip, and again for the gradient: the bits of the form that has whole rows of them.
+//! Logits made block by block, and again for the gradient: the bits of the form that has whole rows of them.
 
 use super::problem::Layer;
 use super::{LAYOUTS, assert_close};

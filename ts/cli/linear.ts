@@ -1,4 +1,4 @@
-// `sparse-xent linear`: the last layer of a language model and its loss, a few rows of logits at a time, a strip of classes at a time, and with all of them stored.
+// `sparse-xent linear`: the last layer of a language model and its loss, a few rows of logits at a time, a block of classes at a time, and with all of them stored.
 // Memory is measured, not computed: how far each engine's memory has grown, less what its tensors take.
 
 import type { Engine, LinearCrossEntropyOptions, Tensor } from "../index.js";
@@ -25,7 +25,7 @@ export async function linear(request: LinearRequest, withEngine: <T>(use: (engin
   print(`Hidden states [${rows}, ${depth}], weights [${classes}, ${depth}]: loss and the gradients of both, all logits would be ${bytes(4 * rows * classes)}\n\n`);
   const ways = [
     { name: "some rows of logits at a time", options: {} },
-    { name: "a strip of classes, made twice", options: { recompute: true } },
+    { name: "a block of classes, made twice", options: { recompute: true } },
     { name: "all logits stored", options: { chunkRows: rows } },
   ] as const;
   const losses: number[] = [];

@@ -132,7 +132,7 @@ function program(): Command {
   const layering = command
     .command("linear")
     .summary("a last layer with its loss, logits never stored")
-    .description("Loss and gradients of a made-up layer: time and memory, some rows of logits at a time, a strip of classes at a time, and with all of them stored.")
+    .description("Loss and gradients of a made-up layer: time and memory, some rows of logits at a time, a block of classes at a time, and with all of them stored.")
     .option("--rows <N>", "hidden states", positiveInteger, 512)
     .option("--depth <N>", "numbers of a hidden state", positiveInteger, 256)
     .option("--classes <N>", "classes", positiveInteger, 50_257)

@@ -2,7 +2,7 @@
 //! for more classes, finds the place of each label, reads its logit and writes its exponential twice, which costs the same for any number
 //! of classes.
 
-use super::{Planes, Strip, TOGETHER, for_groups, in_turns};
+use super::{Planes, Strip, TOGETHER, for_classes, in_turns};
 use crate::simd::Isa;
 use core::ops::Range;
 
@@ -17,7 +17,7 @@ pub(super) fn compare<I: Isa>(
     planes: &mut dyn Planes,
     classes: usize,
 ) {
-    for_groups(classes, |first, count| {
+    for_classes(classes, |first, count| {
         let x = planes.logits(first, count, rows.clone());
         match count {
             TOGETHER => compare_classes::<I, TOGETHER>(strip, x, first, rows),

@@ -2,7 +2,7 @@
 
 use super::few::numbers_from;
 use super::sums::put_own;
-use super::{Planes, Strip, TOGETHER, filled, for_groups, in_turns};
+use super::{Planes, Strip, TOGETHER, filled, for_classes, in_turns};
 use crate::kernels::MIN_SCALED;
 use crate::kernels::objective::RowLines;
 use crate::math::FLOOR;
@@ -118,10 +118,10 @@ pub(crate) fn write<I: Isa>(
         );
     }
     let weight = |class: usize| weights.map_or(1.0, |weights| weights[class]);
-    for_groups(classes, |first, count| {
+    for_classes(classes, |first, count| {
         let weights = core::array::from_fn(|k| if k < count { weight(first + k) } else { 1.0 });
         planes.gradient(first, count, &mut |mut g, adds| {
-            let group = (first, count, weights, adds);
+            let which = (first, count, weights, adds);
             let whole = g[0].len() / I::LANES * I::LANES;
             if whole < strip.rows {
                 // The last vector is cut: it is made elsewhere, class by class.
@@ -133,7 +133,7 @@ pub(crate) fn write<I: Isa>(
                     cut.copy_from_slice(&last[..cut.len()]);
                 }
             }
-            put_group::<I>(strip, group, g, &(0..whole));
+            put_together::<I>(strip, which, g, &(0..whole));
         });
     });
 }
@@ -159,7 +159,7 @@ fn find_thresholds<I: Isa>(strip: &mut Strip<'_>, has_bias: bool) {
 }
 
 #[inline(never)]
-fn put_group<I: Isa>(
+fn put_together<I: Isa>(
     strip: &mut Strip<'_>,
     (first, count, weights, adds): (usize, usize, [f32; TOGETHER], bool),
     g: [&mut [f32]; TOGETHER],

@@ -1,6 +1,6 @@
 //! The class with the largest logit of each row.
 
-use super::{Planes, Strip, TOGETHER, WIDTH, for_groups};
+use super::{Planes, Strip, TOGETHER, WIDTH, for_classes};
 use crate::simd::{Isa, arrays};
 use core::ops::Range;
 
@@ -15,7 +15,7 @@ pub(crate) fn predict<I: Isa>(
     let rows = part.start..part.end.min(strip.rows);
     // The largest logit, its place, and the largest magnitude as bits.
     let mut found = [[f32::NEG_INFINITY; WIDTH], [0.0; WIDTH], [0.0; WIDTH]];
-    for_groups(classes, |first, count| {
+    for_classes(classes, |first, count| {
         let x = planes.logits(first, count, rows.clone());
         match count {
             TOGETHER => find::<I, TOGETHER>(&mut found, x, first),

@@ -3,7 +3,7 @@
 use super::few::compare;
 use super::few::numbers_from;
 use super::sweep::sweep_shifted;
-use super::{Asked, Planes, Strip, TOGETHER, for_groups};
+use super::{Asked, Planes, Strip, TOGETHER, for_classes};
 use crate::kernels::objective::Line;
 use crate::kernels::rows::Small;
 use crate::simd::{Isa, arrays};
@@ -28,7 +28,7 @@ pub(crate) fn look_and_sweep<I: Isa>(
     arrays::fill(&mut strip.shift[rows.clone()], f32::NEG_INFINITY);
     strip.small[rows.clone()].fill(0.0);
     strip.sound[rows.clone()].fill(0.0);
-    for_groups(asked.classes, |first, count| {
+    for_classes(asked.classes, |first, count| {
         let x = planes.logits(first, count, rows.clone());
         match count {
             TOGETHER => look::<I, TOGETHER>(strip, x, first, &rows),

@@ -2,7 +2,7 @@
 
 use super::few::compare;
 use super::few::{COMPARED, numbers_from, splats};
-use super::{Asked, FLUSH, Planes, RUN, Strip, TOGETHER, WIDTH, for_groups};
+use super::{Asked, FLUSH, Planes, RUN, Strip, TOGETHER, WIDTH, for_classes};
 use crate::Element;
 use crate::kernels::MomentOf;
 use crate::simd::{Isa, arrays};
@@ -15,14 +15,14 @@ const ABREAST: usize = 4;
 /// class, `sums` are those of all classes.
 #[inline(never)]
 fn end_run((done, classes): (usize, usize), sums: &mut [f32], before: &mut [f32], wide: &mut [f64; WIDTH]) {
-    let ends_block = classes > FLUSH && (done.is_multiple_of(FLUSH) || done == classes);
+    let flushes = classes > FLUSH && (done.is_multiple_of(FLUSH) || done == classes);
     let wide = &mut wide[..sums.len()];
     arrays::combine(before, sums, |before, sum| before + sum);
-    if ends_block {
+    if flushes {
         arrays::combine(wide, before, |wide, before| wide + f64::from(before));
         before.fill(0.0);
     }
-    match (done == classes, ends_block) {
+    match (done == classes, flushes) {
         (false, _) => sums.fill(0.0),
         (true, true) => arrays::combine(sums, wide, |_, wide| f32::from_f64(wide)),
         (true, false) => sums.copy_from_slice(before),
@@ -79,7 +79,7 @@ pub(crate) fn add_up<I: Isa>(
 #[expect(clippy::cast_possible_truncation, reason = "a strip has fewer than 2^32 exponentials")]
 fn find_places<I: Isa>(strip: &mut Strip<'_>, first_row: usize, labels: &[i32]) {
     let (lanes, turns) = (I::LANES as u32, TOGETHER as u32);
-    let group = (TOGETHER * strip.stride) as u32;
+    let between = (TOGETHER * strip.stride) as u32;
     let none = (strip.exponentials.len() - 1) as u32;
     strip.labelled = labels.len();
     let places = &mut strip.places[..labels.len()];
@@ -87,7 +87,7 @@ fn find_places<I: Isa>(strip: &mut Strip<'_>, first_row: usize, labels: &[i32]) 
     let first_row = first_row as u32 / lanes * lanes;
     arrays::combine_at(first_row, places, labels, |row, _, label| {
         let class = label.max(0).cast_unsigned();
-        let vector = class / turns * group + row / lanes * (turns * lanes);
+        let vector = class / turns * between + row / lanes * (turns * lanes);
         let at = vector + class % turns * lanes + row % lanes;
         if label < 0 { none } else { at }
     });
@@ -126,7 +126,7 @@ fn add_runs<I: Isa>(strip: &mut Strip<'_>, rows: &Range<usize>, classes: usize) 
     }
 }
 
-/// Sets `rest` to the sums of some classes; the first of them begins a group of [`TOGETHER`].
+/// Sets `rest` to the sums of some classes; the first of them is a multiple of [`TOGETHER`].
 #[inline(never)]
 fn add_classes<I: Isa>(strip: &mut Strip<'_>, rows: &Range<usize>, classes: Range<usize>) {
     I::enter(
@@ -150,8 +150,8 @@ fn add_vectors<I: Isa, const N: usize>(strip: &mut Strip<'_>, vector: usize, cla
     let stride = strip.stride / I::LANES;
     let e = I::chunks(strip.exponentials).as_chunks::<TOGETHER>().0;
     let mut sums = [I::splat(0.0); N];
-    for group in classes.start / TOGETHER..classes.end / TOGETHER {
-        let turns = &e[group * stride + vector..][..N];
+    for index in classes.start / TOGETHER..classes.end / TOGETHER {
+        let turns = &e[index * stride + vector..][..N];
         for k in 0..TOGETHER {
             for (sum, turn) in sums.iter_mut().zip(turns) {
                 *sum = I::add(*sum, I::load(&turn[k]));
@@ -178,7 +178,7 @@ fn moments<I: Isa>(strip: &mut Strip<'_>, rows: &Range<usize>, planes: &mut dyn 
     strip.moment[rows.clone()].fill(0.0);
     strip.sum_before[rows.clone()].fill(0.0);
     let mut wide = [0.0; WIDTH];
-    for_groups(classes, |first, count| {
+    for_classes(classes, |first, count| {
         let x = planes.logits(first, count, rows.clone());
         if count == TOGETHER {
             let weights = core::array::from_fn(|k| weight(first + k));

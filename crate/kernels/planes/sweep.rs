@@ -1,6 +1,6 @@
 //! The sweep over the planes: the exponentials of a strip's rows, and the bounds of the logits.
 
-use super::{Asked, Planes, SET, Strip, TOGETHER, filled, for_groups, in_turns};
+use super::{Asked, Planes, SET, Strip, TOGETHER, filled, for_classes, in_turns};
 use crate::kernels::objective::Line;
 use crate::kernels::rows::{all_allowed, fit, least};
 use crate::math::Exp;
@@ -72,23 +72,23 @@ fn take<I: Isa>(
     asked: &Asked<'_>,
     rows: &Range<usize>,
 ) {
-    for_groups(asked.classes, |first, count| {
+    for_classes(asked.classes, |first, count| {
         let x = planes.cut_logits(first, count, rows.clone());
         let whole = rows.start + x[0].len() / I::LANES * I::LANES;
-        take_group::<I>(strip, of, x, (first, count), asked.scale, &(rows.start..whole));
+        take_together::<I>(strip, of, x, (first, count), asked.scale, &(rows.start..whole));
         if whole < rows.end {
             // The last vector is cut: it is filled up, class by class.
             for (k, x) in x.iter().enumerate().take(count) {
                 let last = filled(&x[whole - rows.start..]);
                 let last = [&last[..], &[], &[], &[]];
-                take_group::<I>(strip, of, last, (first + k, 1), asked.scale, &(whole..rows.end));
+                take_together::<I>(strip, of, last, (first + k, 1), asked.scale, &(whole..rows.end));
             }
         }
     });
 }
 
 #[inline(never)]
-fn take_group<I: Isa>(
+fn take_together<I: Isa>(
     strip: &mut Strip<'_>,
     of: u8,
     x: [&[f32]; TOGETHER],

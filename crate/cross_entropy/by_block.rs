@@ -1,11 +1,11 @@
-//! A chunk of rows whose caller makes the logits strip by strip, a strip of classes at a time, and makes them again for their gradient. So
-//! no row of logits is ever whole in memory, as it is under [`ByChunk::run`]. A strip is a block of the row kernel, and between strips a
+//! A chunk of rows whose caller makes the logits block by block, a block of classes at a time, and makes them again for their gradient. So
+//! no row of logits is ever whole in memory, as it is under [`ByChunk::run`]. They are the blocks of the row kernel, and between them a
 //! row is what that kernel adds up of its blocks: every bit is that of a row that lies in memory.
 //!
-//! 1. [`ByChunk::plan_strips`] says what each row is to be.
-//! 2. [`ByChunk::strip_run`], strip by strip: sums, the label's logit, and the largest one where it is asked for.
-//! 3. [`ByChunk::conclude_strips`]: results, and what the gradient is made with.
-//! 4. [`ByChunk::strip_run`], strip by strip of the same logits again: their gradient in place of them.
+//! 1. [`ByChunk::plan_blocks`] says what each row is to be.
+//! 2. [`ByChunk::block_run`], block by block: sums, the label's logit, and the largest one where it is asked for.
+//! 3. [`ByChunk::conclude_blocks`]: results, and what the gradient is made with.
+//! 4. [`ByChunk::block_run`], block by block of the same logits again: their gradient in place of them.
 
 use super::by_chunk::ByChunk;
 use super::plan::{Fate, RowPlan};
@@ -22,7 +22,7 @@ use crate::parallel::{Executor, PerWorker, Rows};
 use crate::simd::Isa;
 use core::ops::Range;
 
-/// How many rows a unit of work has: with a strip of each, some tens of thousands of logits.
+/// How many rows a unit of work has: with a block of each, some tens of thousands of logits.
 const PER_UNIT: usize = 16;
 /// How many nanoseconds a logit takes at least. It decides whether another thread is worth its waking.
 const LOGIT: f64 = 0.3;
@@ -39,33 +39,33 @@ enum Planned {
     },
 }
 
-/// Scratch: what the strips so far have told of the rows of a chunk.
-pub(crate) struct Strips {
+/// Scratch: what the blocks so far have told of the rows of a chunk.
+pub(crate) struct Blocks {
     rows: Vec<Planned>,
-    /// What was found of each row in each strip, `[strips][most]`.
+    /// What was found of each row in each block, `[blocks][most]`.
     found: Vec<BlockRow>,
     most: usize,
     hints: Vec<Hints>,
     labels: Vec<f32>,
-    /// The strips of one row.
+    /// The blocks of one row.
     row: Vec<BlockRow>,
     concluded: Vec<Option<Concluded>>,
-    /// For each worker a strip of one row; under a softcap another, with the logits before the cap.
+    /// For each worker a block of one row; under a softcap another, with the logits before the cap.
     copies: Vec<f32>,
 }
 
 impl ByChunk<'_> {
-    /// How many strips the classes are cut into. With one, strips save no memory.
-    pub(crate) fn strips(classes: usize) -> usize {
+    /// How many blocks the classes are cut into. With one, blocks save no memory.
+    pub(crate) fn blocks(classes: usize) -> usize {
         blocks(classes)
     }
 
-    /// The classes of a strip.
-    pub(crate) fn strip(classes: usize, index: usize) -> Range<usize> {
+    /// The classes of a block.
+    pub(crate) fn block(classes: usize, index: usize) -> Range<usize> {
         block(classes, index)
     }
 
-    fn strip_executor(&self, rows: usize, classes: usize) -> Executor {
+    fn block_executor(&self, rows: usize, classes: usize) -> Executor {
         self.plan.options.executor.for_work(rows as f64 * classes as f64 * LOGIT)
     }
 
@@ -75,18 +75,18 @@ impl ByChunk<'_> {
     }
 
     /// Scratch for chunks of at most so many rows.
-    pub(crate) fn strip_rows(&self, most: usize) -> Result<Strips, Error> {
-        let strips = blocks(self.classes());
-        let workers = self.strip_executor(most, BLOCK_LOGITS).workers(usize::MAX);
+    pub(crate) fn block_rows(&self, most: usize) -> Result<Blocks, Error> {
+        let blocks = blocks(self.classes());
+        let workers = self.block_executor(most, BLOCK_LOGITS).workers(usize::MAX);
         let mut hints = empty(most)?;
         hints.resize(most, Hints::NONE);
-        Ok(Strips {
+        Ok(Blocks {
             rows: empty(most)?,
-            found: zeros(strips.saturating_mul(most))?,
+            found: zeros(blocks.saturating_mul(most))?,
             most,
             hints,
             labels: zeros(most)?,
-            row: zeros(strips)?,
+            row: zeros(blocks)?,
             concluded: empty(most)?,
             copies: zeros(workers * self.copied())?,
         })
@@ -97,14 +97,14 @@ impl ByChunk<'_> {
     }
 
     /// Begins a chunk of these rows, none of which is dropped.
-    pub(crate) fn plan_strips(&self, rows: &[u32], strips: &mut Strips) {
-        strips.rows.clear();
-        strips.concluded.clear();
-        strips.hints.fill(Hints::NONE);
+    pub(crate) fn plan_blocks(&self, rows: &[u32], blocks: &mut Blocks) {
+        blocks.rows.clear();
+        blocks.concluded.clear();
+        blocks.hints.fill(Hints::NONE);
         for row in rows {
             let row = *row as usize;
             let fate = self.plan.fate(self.scan.classes[row], self.plan.options.sample_weight.get(row));
-            strips.rows.push(match fate {
+            blocks.rows.push(match fate {
                 Fate::Row(plan) => Planned::Row { plan, upstream: self.upstream_of(row), counts: true },
                 Fate::Inactive(label) => {
                     Planned::Row { plan: RowPlan::unweighted(label), upstream: 0.0, counts: false }
@@ -114,17 +114,17 @@ impl ByChunk<'_> {
         }
     }
 
-    /// Sweeps a strip of the logits, `[rows][classes of the strip]`; once the rows are concluded, puts their gradient in place of it.
-    pub(crate) fn strip_run<I: Isa>(
+    /// Sweeps a block of the logits, `[rows][classes of the block]`; once the rows are concluded, puts their gradient in place of it.
+    pub(crate) fn block_run<I: Isa>(
         &self,
         index: usize,
         logits: &mut [f32],
         results: &Results<'_>,
-        strips: &mut Strips,
+        blocks: &mut Blocks,
     ) -> Result<(), Error> {
         let mut rules = self.rules(results);
-        if !strips.concluded.is_empty() {
-            // The first run found all results.
+        if !blocks.concluded.is_empty() {
+            // The first pass found all results.
             rules.wants = Wanted::default();
         }
         let softcap = &self.plan.softcap;
@@ -133,17 +133,17 @@ impl ByChunk<'_> {
         rules.wants.predictions &= softcap.is_none();
         let range = block(self.classes(), index);
         let width = range.len();
-        let (rows, concluded) = (&strips.rows, &strips.concluded);
+        let (rows, concluded) = (&blocks.rows, &blocks.concluded);
         let count = rows.len();
         let outputs = (
             Rows::new(logits, width, PER_UNIT),
-            Rows::new(&mut strips.found[index * strips.most..][..count], 1, PER_UNIT),
-            Rows::new(&mut strips.hints[..count], 1, PER_UNIT),
-            Rows::new(&mut strips.labels[..count], 1, PER_UNIT),
-            PerWorker::new(&mut strips.copies, self.copied()),
+            Rows::new(&mut blocks.found[index * blocks.most..][..count], 1, PER_UNIT),
+            Rows::new(&mut blocks.hints[..count], 1, PER_UNIT),
+            Rows::new(&mut blocks.labels[..count], 1, PER_UNIT),
+            PerWorker::new(&mut blocks.copies, self.copied()),
         );
         let units = count.div_ceil(PER_UNIT);
-        let executor = self.strip_executor(count, width);
+        let executor = self.block_executor(count, width);
         executor.run(units, self.cancel, outputs, |_, unit, (logits, found, hints, labels, copy)| {
             for (offset, x) in logits.chunks_exact_mut(width).enumerate() {
                 let row = unit * PER_UNIT + offset;
@@ -196,18 +196,18 @@ impl ByChunk<'_> {
         Ok(())
     }
 
-    /// What the rows come to, once all of their strips were swept.
-    pub(crate) fn conclude_strips(&self, rows: &[u32], results: &mut Results<'_>, strips: &mut Strips) {
+    /// What the rows come to, once all of their blocks were swept.
+    pub(crate) fn conclude_blocks(&self, rows: &[u32], results: &mut Results<'_>, blocks: &mut Blocks) {
         let rules = self.rules(results);
         let mut columns = Columns::all(results);
-        for (index, (row, planned)) in rows.iter().zip(&strips.rows).enumerate() {
+        for (index, (row, planned)) in rows.iter().zip(&blocks.rows).enumerate() {
             let concluded = match planned {
                 Planned::Nan => None,
                 Planned::Row { plan, upstream, counts } => {
-                    let of_row = strips.found.iter().skip(index).step_by(strips.most);
-                    strips.row.iter_mut().zip(of_row).for_each(|(slot, found)| *slot = *found);
+                    let of_row = blocks.found.iter().skip(index).step_by(blocks.most);
+                    blocks.row.iter_mut().zip(of_row).for_each(|(slot, found)| *slot = *found);
                     let mut concluded =
-                        single::conclude(&rules, plan, *upstream, &strips.row, strips.labels[index]);
+                        single::conclude(&rules, plan, *upstream, &blocks.row, blocks.labels[index]);
                     if !counts {
                         concluded.values.loss = 0.0;
                     }
@@ -217,7 +217,7 @@ impl ByChunk<'_> {
             let values =
                 concluded.as_ref().map_or(RowOutputs::unread(f64::NAN), |concluded| concluded.values);
             columns.put(*row as usize, &values);
-            strips.concluded.push(concluded);
+            blocks.concluded.push(concluded);
         }
     }
 }

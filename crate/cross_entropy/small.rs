@@ -13,12 +13,17 @@ use crate::parallel::go_on;
 use crate::simd::Isa;
 use core::ops::Range;
 
-/// The pieces of a row that are swept and written at once: as many blocks as [`TOGETHER`] says.
+/// Rows of this many blocks, at least, are judged by their first one before the others are swept: most rows that are not small show it there.
+const JUDGED: usize = 4;
+
+/// The pieces of a row that are swept and written at once: as many blocks as [`TOGETHER`] says, but for the one that the row is judged by.
 fn pieces(classes: usize) -> impl Iterator<Item = Range<usize>> {
     let blocks = rows::blocks(classes);
-    (0..blocks).step_by(TOGETHER).map(move |first| {
-        go_on(first, BLOCK);
-        first * BLOCK..rows::block(classes, blocks.min(first + TOGETHER) - 1).end
+    let judged = usize::from(blocks >= JUDGED);
+    let others = (judged..blocks).step_by(TOGETHER).map(move |first| first..blocks.min(first + TOGETHER));
+    (0..judged).map(|first| first..first + 1).chain(others).map(move |piece| {
+        go_on(piece.start / TOGETHER * TOGETHER, BLOCK);
+        piece.start * BLOCK..rows::block(classes, piece.end - 1).end
     })
 }
 

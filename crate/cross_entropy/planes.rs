@@ -103,10 +103,11 @@ fn lying<'s>(
 ) -> [&'s mut [f32]; TOGETHER] {
     match count {
         TOGETHER => planes.neighbours::<TOGETHER>(first).map(|plane| &mut plane[rows.clone()]),
-        _ => {
-            let mut plane = Some(&mut planes.plane(first)[rows.clone()]);
-            from_fn(|_| plane.take().unwrap_or_default())
+        2 => {
+            let [a, b] = planes.neighbours::<2>(first).map(|plane| &mut plane[rows.clone()]);
+            [a, b, &mut [], &mut []]
         }
+        _ => [&mut planes.plane(first)[rows.clone()], &mut [], &mut [], &mut []],
     }
 }
 

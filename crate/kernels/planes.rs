@@ -110,12 +110,12 @@ fn filled(numbers: &[f32]) -> [f32; MOST_LANES] {
     vector
 }
 
-/// Calls a function for all classes with the first one and how many: [`TOGETHER`] at a time, and the rest one by one.
+/// Calls a function for all classes with the first one and how many: [`TOGETHER`] at a time, and of the rest two and one.
 #[inline(always)]
 fn for_classes(classes: usize, mut each: impl FnMut(usize, usize)) {
     let mut first = 0;
     while first < classes {
-        let count = if classes - first < TOGETHER { 1 } else { TOGETHER };
+        let count = [TOGETHER, 2, 1].into_iter().find(|count| *count <= classes - first).unwrap_or(1);
         each(first, count);
         first += count;
     }

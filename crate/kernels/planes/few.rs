@@ -21,7 +21,11 @@ pub(super) fn compare<I: Isa>(
         let x = planes.logits(first, count, rows.clone());
         match count {
             TOGETHER => compare_classes::<I, TOGETHER>(strip, x, first, rows),
-            _ => compare_classes::<I, 1>(strip, [x[0]], first, rows),
+            _ => {
+                for (class, x) in (first..).zip(x).take(count) {
+                    compare_classes::<I, 1>(strip, [x], class, rows);
+                }
+            }
         }
     });
 }

@@ -165,9 +165,11 @@ fn put_together<I: Isa>(
     g: [&mut [f32]; TOGETHER],
     rows: &Range<usize>,
 ) {
-    if count == TOGETHER && strip.is_simple {
-        return put::<I, TOGETHER>(strip, first, g, adds, rows);
-    }
+    let g = match (count, g) {
+        (TOGETHER, g) if strip.is_simple => return put::<I, TOGETHER>(strip, first, g, adds, rows),
+        (2, [a, b, ..]) if strip.is_simple => return put::<I, 2>(strip, first, [a, b], adds, rows),
+        (_, g) => g,
+    };
     for (k, g) in g.into_iter().enumerate().take(count) {
         put_class::<I>(strip, first + k, g, (adds, weights[k]), rows);
     }

@@ -19,7 +19,7 @@ pub(crate) fn predict<I: Isa>(
         let x = planes.logits(first, count, rows.clone());
         match count {
             TOGETHER => find::<I, TOGETHER>(&mut found, x, first),
-            _ => find::<I, 1>(&mut found, [x[0]], first),
+            _ => (first..).zip(x).take(count).for_each(|(class, x)| find::<I, 1>(&mut found, [x], class)),
         }
     });
     let [_, place, magnitude] = found;

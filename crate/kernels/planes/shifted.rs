@@ -32,7 +32,7 @@ pub(crate) fn look_and_sweep<I: Isa>(
         let x = planes.logits(first, count, rows.clone());
         match count {
             TOGETHER => look::<I, TOGETHER>(strip, x, first, &rows),
-            _ => look::<I, 1>(strip, [x[0]], first, &rows),
+            _ => (first..).zip(x).take(count).for_each(|(class, x)| look::<I, 1>(strip, [x], class, &rows)),
         }
     });
     I::enter(

@@ -184,7 +184,9 @@ fn moments<I: Isa>(strip: &mut Strip<'_>, rows: &Range<usize>, planes: &mut dyn 
             let weights = core::array::from_fn(|k| weight(first + k));
             add_moment::<I, TOGETHER>(strip, x, first, weights, asked.scale, rows);
         } else {
-            add_moment::<I, 1>(strip, [x[0]], first, [weight(first)], asked.scale, rows);
+            for (class, x) in (first..).zip(x).take(count) {
+                add_moment::<I, 1>(strip, [x], class, [weight(class)], asked.scale, rows);
+            }
         }
         let done = first + count;
         if done.is_multiple_of(RUN) || done == classes {

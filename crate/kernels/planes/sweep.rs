@@ -96,13 +96,10 @@ fn take_together<I: Isa>(
     scale: f32,
     rows: &Range<usize>,
 ) {
-    match of {
-        AS_IT_IS if count == TOGETHER => {
-            return take_classes::<I, TOGETHER, AS_IT_IS>(strip, x, first, scale, rows);
-        }
-        SHIFTED if count == TOGETHER => {
-            return take_classes::<I, TOGETHER, SHIFTED>(strip, x, first, scale, rows);
-        }
+    match (of, count) {
+        (AS_IT_IS, TOGETHER) => return take_classes::<I, TOGETHER, AS_IT_IS>(strip, x, first, scale, rows),
+        (AS_IT_IS, 2) => return take_classes::<I, 2, AS_IT_IS>(strip, [x[0], x[1]], first, scale, rows),
+        (SHIFTED, TOGETHER) => return take_classes::<I, TOGETHER, SHIFTED>(strip, x, first, scale, rows),
         _ => {}
     }
     for (class, x) in (first..).zip(x).take(count) {

@@ -6,9 +6,9 @@ import { spawn } from "node:child_process";
 import { copyFileSync, mkdirSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
-import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { Player } from "../../test/fuzz/player.mjs";
+import { givenOptions } from "./arguments.mjs";
 import { forget, isFresh, keyOf, remember } from "./fresh.mjs";
 import { paths, root } from "./project.mjs";
 import { StepFailed, attempt, run, step } from "./report.mjs";
@@ -178,18 +178,27 @@ export async function fuzzed({ minutes, seed, cases, sanitizes, onlyWasm = false
   return { calls: sum("calls"), failed: sum("failed"), lines: outcomes.flatMap(({ lines }) => lines) };
 }
 
+const usage = `usage: npm run fuzz -- [options]
+  Draws whole calls at random, makes them in the crate and in each wasm file, and compares both with the definition.
+  --minutes N   how long (default 2; with --cases until they are made)
+  --seed N      the first call's seed (default: others every second)
+  --cases N     how many calls (default: as many as there is time for)
+  --only-wasm   give all the time to the wasm files; the crate is not checked itself`;
+
 /** @param {readonly string[]} argv @returns {Promise<number>} the exit code */
 export async function fuzz(argv) {
-  const number = { type: /** @type {const} */ ("string") };
-  const { values } = parseArgs({ args: [...argv], options: { minutes: number, seed: number, cases: number, "only-wasm": { type: "boolean", default: false } } });
-  const minutes = Number(values.minutes ?? (values.cases === undefined ? 2 : 24 * 60));
+  const given = givenOptions(usage, ["minutes", "seed", "cases"], ["only-wasm"], argv);
+  if (given === undefined) return 0;
+  const minutes = Number(given["minutes"] ?? (given["cases"] === undefined ? 2 : 24 * 60));
+  /** A whole number, or -1. @param {string | boolean} text */
+  const whole = (text) => (/^\d+$/.test(`${text}`) ? BigInt(text) : -1n);
   // Another stretch of seeds every second.
-  const seed = BigInt(values.seed ?? `${Math.floor(Date.now() / 1000)}000000`);
-  const cases = BigInt(values.cases ?? `${2n ** 63n - 1n}`);
-  if (!(minutes > 0) || cases < 1n || seed < 0n) throw new StepFailed("usage: npm run fuzz -- [--minutes N] [--seed N] [--cases N] [--only-wasm]");
+  const seed = whole(given["seed"] ?? `${Math.floor(Date.now() / 1000)}000000`);
+  const cases = whole(given["cases"] ?? `${2n ** 63n - 1n}`);
+  if (!(minutes > 0) || cases < 1n || seed < 0n) throw new StepFailed(usage);
   const { setUp } = await import("./set-up.mjs");
   await setUp();
-  const onlyWasm = values["only-wasm"];
+  const onlyWasm = given["only-wasm"] === true;
   const { failed, lines } = await fuzzed({ minutes, seed, cases, sanitizes: !onlyWasm, onlyWasm });
   for (const line of lines) print(line);
   return failed === 0 ? 0 : 1;

@@ -1,22 +1,21 @@
 // `npm run soak`: calls of all kinds for a while, in Node and then in Chromium, while memory, threads and descriptors are watched: none may grow.
 // `-- --minutes 60` takes as long in each.
 import process from "node:process";
-import { parseArgs } from "node:util";
+import { givenOptions } from "./arguments.mjs";
 import { findBrowser, lacking } from "./browsers.mjs";
 import { root } from "./project.mjs";
-import { attempt, say } from "./report.mjs";
+import { StepFailed, attempt, say } from "./report.mjs";
 import { setUp } from "./set-up.mjs";
 
-const defaultMinutes = "10";
+const usage = `usage: npm run soak -- [--minutes N]
+  Calls of all kinds in Node and then in Chromium, for so many minutes (default 10) in each; fails where memory, threads or descriptors grow.`;
 
 /** @param {readonly string[]} argv @returns {Promise<number>} the exit code */
 export async function soak(argv) {
-  const { values } = parseArgs({ args: [...argv], options: { minutes: { type: "string", default: defaultMinutes } } });
-  const minutes = Number(values.minutes);
-  if (!(minutes > 0)) {
-    say(`minutes got ${values.minutes}, expected a number above 0`);
-    return 2;
-  }
+  const given = givenOptions(usage, ["minutes"], [], argv);
+  if (given === undefined) return 0;
+  const minutes = Number(given["minutes"] ?? 10);
+  if (!(minutes > 0)) throw new StepFailed(usage);
   await setUp();
   const milliseconds = String(minutes * 60_000);
   const chromium = findBrowser("chromium");

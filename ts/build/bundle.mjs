@@ -54,8 +54,8 @@ const libraryBeside = {
   },
 };
 
-// Lines end: Node prints the whole line that an error comes from.
-const small = { minify: true, lineLimit: 2000 };
+// Lines end: Node prints the whole line that an error comes from, and shorter ones would cost more.
+const small = { minify: true, lineLimit: 1000 };
 const library = { ...small, entryPoints: [`${root}/ts/index.ts`], platform: /** @type {const} */ ("neutral") };
 
 /** A map beside the file, so that a stack says where one is in the sources, which it holds. @type {import("esbuild").BuildOptions} */

@@ -41,6 +41,8 @@ export async function writeGlue() {
     write: false,
     format: "esm",
     target: "es2022",
+    // A warning about arguments that are not given here.
+    drop: ["console"],
     plugins: [callersWorkers],
     logLevel: "error",
   });

@@ -14,8 +14,8 @@ export const budgets = {
   "index.js": 26_000,
   "index.cjs": 26_000,
   // Both wasm files, gzipped and in base64, which costs 4/3 on the disk and a hundredth on the way.
-  "inline.js": 270_000,
-  "inline.cjs": 270_000,
+  "inline.js": 270_400,
+  "inline.cjs": 270_400,
   "lm.js": 5_000,
   "lm.cjs": 5_000,
   "onnx.js": 2_500,

@@ -49,7 +49,7 @@ use distribution::Telling;
 pub use output::{Output, PerClass, TopK};
 use plan::Plan;
 use route::Route;
-pub(crate) use spare::Spare;
+pub(crate) use spare::{Spare, release};
 use totals::Room;
 
 /// Logits to read, with their [`Shape`]: row-major and without gaps, of any [`Element`] type, borrowed and not copied.
@@ -130,8 +130,11 @@ pub(crate) struct Summary {
 fn empty<T>(length: usize) -> Result<Vec<T>, Error> {
     let mut vector = Vec::new();
     let bytes = length.saturating_mul(size_of::<T>());
-    vector.try_reserve_exact(length).map_err(|_| Error::OutOfMemory { bytes })?;
-    Ok(vector)
+    let mut refused = vector.try_reserve_exact(length).is_err();
+    if refused && release() {
+        refused = vector.try_reserve_exact(length).is_err();
+    }
+    if refused { Err(Error::OutOfMemory { bytes }) } else { Ok(vector) }
 }
 
 /// A vector of zeros, or the error that memory was refused.

@@ -1,5 +1,6 @@
 //! Memory that a call needs for itself. The next call gets what the last one gave back, with whatever numbers are in it: filling it with
-//! zeros takes as long as the sweep over some thousand logits, and of many rows it takes time to fetch that memory to the caches.
+//! zeros takes as long as the sweep over some thousand logits, and of many rows it takes time to fetch that memory to the caches. Where
+//! memory is refused, what is kept is freed first.
 
 use super::zeros;
 use crate::Error;
@@ -7,7 +8,8 @@ use core::mem::{swap, take};
 use core::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
-/// The longest vector that is kept: 1 MiB, so that a program holds at most 4 MiB for its next call. None is where tests refuse a call its memory: they mean all of it.
+/// The longest vector that is kept: 1 MiB, so that a program holds at most 4 MiB for its next call. None is where tests refuse a call its
+/// memory: they mean all of it.
 const LONGEST: usize = if cfg!(feature = "faults") { 0 } else { 1 << 18 };
 
 /// As many vectors as a call uses of one type.
@@ -78,6 +80,16 @@ fn give_back<T: Kept>(kept: &Mutex<Pair<T>>, numbers: &mut Vec<T>) {
     {
         swap(shortest, numbers);
     }
+}
+
+/// Frees what is kept, where memory is refused; whether there was any.
+pub(crate) fn release() -> bool {
+    release_of::<f32>() | release_of::<i32>()
+}
+
+fn release_of<T: Kept>() -> bool {
+    let Ok(mut kept) = T::kept().try_lock() else { return false };
+    take(&mut *kept).iter().any(|numbers| numbers.capacity() > 0)
 }
 
 impl<T: Kept> Deref for Spare<T> {

@@ -1,6 +1,7 @@
 //! Memory for tensors. Refusal is a plain value: the engine goes on.
 
 use super::system;
+use crate::cross_entropy::release;
 use core::alloc::Layout;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -19,7 +20,11 @@ pub fn alloc(bytes: usize) -> usize {
     let Ok(layout) = Layout::from_size_align(bytes, ALIGNMENT) else { return 0 };
     // Not from the reserves: they are not for what may be refused.
     // SAFETY: the size is not 0.
-    let address = unsafe { system::allocate(layout) }.expose_provenance();
+    let allocate = || unsafe { system::allocate(layout) }.expose_provenance();
+    let mut address = allocate();
+    if address == 0 && release() {
+        address = allocate();
+    }
     if address != 0 {
         USED.fetch_add(bytes, Ordering::Relaxed);
     }

@@ -16,7 +16,7 @@ use super::single::{self, Concluded, Hints};
 use super::{Access, Results, empty, zeros};
 use crate::Error;
 use crate::element::Target;
-use crate::kernels::rows::{block, blocks};
+use crate::kernels::rows::{block, blocks, place_in};
 use crate::options::Wanted;
 use crate::parallel::{Executor, PerWorker, Rows};
 use crate::simd::Isa;
@@ -163,8 +163,8 @@ impl ByChunk<'_> {
                     if let Some(softcap) = softcap {
                         softcap.cap::<I>(x);
                     }
-                    if range.contains(&plan.label) {
-                        labels[offset] = x[plan.label - range.start];
+                    if let Some(place) = place_in(&range, plan.label) {
+                        labels[offset] = x[place];
                     }
                     found[offset] = single::sweep::<I>(&rules, plan, &range, (x, None), hints);
                     if let Some(largest) = largest {

@@ -169,7 +169,7 @@ pub(super) fn sweep<I: Isa>(
     hints: &mut Hints,
 ) -> BlockRow {
     let asked = asked(rules, row, range);
-    let label = row.label.checked_sub(range.start).filter(|label| *label < range.len());
+    let label = rows::place_in(range, row.label);
     let largest = match rules.wants.predictions {
         true => largest::<I>(&x[..range.len()], range.start, hints),
         false => (0.0, 0),
@@ -257,7 +257,7 @@ pub(super) fn write_block<I: Isa>(
         Bias::PerClass(bias, weights) => Bias::PerClass(bias, &weights[range.start..]),
         other => other,
     };
-    let label = range.contains(&row.label).then(|| (row.label - range.start, concluded.target));
+    let label = rows::place_in(range, row.label).map(|place| (place, concluded.target));
     // The factor may be infinite where all exponentials of a block vanished.
     let factor = if block.stats.is_empty() { 0.0 } else { factor };
     let scale = concluded.gradient.scale;

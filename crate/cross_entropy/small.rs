@@ -49,7 +49,7 @@ pub(super) fn compute<I: Isa>(
     for range in pieces(classes) {
         let mut access = access.part(range.clone());
         let asked = asked(rules, row, &range);
-        let label = row.label.checked_sub(range.start).filter(|label| *label < range.len());
+        let label = rows::place_in(&range, row.label);
         let (x, e) = floats::<I>(rules, access.part(0..range.len()), &range, &mut [], exponentials);
         let mut cells = e.map_or(Cells::Loss(x), |e| Cells::Apart(x, e));
         least = least.min(rows::sweep_blocks::<I>(&mut cells, label, &asked, &mut stats)?);
@@ -74,9 +74,9 @@ pub(super) fn compute<I: Isa>(
                 Some(e) if rules.accumulate => To::Add(e, grad),
                 Some(e) => To::From(e, grad),
             };
-            // Of another piece the label is outside.
-            let label = row.label.wrapping_sub(cells.start);
-            if !rows::scale_row::<I>(to, cells.len(), scale, plan.bias(gradient), (label, own), least) {
+            let label = rows::place_in(&cells, row.label).map(|place| (place, own));
+            // It does all pieces, or not even the first.
+            if !rows::scale_row::<I>(to, cells.len(), scale, plan.bias(gradient), label, least) {
                 return None;
             }
         }

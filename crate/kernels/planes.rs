@@ -228,6 +228,12 @@ impl<'a> Strip<'a> {
         }
     }
 
+    /// The rows of a part that there are.
+    #[inline(always)]
+    fn rows_of(&self, part: &Range<usize>) -> Range<usize> {
+        part.start..part.end.min(self.rows)
+    }
+
     /// Sets `number` for a part of the rows.
     #[inline(never)]
     fn set_numbers(&mut self, rows: &Range<usize>, labels: &[i32]) {

@@ -71,6 +71,12 @@ pub(crate) fn block(classes: usize, index: usize) -> Range<usize> {
     start..if index + 1 == blocks(classes) { classes } else { start + BLOCK }
 }
 
+/// The place of a class in a range of classes, if it is there.
+#[inline(always)]
+pub(crate) fn place_in(range: &Range<usize>, class: usize) -> Option<usize> {
+    range.contains(&class).then(|| class - range.start)
+}
+
 /// From where one row of logits begins to where the next one does: a row fills a vector at least.
 pub(crate) fn stride<I: Isa>(classes: usize) -> usize {
     classes.max(I::LANES)

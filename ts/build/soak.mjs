@@ -4,18 +4,24 @@ import process from "node:process";
 import { givenOptions } from "./arguments.mjs";
 import { findBrowser, lacking } from "./browsers.mjs";
 import { root } from "./project.mjs";
-import { StepFailed, attempt, say } from "./report.mjs";
+import { attempt, say } from "./report.mjs";
 import { setUp } from "./set-up.mjs";
 
+const defaultMinutes = "10";
+
 const usage = `usage: npm run soak -- [--minutes N]
-  Calls of all kinds in Node and then in Chromium, for so many minutes (default 10) in each; fails where memory, threads or descriptors grow.`;
+  Calls of all kinds in Node and then in Chromium, for so many minutes (default ${defaultMinutes}) in each; fails where memory, threads or descriptors grow.`;
 
 /** @param {readonly string[]} argv @returns {Promise<number>} the exit code */
 export async function soak(argv) {
   const given = givenOptions(usage, ["minutes"], [], argv);
   if (given === undefined) return 0;
-  const minutes = Number(given["minutes"] ?? 10);
-  if (!(minutes > 0)) throw new StepFailed(usage);
+  const wish = given["minutes"] ?? defaultMinutes;
+  const minutes = Number(wish);
+  if (!(minutes > 0)) {
+    say(`minutes got ${wish}, expected a number above 0`);
+    return 2;
+  }
   await setUp();
   const milliseconds = String(minutes * 60_000);
   const chromium = findBrowser("chromium");

@@ -41,7 +41,7 @@ pub(crate) fn keep<I: Isa>(
     (is_plain, has_bias): (bool, bool),
     adds: bool,
 ) {
-    let part = part.start..part.end.min(strip.rows);
+    let part = strip.rows_of(part);
     if has_bias {
         strip.bias[part.clone()].copy_from_slice(&rows.bias[..part.len()]);
     }

@@ -12,7 +12,7 @@ pub(crate) fn predict<I: Isa>(
     planes: &mut dyn Planes,
     classes: usize,
 ) -> [i32; WIDTH] {
-    let rows = part.start..part.end.min(strip.rows);
+    let rows = strip.rows_of(part);
     // The largest logit, its place, and the largest magnitude as bits.
     let mut found = [[f32::NEG_INFINITY; WIDTH], [0.0; WIDTH], [0.0; WIDTH]];
     for_classes(classes, |first, count| {

@@ -1,7 +1,6 @@
 //! Rows that are not all small: a first pass finds what is to be subtracted from the logits of each row.
 
-use super::few::compare;
-use super::few::numbers_from;
+use super::few::{compare, numbers_from};
 use super::sweep::sweep_shifted;
 use super::{Asked, Planes, Strip, TOGETHER, for_classes};
 use crate::kernels::objective::Line;
@@ -19,7 +18,7 @@ pub(crate) fn look_and_sweep<I: Isa>(
     steps: &Line,
     asked: &Asked<'_>,
 ) -> bool {
-    let rows = part.start..part.end.min(strip.rows);
+    let rows = strip.rows_of(part);
     if !strip.compares {
         strip.set_numbers(&rows, labels);
     }

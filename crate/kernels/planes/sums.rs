@@ -41,7 +41,7 @@ pub(crate) fn find_labels<I: Isa>(
     if !strip.compares {
         return planes.gather(part.start, labels, &mut strip.label[part.clone()]);
     }
-    let rows = part.start..part.end.min(strip.rows);
+    let rows = strip.rows_of(part);
     strip.set_numbers(&rows, labels);
     compare::<I>(strip, &rows, planes, classes);
 }
@@ -56,7 +56,7 @@ pub(crate) fn add_up<I: Isa>(
     planes: &mut dyn Planes,
     asked: &Asked<'_>,
 ) {
-    let rows = part.start..part.end.min(strip.rows);
+    let rows = strip.rows_of(part);
     if !strip.compares {
         find_places::<I>(strip, rows.start, labels);
         leave_out(strip);

@@ -36,7 +36,7 @@ pub(crate) fn is_small<I: Isa>(
     steps: &Line,
     asked: &Asked<'_>,
 ) -> bool {
-    let label = &strip.label[part.start..part.end.min(strip.rows)];
+    let label = &strip.label[strip.rows_of(part)];
     let is_small = asked.small.is_some_and(|small| {
         I::enter(
             #[inline(always)]

@@ -247,7 +247,7 @@ pub(crate) fn scale_row<I: Isa>(
     classes: usize,
     scale: f64,
     bias: Bias<'_>,
-    (place, target): (usize, f32),
+    label: Option<(usize, f32)>,
     least: f32,
 ) -> bool {
     let bias = match bias {
@@ -259,8 +259,9 @@ pub(crate) fn scale_row<I: Isa>(
     if !(f64::from(STEP)..=f64::from(f32::MAX)).contains(&scale.abs()) || least <= zero_threshold(single) {
         return false;
     }
-    let label = i32::try_from(place).unwrap_or(-1);
-    scale_rows::<I>(to, classes, &[label], (&[single], bias.as_ref().map(|bias| &bias[..]), &[target]));
+    let (place, target) =
+        label.map_or((-1, 0.0), |(place, target)| (i32::try_from(place).unwrap_or(-1), target));
+    scale_rows::<I>(to, classes, &[place], (&[single], bias.as_ref().map(|bias| &bias[..]), &[target]));
     true
 }
 

@@ -2,7 +2,7 @@
 
 use super::exponentials::{Sums, Sweep, shifted, unshifted};
 use super::observe::observe;
-use super::{Asked, BlockStats, Cells, Found, Row, Small, SmallStats, block, blocks, moment};
+use super::{Asked, BlockStats, Cells, Found, Row, Small, SmallStats, block, blocks, moment, place_in};
 use crate::Element;
 use crate::kernels::objective::Line;
 use crate::math::Exp;
@@ -163,7 +163,7 @@ pub(crate) fn sweep_blocks<I: Isa>(
         stats.rest += f64::from(*rest);
         if asked.wants_moment() {
             let block = block(asked.classes, index);
-            let label = label.filter(|label| block.contains(label)).map(|label| label - block.start);
+            let label = label.and_then(|label| place_in(&block, label));
             let of_block = Asked { moment: asked.moment.from(block.start), ..*asked };
             let (moment, weight) = moment::of_one::<I>(&cells.logits()[block], label, &of_block, 0.0);
             stats.moment += moment;

@@ -1,7 +1,7 @@
 // Engines come and go: independent of each other, and nothing of them answers after dispose.
-import { isSparseXentError, load, type Engine } from "sparse-xent";
+import { isSparseXentError, type Engine } from "sparse-xent";
 import { expect, test } from "vitest";
-import { errorOf, rejectionOf } from "./support.ts";
+import { errorOf, loadForTest, rejectionOf } from "./support.ts";
 
 const shape = { shape: [2, 4] };
 const logits = Float32Array.of(1, 2, 3, 4, 4, 3, 2, 1);
@@ -9,7 +9,7 @@ const expected = Math.log(1 + Math.exp(-1) + Math.exp(-2) + Math.exp(-3));
 const lossOf = (engine: Engine): number => engine.crossEntropy(logits, [3, 0], shape).loss;
 
 test("two engines share nothing", async () => {
-  const [one, two] = await Promise.all([load({ threads: 2 }), load({ threads: 2 })]);
+  const [one, two] = await Promise.all([loadForTest({ threads: 2 }), loadForTest({ threads: 2 })]);
   const tensors = [one, two].map((engine) => engine.tensor("f32", [1024]));
   tensors.forEach((tensor, index) => tensor.view.fill(index + 1));
   expect(tensors.map((tensor) => tensor.view[1023])).toEqual([1, 2]);
@@ -22,7 +22,7 @@ test("two engines share nothing", async () => {
 });
 
 test("dispose rejects what is pending, and everything after", async () => {
-  const engine = await load({ threads: 2 });
+  const engine = await loadForTest({ threads: 2 });
   const big = engine.tensor("f32", [256, 8192]);
   const labels = engine.tensor("i32", [256]);
   const pending = [1, 2, 3].map(() => engine.crossEntropyAsync(big, labels, { grad: big }));
@@ -36,13 +36,13 @@ test("dispose rejects what is pending, and everything after", async () => {
 });
 
 test("dispose by symbol, also before Node has the symbols' syntax", async () => {
-  const engine = await load({ threads: 2 });
+  const engine = await loadForTest({ threads: 2 });
   {
     using scoped = engine;
     expect(lossOf(scoped)).toBeCloseTo(expected, 6);
   }
   expect(errorOf(() => lossOf(engine)).code).toBe("DISPOSED");
-  const other = await load({ threads: 2 });
+  const other = await loadForTest({ threads: 2 });
   {
     await using scoped = other;
     expect(lossOf(scoped)).toBeCloseTo(expected, 6);
@@ -52,13 +52,13 @@ test("dispose by symbol, also before Node has the symbols' syntax", async () => 
 
 test("thirty, twenty of them one after the other and ten at once", async () => {
   for (let count = 0; count < 20; count++) {
-    const engine = await load({ threads: 3 });
+    const engine = await loadForTest({ threads: 3 });
     expect(lossOf(engine)).toBeCloseTo(expected, 6);
     expect((await engine.crossEntropyAsync(logits, [3, 0], shape)).loss).toBeCloseTo(expected, 6);
     await engine.dispose();
   }
   // WebKit reserves address space up to three times the machine's memory: on a small one, ten engines get memories that can grow less.
-  const many = await Promise.all(Array.from({ length: 10 }, () => load({ threads: 2 })));
+  const many = await Promise.all(Array.from({ length: 10 }, () => loadForTest({ threads: 2 })));
   const losses = await Promise.all(many.map((engine) => engine.crossEntropyAsync(logits, [3, 0], shape)));
   for (const { loss } of losses) expect(loss).toBeCloseTo(expected, 6);
   await Promise.all(many.map((engine) => engine.dispose()));

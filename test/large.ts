@@ -1,7 +1,7 @@
 // Calls that are large enough for several threads, and digests of what they give.
-import { load, type CrossEntropyOptions, type Engine, type Tensor } from "sparse-xent";
+import { type CrossEntropyOptions, type Engine, type Tensor } from "sparse-xent";
 import { expect } from "vitest";
-import { here } from "./support.ts";
+import { here, loadForTest } from "./support.ts";
 import { digestOf, wordsOf } from "./digest.mjs";
 
 /** Numbers that look random, the same in every run, so that blocks which change places change the result. */
@@ -64,7 +64,7 @@ export async function digestsOf(engine: Engine, how: "sync" | "async"): Promise<
 
 /** The same for a fresh engine. */
 export async function digests(threads: number, how: "sync" | "async"): Promise<Record<string, string>> {
-  const engine = await load({ threads });
+  const engine = await loadForTest({ threads });
   expect(engine.info.threads).toBe(here().canShare ? threads : 1);
   const found = await digestsOf(engine, how);
   await engine.dispose();

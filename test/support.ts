@@ -2,7 +2,7 @@
 // the tests run against the files that ship. Imports nothing of Node: browsers run the same tests.
 /// <reference types="vite/types/importMeta.d.ts" />
 import { isSparseXentError, load, type Engine, type LoadOptions, type SparseXentError, type Tensor } from "sparse-xent";
-import { afterAll, beforeAll, expect, inject } from "vitest";
+import { afterAll, beforeAll, expect, inject, onTestFinished } from "vitest";
 
 /** Where a test runs, as the vitest project says; the tests hold the engine to it. */
 export interface TestHost {
@@ -65,6 +65,13 @@ export function useEngine(options?: LoadOptions): { readonly xent: Engine } {
       return engine;
     },
   };
+}
+
+/** An engine for the test that runs. It ends with the test, also if that fails or takes too long: its threads would slow down all tests that follow. */
+export function loadForTest(options?: LoadOptions): Promise<Engine> {
+  const loading = load(options);
+  onTestFinished(() => loading.then((engine) => engine.dispose(), () => {}));
+  return loading;
 }
 
 /** Compares numbers to a relative tolerance; zeros (as +0), infinities and NaN exactly. */

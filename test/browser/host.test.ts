@@ -1,17 +1,15 @@
 // What a page can do follows from how it is served, and the engine makes the best of it: threads where memory can be shared, one where it cannot, the
 // same bits in both; and whatever is called, the page's own thread never waits.
 import { load, type Engine } from "sparse-xent";
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { battery, digest } from "../battery.ts";
 import { fastestBuild } from "../relaxed.mjs";
-import { here } from "../support.ts";
+import { here, loadForTest } from "../support.ts";
 import type { Findings } from "./worker.ts";
-import { canEndLoops, canWait, faultError } from "./waits.ts";
+import { canWait, faultError } from "./waits.ts";
 
 const { headers, canShare } = here();
 const threads = canShare ? 3 : 1;
-// Where a worker that loops in wasm cannot be ended, it would take a processor from all tests that follow.
-const canStall = canShare && (await canEndLoops());
 const recorded = ({ build }: Engine["info"]): Record<string, string> => Object.fromEntries(battery.map((seeded) => [seeded.name, seeded[build]]));
 
 async function digests(xent: Engine, how: "sync" | "async"): Promise<Record<string, string>> {
@@ -76,7 +74,7 @@ describe("on the page's own thread", () => {
   // Where a wait in wasm is a trap (see below), it would be ENGINE_LOST; a wait in JavaScript is counted.
   test("never waits: while asynchronous calls run it calls, allocates and frees", async () => {
     const wait = vi.spyOn(Atomics, "wait");
-    const other = await load({ threads: 3 });
+    const other = await loadForTest({ threads: 3 });
     const logits = other.tensor("f32", [256, 4096]);
     const labels = other.tensor("i32", [256]);
     let pending = 20;
@@ -105,7 +103,7 @@ describe("on the page's own thread", () => {
 
 if (!canShare) {
   test("an asynchronous call gives the event loop a turn, and waits for no timer", async () => {
-    const xent = await load();
+    const xent = await loadForTest();
     const timer = vi.spyOn(globalThis, "setTimeout");
     let isSettled = false;
     const call = xent.crossEntropyAsync(new Float32Array(2), [0], { shape: [1, 2] }).finally(() => void (isSettled = true));
@@ -115,33 +113,27 @@ if (!canShare) {
     expect((await call).loss).toBeCloseTo(Math.LN2, 6);
     expect(timer).not.toHaveBeenCalled();
     timer.mockRestore();
-    await xent.dispose();
   });
 }
 
 // Not every browser refuses a wait in wasm on the page's own thread: one that does not would wait, and the page with it.
-test.skipIf(!canStall || canWait())("a wait in wasm is the end of an engine that believes it may", async () => {
+test.skipIf(!canShare || canWait())("a wait in wasm is the end of an engine that believes it may", async () => {
   const wait = vi.spyOn(Atomics, "wait").mockReturnValue("timed-out");
-  const mistaken = await load({ threads: 3 }).finally(() => wait.mockRestore());
+  const mistaken = await loadForTest({ threads: 3 }).finally(() => wait.mockRestore());
   expect(mistaken.info.canBlock).toBe(true);
-  // Its first wait, here for a helper that never comes back, is a trap, long before the two seconds after which it would give up.
-  const start = performance.now();
+  // Its first wait, here for a helper that does not come back, is a trap. After many of them it would give up, and say why.
   const error = await faultError(mistaken, "helper stalls", "sync");
-  expect(error).toMatchObject({ code: "ENGINE_LOST", cause: expect.any(WebAssembly.RuntimeError) });
-  expect(performance.now() - start).toBeLessThan(1_000);
-  await mistaken.dispose();
+  expect(error).toMatchObject({ code: "ENGINE_LOST", cause: expect.any(WebAssembly.RuntimeError), message: expect.not.stringContaining("finished nothing") });
 });
 
 if (canShare) {
   // A helper can fail in a call only if it takes a share of it.
-  const kinds = canStall ? (["helper traps", "helper stalls"] as const) : (["helper traps"] as const);
-  test.each(kinds)("dead_worker_rejects: %s in an asynchronous call", async (kind) => {
-    const xent = await load({ threads: 3 });
+  test.each(["helper traps", "helper stalls"] as const)("dead_worker_rejects: %s in an asynchronous call", async (kind) => {
+    const xent = await loadForTest({ threads: 3 });
     const other = xent.crossEntropyAsync(new Float32Array(2), [0], { shape: [1, 2] });
     expect((await faultError(xent, kind, "async"))?.code).toBe("ENGINE_LOST");
     expect((await other).loss).toBeCloseTo(Math.LN2, 6);
     await expect(xent.crossEntropyAsync(new Float32Array(2), [0], { shape: [1, 2] })).rejects.toMatchObject({ code: "ENGINE_LOST" });
-    await xent.dispose();
   });
 }
 
@@ -170,6 +162,7 @@ test("a worker starts others whenever it wants: how this browser is driven does 
 
 test("in a worker of the page's own a synchronous call uses all threads, with the same bits", async () => {
   const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  onTestFinished(() => worker.terminate());
   const findings = await new Promise<Findings>((resolve, reject) => {
     worker.addEventListener("message", ({ data }: MessageEvent<Findings | { readonly error: string }>) => {
       if ("error" in data) reject(new Error(data.error));
@@ -177,7 +170,6 @@ test("in a worker of the page's own a synchronous call uses all threads, with th
     });
     worker.addEventListener("error", ({ message }) => reject(new Error(message)));
   });
-  worker.terminate();
   expect(findings.info).toMatchObject({ threads, isolated: canShare, canBlock: true });
   expect(findings.canWait).toBe(true);
   expect(findings.digests).toEqual(recorded(findings.info));

@@ -2,6 +2,7 @@
 // with relaxed SIMD, so the standard library is built once for the two.
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import process from "node:process";
+import { arrange } from "./arrange.mjs";
 import { forget, isFresh, keyOf, remember } from "./fresh.mjs";
 import { rustNotices, writeRustNotices } from "./notices.mjs";
 import { builds, packageOf, paths, root, wasmOf } from "./project.mjs";
@@ -118,18 +119,20 @@ async function trapUnreached(path) {
 }
 
 /**
- * -O2: what -O3 makes hangs in Node 20 while loading, and what -Os makes hangs there where a thread waits. V8 11.3's first compiler loses the address that a loop of
- * std waits at, or not, by which local has it; the files of -O2 and -Os differ in that function in the numbers of its locals alone. A function that is called from one place
- * stays one unless it is small: in one that holds many loops, V8 keeps fewer numbers in registers, and a file is 4 % larger. Sorted by name, functions that were made of one generic
- * one lie side by side, where gzip finds what they have in common: 2 %.
+ * Not -O3: what it makes hangs in Node 20 while loading. Without `local-cse`, which keeps in a variable what costs less bytes to say again. A function that is called from one
+ * place stays one unless it is small: in one that holds many loops, V8 keeps fewer numbers in registers, and a file is 4 % larger. Nothing lies in the first bytes of memory,
+ * the far end of the stack, so offsets may stand in loads and stores.
  * @param {Build} build
  */
 async function optimise(build) {
-  const how = ["-O2", "--one-caller-inline-max-function-size=50", "--reorder-functions-by-name", "--strip-debug", "--strip-producers", "--strip-target-features"];
+  const size = ["-Oz", "--one-caller-inline-max-function-size=50", "--skip-pass=local-cse", "--low-memory-unused"];
   const made = `${packageOf(build.name)}/sparse_xent_bg.wasm`;
+  const named = `${packageOf(build.name)}/named.wasm`;
   await trapUnreached(made);
-  const args = [...how, made, "-o", wasmOf(build.name)];
+  const args = [...size, "-g", made, "-o", named];
   await run(process.execPath, [`${root}/node_modules/binaryen/bin/wasm-opt`, ...args], { name: `wasm-opt ${build.name}` });
+  writeFileSync(wasmOf(build.name), await arrange(readFileSync(named)));
+  rmSync(named);
 }
 
 /** One glue serves all files; that holds only while they come out the same. @param {readonly string[]} names */
@@ -140,7 +143,7 @@ function compareGlue(names) {
 
 /** @returns {string} the key of everything the wasm files are made from */
 export const wasmKey = () =>
-  keyOf(["crate", "Cargo.toml", "Cargo.lock", "ts/build/wasm.mjs", "ts/build/tools", "ts/build/project.mjs", "ts/build/notices.mjs"], binaryenVersion());
+  keyOf(["crate", "Cargo.toml", "Cargo.lock", "ts/build/wasm.mjs", "ts/build/arrange.mjs", "ts/build/tools", "ts/build/project.mjs", "ts/build/notices.mjs"], binaryenVersion());
 
 const binaryenVersion = () => JSON.parse(readFileSync(`${root}/package.json`, "utf8")).devDependencies.binaryen;
 

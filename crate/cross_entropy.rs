@@ -228,12 +228,15 @@ impl CrossEntropy<'_> {
     ) -> Result<Summary, Error> {
         #[cfg(not(target_arch = "wasm32"))]
         let kernel = self.kernel.choose()?;
-        let plan = Plan::new(self, shape, &labels)?;
-        let scan = scan::scan(&plan, &labels, self.executor, cancel)?;
-        let route = Route::of(&plan, access.logits().is_double());
-        let told = results.distribution.as_ref().map_or(0.0, |distribution| distribution.work(&plan));
-        let executor = self.executor.for_work(route.work(&plan, access.wants_gradient()) + told);
-        let call = Call { plan: &plan, scan: &scan, executor, cancel };
+        // They stay where they are made: moved out of their results, they would be copied.
+        let plan = Plan::new(self, shape, &labels);
+        let plan = plan.as_ref().map_err(|error| *error)?;
+        let scan = scan::scan(plan, &labels, self.executor, cancel);
+        let scan = scan.as_ref().map_err(|error| *error)?;
+        let route = Route::of(plan, access.logits().is_double());
+        let told = results.distribution.as_ref().map_or(0.0, |distribution| distribution.work(plan));
+        let executor = self.executor.for_work(route.work(plan, access.wants_gradient()) + told);
+        let call = Call { plan, scan, executor, cancel };
         // The twins would triple the size of a wasm file, which has no use for them.
         #[cfg(target_arch = "wasm32")]
         return call.compute::<Best>(route, access, results);

@@ -6,7 +6,7 @@ use super::rules::{self, Columns, Rules};
 use crate::element::Element;
 use crate::kernels::objective::{RowLines, Stats, WIDTH, WantedRows};
 use crate::objective::{Coefficients, RowResult, RowWeights};
-use crate::simd::{Isa, arrays};
+use crate::simd::{Isa, MOST_LANES, arrays};
 
 /// What is kept of some rows from their labels to their gradient.
 #[derive(Debug)]
@@ -16,14 +16,14 @@ pub(super) struct Batch {
     label: [i32; WIDTH],
     has_own_labels: bool,
     pub(super) rows: RowLines,
-    /// Whether the weights and steps are those of all rows of the call.
-    filled: bool,
+    /// How many weights and steps are those of all rows of the call.
+    filled: usize,
 }
 
 impl Batch {
     pub(super) const fn new() -> Self {
         let (kind, label) = ([Kind::Ignored; WIDTH], [0; WIDTH]);
-        Self { kind, label, has_own_labels: false, rows: RowLines::new(), filled: false }
+        Self { kind, label, has_own_labels: false, rows: RowLines::new(), filled: 0 }
     }
 
     /// The labels' places among the kept classes, of rows with these classes; negative for rows that are not computed.
@@ -67,8 +67,11 @@ impl Batch {
     /// Does the work of [`Batch::prepare`] where all rows that count have this weight and this step.
     #[inline(never)] // as the others below: once for all dtypes and layouts
     fn prepare_alike(&mut self, (weight, step): (f32, f32), classes: &[i32]) -> bool {
-        if !self.filled {
-            (self.rows.weight, self.rows.step, self.filled) = ([weight; WIDTH], [step; WIDTH], true);
+        if self.filled < classes.len() {
+            // Whole vectors of rows are computed.
+            self.filled = classes.len().next_multiple_of(MOST_LANES);
+            arrays::fill(&mut self.rows.weight[..self.filled], weight);
+            arrays::fill(&mut self.rows.step[..self.filled], step);
         }
         // The codes of rows that do not count are negative.
         let all = arrays::bits_of_any(classes) >= 0;
@@ -86,12 +89,17 @@ impl Batch {
         let uniform = rules.upstream.uniform();
         let looks = rules.looks_at_inactive();
         let by_class = plan.smoothing_vector().is_some();
+        let mut class_weights = [0.0; WIDTH];
+        plan.class_weights(classes, &mut class_weights[..classes.len()]);
+        if let (Some(upstream), None, false) = (uniform, &plan.kept, by_class)
+            && self.weigh(rules, first_row, classes, &class_weights, upstream * plan.objective.scale)
+        {
+            return true;
+        }
         let rows = &mut self.rows;
         let mut counting = 0;
         self.kind = [Kind::Ignored; WIDTH];
         self.has_own_labels = true;
-        let mut class_weights = [0.0; WIDTH];
-        plan.class_weights(classes, &mut class_weights[..classes.len()]);
         let slots = self.kind.iter_mut().zip(&mut self.label);
         let slots = slots.zip(rows.weight.iter_mut().zip(&mut rows.step));
         for ((row, code), ((kind, label), (weight, step))) in classes.iter().enumerate().zip(slots) {
@@ -113,6 +121,31 @@ impl Batch {
             }
         }
         counting == classes.len()
+    }
+
+    /// Does the work of [`Batch::prepare_each`] if all rows count, and tells whether they do.
+    #[inline(always)]
+    fn weigh(
+        &mut self,
+        rules: &Rules<'_>,
+        first_row: usize,
+        classes: &[i32],
+        class_weights: &[f64; WIDTH],
+        each: f64,
+    ) -> bool {
+        let samples = rules.plan.options.sample_weight;
+        let slots = self.rows.weight.iter_mut().zip(&mut self.rows.step);
+        let mut all = true;
+        for ((row, class), (own, (weight, step))) in
+            classes.iter().enumerate().zip(class_weights.iter().zip(slots))
+        {
+            let both = own * samples.get(first_row + row);
+            (*weight, *step) = (f32::from_f64(both), f32::from_f64(each * both));
+            // A step that is 0 is that of a row without weight, or too small for single precision.
+            all &= (*class >= 0) & (step.abs() > 0.0);
+        }
+        self.has_own_labels = false;
+        all
     }
 
     /// Sets the results of the rows that do not count.

@@ -160,10 +160,12 @@ impl Block<'_> {
             return linear::compute(self, cancel);
         }
         let shape = self.shape()?;
-        let options = self.options(shape)?;
+        // They stay where they are made: moved out of the result, they would be copied.
+        let options = self.options(shape);
+        let options = options.as_ref().map_err(|error| *error)?;
         match self.whole(Field::operation) {
-            1 => self.cross_entropy(&options, shape, cancel),
-            2 => self.weighted_sigmoid(&options, shape, cancel),
+            1 => self.cross_entropy(options, shape, cancel),
+            2 => self.weighted_sigmoid(options, shape, cancel),
             code => Err(unknown_operation(code)),
         }
     }

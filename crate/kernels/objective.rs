@@ -38,9 +38,9 @@ pub(crate) struct Stats<'s> {
     pub(super) small: &'s [f32],
     /// All ones for rows whose loss is a number: no logit is NaN or +inf, and not all are -inf.
     pub(super) sound: &'s [f32],
-    /// Whether that is so of all rows.
+    /// Whether that is so of all rows. Then `sound` is not looked at.
     pub(super) all_sound: bool,
-    /// Whether all rows are small.
+    /// Whether all rows are small. Then neither `small` nor `shift` is looked at.
     pub(super) all_small: bool,
 }
 
@@ -206,17 +206,6 @@ fn small_share<I: Isa>(exp: &Exp<I>, label: I::V, rest: I::V) -> (I::V, I::V) {
     (near, I::mul(rest, near))
 }
 
-/// The same as [`outcomes`] where all rows are small, hence without a shift.
-#[inline(always)]
-fn small_outcomes<I: Isa>((exp, ln): &Functions<I>, label: I::V, rest: I::V) -> Outcomes<I> {
-    let one = exp.one;
-    let (near, others) = small_share(exp, label, rest);
-    let (inverse, nll) = (I::div(one, I::add(one, others)), ln.ln_1p(others));
-    let ln_total = I::add(label, nll);
-    let (miss, factor) = (I::mul(others, inverse), I::mul(near, inverse));
-    Outcomes { nll, log_sum_exp: ln_total, ln_total, miss, hit: inverse, factor, label: one, others }
-}
-
 impl Stats<'_> {
     /// The rows that are looked at: whole vectors.
     pub(crate) fn rows(&self) -> usize {
@@ -224,13 +213,13 @@ impl Stats<'_> {
     }
 
     fn is_sound(&self, row: usize) -> bool {
-        self.sound[row].to_bits() != 0
+        self.all_sound || self.sound[row].to_bits() != 0
     }
 
     /// The statistics of a row; `None` where its loss is NaN.
     pub(crate) fn of(&self, row: usize) -> Option<RowStats> {
         self.is_sound(row).then(|| RowStats {
-            shift: f64::from(self.shift[row]),
+            shift: if self.all_small { 0.0 } else { f64::from(self.shift[row]) },
             label: f64::from(self.label[row]),
             rest: f64::from(self.rest[row]),
             moment: f64::from(self.moment[row]),

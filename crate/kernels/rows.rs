@@ -220,9 +220,6 @@ impl Found {
 
     /// Says of all rows that they are small.
     fn set_small(&mut self) {
-        if !self.all_small {
-            (self.shift, self.small, self.sound) = (ZERO, [SET; WIDTH], [SET; WIDTH]);
-        }
         (self.all_small, self.all_sound) = (true, true);
     }
 

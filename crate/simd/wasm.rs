@@ -1,4 +1,4 @@
-//! The wasm instructions: plain SIMD128, and relaxed SIMD, which differs in `mul_add` alone.
+//! The wasm instructions: plain SIMD128, and relaxed SIMD, which differs in `mul_add` and in how lanes are selected.
 
 use super::Isa;
 use core::arch::wasm32::*;
@@ -23,7 +23,7 @@ fn mask(lanes: &[u32; 4]) -> v128 {
 }
 
 macro_rules! simd128 {
-    ($name:ident, $fused:literal, |$a:ident, $b:ident, $c:ident| $mul_add:expr) => {
+    ($name:ident, $fused:literal, |$a:ident, $b:ident, $c:ident| $mul_add:expr, $select:path) => {
         impl Isa for $name {
             const LANES: usize = 4;
             const FUSED: bool = $fused;
@@ -62,6 +62,10 @@ macro_rules! simd128 {
             #[inline(always)]
             fn mul_add($a: v128, $b: v128, $c: v128) -> v128 {
                 $mul_add
+            }
+            #[inline(always)]
+            fn select(mask: v128, a: v128, b: v128) -> v128 {
+                $select(a, b, mask)
             }
             #[inline(always)]
             fn pmax(a: v128, b: v128) -> v128 {
@@ -190,6 +194,6 @@ macro_rules! simd128 {
 }
 
 #[cfg(not(target_feature = "relaxed-simd"))]
-simd128!(Simd128, false, |a, b, c| f32x4_add(f32x4_mul(a, b), c));
+simd128!(Simd128, false, |a, b, c| f32x4_add(f32x4_mul(a, b), c), v128_bitselect);
 #[cfg(target_feature = "relaxed-simd")]
-simd128!(RelaxedSimd, true, |a, b, c| f32x4_relaxed_madd(a, b, c));
+simd128!(RelaxedSimd, true, |a, b, c| f32x4_relaxed_madd(a, b, c), i32x4_relaxed_laneselect);

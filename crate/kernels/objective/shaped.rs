@@ -1,8 +1,8 @@
 //! The objective with options beyond weights and the logit scale: [`SingleTerms`] have their arithmetic.
 
-use super::{Line, RowLines, Stats, outcomes, small_outcomes};
+use super::{Line, RowLines, Stats, outcomes, small_share};
 use crate::math::{Exp, Ln};
-use crate::objective::{SingleTerms, Spread};
+use crate::objective::{Outcomes, SingleTerms, Spread};
 use crate::simd::{Isa, inlined};
 
 impl Stats<'_> {
@@ -22,13 +22,16 @@ impl Stats<'_> {
         let normal = I::splat(f32::MIN_POSITIVE);
         let functions = (Exp::<I>::new(), Ln::<I>::new());
         let mut all = I::eq(zero, zero);
+        if self.all_small {
+            self.small_parts::<I>(scale, rows);
+        }
         for vector in 0..self.rows() / I::LANES {
             let at = inlined(
                 #[inline(always)]
                 |line: &[f32]| I::load(&I::chunks(line)[vector]),
             );
             let outcomes = if self.all_small {
-                small_outcomes::<I>(&functions, I::mul(at(self.label), scale), at(self.rest))
+                small_outcomes::<I>(rows, vector)
             } else {
                 outcomes::<I>(&functions, scale, self, vector)
             };
@@ -57,7 +60,7 @@ impl Stats<'_> {
                 |step: I::V| I::or(I::le(normal, I::abs(step)), I::eq(step, zero)),
             );
             let settled = I::and(settled, I::and(is_whole(step), is_whole(sample_step)));
-            let settled = I::and(settled, at(self.sound));
+            let settled = if self.all_sound { settled } else { I::and(settled, at(self.sound)) };
             all = I::and(all, settled);
             let put = inlined(
                 #[inline(always)]
@@ -74,4 +77,46 @@ impl Stats<'_> {
         }
         !I::all(all)
     }
+
+    /// What [`small_outcomes`] are made of, in loops of their own: one loop for all would wait for the exponential, the division, the logarithm
+    /// and the terms of a vector in turn.
+    #[inline(always)]
+    fn small_parts<I: Isa>(&self, scale: I::V, rows: &mut RowLines) {
+        let exp = Exp::<I>::new();
+        for vector in 0..self.rows() / I::LANES {
+            let at = inlined(
+                #[inline(always)]
+                |line: &[f32]| I::load(&I::chunks(line)[vector]),
+            );
+            let put = inlined(
+                #[inline(always)]
+                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[vector], v),
+            );
+            let label = I::mul(at(self.label), scale);
+            let (near, others) = small_share(&exp, label, at(self.rest));
+            let inverse = I::div(exp.one, I::add(exp.one, others));
+            put(&mut rows.log_sum_exp, label);
+            put(&mut rows.log_prob, others);
+            put(&mut rows.target, inverse);
+            put(&mut rows.scale, I::mul(near, inverse));
+        }
+        let ln = Ln::<I>::new();
+        let each = I::chunks(&rows.log_prob).iter().zip(I::chunks_mut(&mut rows.loss));
+        for (others, nll) in each.take(self.rows() / I::LANES) {
+            I::store(nll, ln.ln_1p(I::load(others)));
+        }
+    }
+}
+
+/// The same as [`outcomes`] where all rows are small, hence without a shift, once [`Stats::small_parts`] are there.
+#[inline(always)]
+fn small_outcomes<I: Isa>(rows: &RowLines, vector: usize) -> Outcomes<I> {
+    let at = inlined(
+        #[inline(always)]
+        |line: &Line| I::load(&I::chunks(line)[vector]),
+    );
+    let (nll, others, hit) = (at(&rows.loss), at(&rows.log_prob), at(&rows.target));
+    let ln_total = I::add(at(&rows.log_sum_exp), nll);
+    let (miss, factor, label) = (I::mul(others, hit), at(&rows.scale), I::splat(1.0));
+    Outcomes { nll, log_sum_exp: ln_total, ln_total, miss, hit, factor, label, others }
 }

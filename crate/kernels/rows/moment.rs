@@ -10,7 +10,7 @@ use core::array;
 /// Runs that are summed side by side.
 const SIDE: usize = 4;
 
-/// Finds the moments of small rows, which have no shift, four rows at a time.
+/// Finds the moments of small rows, which have no shift, four rows at a time. That of a row whose label is negative means nothing.
 #[inline(never)]
 pub(super) fn of_small<I: Isa>(x: &[f32], labels: &[i32], asked: &Asked<'_>, moments: &mut [[f32; 4]]) {
     let weights = match asked.moment {
@@ -23,40 +23,50 @@ pub(super) fn of_small<I: Isa>(x: &[f32], labels: &[i32], asked: &Asked<'_>, mom
             let (zero, classes) = (I::splat(0.0), asked.classes);
             let (whole, has_tail) = (classes / I::LANES, !classes.is_multiple_of(I::LANES));
             let (counted, tail_start) = (tail_mask::<I>(classes), tail_start::<I>(classes));
-            let mut rows = x.chunks_exact(stride::<I>(classes)).zip(labels);
-            for moments in moments.iter_mut().take(labels.len().div_ceil(4)) {
-                let mut sums = [zero; 4];
-                for (slot, (x, label)) in sums.iter_mut().zip(&mut rows) {
-                    let Ok(label) = usize::try_from(*label) else { continue };
-                    let mut total = zero;
-                    for (run, x) in I::chunks(x)[..whole].chunks(RUN).enumerate() {
-                        let start = run * RUN;
-                        let masks = I::chunks(others(label.wrapping_sub(start * I::LANES)));
-                        let each = x.iter().zip(masks);
-                        let mut sum = zero;
-                        if let Some(weights) = weights {
-                            for ((x, mask), weight) in each.zip(&I::chunks(weights)[start..]) {
-                                sum = I::mul_add(I::and(I::load(x), I::load(mask)), I::load(weight), sum);
-                            }
-                        } else {
-                            for (x, mask) in each {
-                                sum = I::add(sum, I::and(I::load(x), I::load(mask)));
+            let (stride, last) = (stride::<I>(classes), labels.len() - 1);
+            for (first, moments) in (0..=last).step_by(4).zip(moments) {
+                // An addition waits for the one before it in its row, and meanwhile the other rows go on.
+                let rows: [usize; 4] = array::from_fn(|row| last.min(first + row));
+                let x = rows.map(|row| &x[row * stride..][..stride]);
+                let label = rows.map(|row| usize::try_from(labels[row]).unwrap_or(usize::MAX));
+                let mut totals = [zero; 4];
+                for start in (0..whole).step_by(RUN) {
+                    let end = whole.min(start + RUN);
+                    let [a, b, c, d] = x.map(|x| &I::chunks(x)[start..end]);
+                    let masks = label.map(|label| I::chunks(others(label.wrapping_sub(start * I::LANES))));
+                    let [mask_a, mask_b, mask_c, mask_d] = masks.map(|masks| &masks[..end - start]);
+                    let ab = a.iter().zip(mask_a).zip(b.iter().zip(mask_b));
+                    let cd = c.iter().zip(mask_c).zip(d.iter().zip(mask_d));
+                    let mut sums = [zero; 4];
+                    if let Some(weights) = weights {
+                        for (((a, b), (c, d)), weight) in ab.zip(cd).zip(&I::chunks(weights)[start..end]) {
+                            for (sum, (x, mask)) in sums.iter_mut().zip([a, b, c, d]) {
+                                *sum = I::mul_add(I::and(I::load(x), I::load(mask)), I::load(weight), *sum);
                             }
                         }
-                        total = I::add(total, sum);
+                    } else {
+                        for ((a, b), (c, d)) in ab.zip(cd) {
+                            for (sum, (x, mask)) in sums.iter_mut().zip([a, b, c, d]) {
+                                *sum = I::add(*sum, I::and(I::load(x), I::load(mask)));
+                            }
+                        }
                     }
-                    if has_tail {
+                    for (total, sum) in totals.iter_mut().zip(sums) {
+                        *total = I::add(*total, sum);
+                    }
+                }
+                if has_tail {
+                    for ((x, label), total) in x.iter().zip(label).zip(&mut totals) {
                         let mask = I::load(&I::chunks(others(label.wrapping_sub(tail_start)))[0]);
                         let x = I::and(I::load(I::last(x)), I::and(counted, mask));
-                        total = if let Some(weights) = weights {
-                            I::mul_add(x, I::load(I::last(padded::<I>(weights, classes))), total)
+                        *total = if let Some(weights) = weights {
+                            I::mul_add(x, I::load(I::last(padded::<I>(weights, classes))), *total)
                         } else {
-                            I::add(total, x)
+                            I::add(*total, x)
                         };
                     }
-                    *slot = total;
                 }
-                *moments = I::add_across(sums).map(|sum| asked.scale * sum);
+                *moments = I::add_across(totals).map(|sum| asked.scale * sum);
             }
         },
     );

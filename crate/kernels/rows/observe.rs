@@ -2,6 +2,7 @@
 
 use super::{stride, tail_mask, tail_start};
 use crate::simd::{Isa, MOST_LANES, inlined};
+use core::array;
 
 /// The largest bits of a magnitude that is not NaN, which are infinity's.
 const INFINITY: u32 = f32::INFINITY.to_bits();
@@ -177,33 +178,35 @@ pub(crate) fn places<I: Isa>(x: &[f32], classes: usize, places: &mut [i32]) {
             let (first, step) = (I::load(&I::chunks(&LANES)[0]), I::splat(I::LANES as f32));
             let last = I::add(first, I::splat(tail_start::<I>(classes) as f32));
             let least = I::splat(f32::NEG_INFINITY);
-            for (x, place) in x.chunks_exact(stride::<I>(classes)).zip(places) {
-                let (mut most, mut at, mut class) = (least, first, first);
-                let mut look = inlined(
+            let (stride, last_row) = (stride::<I>(classes), places.len() - 1);
+            for (row, places) in (0..=last_row).step_by(4).zip(places.chunks_mut(4)) {
+                // A comparison waits for the one before it in its row, and meanwhile the other rows go on.
+                let x: [&[f32]; 4] = array::from_fn(|side| &x[last_row.min(row + side) * stride..][..stride]);
+                let mut class = first;
+                let mut sides = [(least, first); 4];
+                let look = inlined(
                     #[inline(always)]
-                    |x: I::V, class: I::V| {
-                        at = I::select(I::le(x, most), at, class);
-                        most = I::pmax(most, x);
+                    |(most, at): &mut (I::V, I::V), x: I::V, class: I::V| {
+                        *at = I::select(I::le(x, *most), *at, class);
+                        *most = I::pmax(*most, x);
                     },
                 );
-                // Four vectors a turn.
-                let (fours, others) = I::chunks(x)[..whole].as_chunks::<4>();
-                for four in fours {
-                    for x in four {
-                        look(I::load(x), class);
-                        class = I::add(class, step);
+                let [a, b, c, d] = x.map(|x| &I::chunks(x)[..whole]);
+                for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
+                    for (side, x) in sides.iter_mut().zip([a, b, c, d]) {
+                        look(side, I::load(x), class);
                     }
-                }
-                for x in others {
-                    look(I::load(x), class);
                     class = I::add(class, step);
                 }
-                if has_tail {
-                    look(I::select(counted, I::load(I::last(x)), least), last);
+                for (mut side, (x, place)) in sides.into_iter().zip(x.into_iter().zip(places)) {
+                    if has_tail {
+                        look(&mut side, I::select(counted, I::load(I::last(x)), least), last);
+                    }
+                    let (most, at) = side;
+                    let is_largest = I::eq(most, I::splat(I::max(most)));
+                    let class = COUNT - I::max(I::select(is_largest, I::sub(zero, at), least));
+                    *place = (class.to_bits() - COUNT.to_bits()).cast_signed();
                 }
-                let is_largest = I::eq(most, I::splat(I::max(most)));
-                let class = COUNT - I::max(I::select(is_largest, I::sub(zero, at), least));
-                *place = (class.to_bits() - COUNT.to_bits()).cast_signed();
             }
         },
     );

@@ -16,5 +16,5 @@ function probe(sections, body) {
 
 /** `i8x16.splat(i32.atomic.load(0))`. */
 export const SIMD_AND_ATOMICS = probe(SHARED_MEMORY, [0x41, 0x00, 0xfe, 0x10, 0x02, 0x00, 0xfd, 0x0f]);
-/** `f32x4.relaxed_max(f32x4.relaxed_madd(0, 0, 0), 0)`: every relaxed instruction of the build. An engine may know one and not the other. */
-export const RELAXED = probe([], [...ZERO, ...ZERO, ...ZERO, 0xfd, 0x85, 0x02, ...ZERO, 0xfd, 0x8e, 0x02]);
+/** `i32x4.relaxed_laneselect(f32x4.relaxed_max(f32x4.relaxed_madd(0, 0, 0), 0), 0, 0)`: every relaxed instruction of the build. An engine may know one and not the other. */
+export const RELAXED = probe([], [...ZERO, ...ZERO, ...ZERO, 0xfd, 0x85, 0x02, ...ZERO, 0xfd, 0x8e, 0x02, ...ZERO, ...ZERO, 0xfd, 0x8b, 0x02]);

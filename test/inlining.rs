@@ -16,12 +16,13 @@ fn use_all<E: Element>(case: &Case) {
     }
 }
 
-/// The functions of a program that a vector operation of `simd::x86` was compiled to: the mangled names end in that of the operation
+/// The functions of a program that an operation or a conversion of `simd::x86` was compiled to: the mangled names end in that of the operation
 /// and `inside`, or have a hash after it.
 fn operations(program: &[u8]) -> Vec<String> {
     let file = object::File::parse(program).expect("a program");
     let names = file.symbols().filter_map(|symbol| symbol.name().ok().map(str::to_owned));
-    names.filter(|name| name.contains("Lanes") && name.contains("6inside")).collect()
+    let ways = ["Lanes", "F16c", "Bf16Avx2"];
+    names.filter(|name| ways.iter().any(|way| name.contains(way)) && name.contains("6inside")).collect()
 }
 
 #[test]

@@ -117,18 +117,6 @@ impl Chosen {
     }
 }
 
-/// Calls a closure where the compiler may use what instructions the processor has, for plain loops that it makes vectors of: their results
-/// are the same whatever it uses. The closure is to be inlined, as in [`Isa::enter`].
-#[cfg(not(target_arch = "wasm32"))]
-#[inline(always)]
-pub(crate) fn by_best<R>(f: impl FnOnce() -> R) -> R {
-    #[cfg(target_arch = "x86_64")]
-    if Lanes8::is_supported() {
-        return Lanes8::enter(f);
-    }
-    f()
-}
-
 /// What is run by a kernel that is known at run time only.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) trait Task {

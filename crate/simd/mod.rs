@@ -68,7 +68,6 @@ macro_rules! chunks_of {
 
 pub(crate) mod arrays;
 mod choice;
-#[cfg(target_arch = "wasm32")]
 pub(crate) mod halves;
 #[cfg(not(target_arch = "wasm32"))]
 mod lanes4;
@@ -79,7 +78,7 @@ mod x86;
 
 pub use choice::Kernel;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use choice::{Task, by_best};
+pub(crate) use choice::Task;
 #[cfg(not(target_arch = "wasm32"))]
 use lanes4::{Lanes4, Lanes4Fused};
 #[cfg(target_arch = "x86_64")]

@@ -4,10 +4,10 @@
 //! instructions of them where both end up inside the function that [`Isa::enter`] calls, and nowhere else
 //! (test: `inlining`).
 //!
-//! What makes this sound: [`Lanes8`] and [`Lanes16`] are private to `simd`, and `choice.rs` alone names them. It does so in two places.
+//! What makes this sound: [`Lanes8`] and [`Lanes16`] are private to `simd`, and `choice.rs` alone names them. It does so in one place.
 //! A [`Chosen`](super::choice::Chosen) runs a task by them, and the processor was asked before it was made; its constructor is private to
-//! that file. And `by_best` asks the processor itself. So whoever calls one of these functions, by the name of a type parameter, runs
-//! where its instructions exist.
+//! that file. So whoever calls one of these functions, by the name of a type parameter, runs where its instructions exist. The conversions of
+//! `halves` are named in `halves/native.rs` alone, where the processor is asked too.
 #![expect(unsafe_code, reason = "calls of functions that need more than the instructions of every x86-64")]
 
 use super::{CACHE_LINE, Isa};
@@ -59,6 +59,8 @@ macro_rules! with_features {
         )*
     };
 }
+
+pub(super) mod halves;
 
 /// Asks for the cache lines of some numbers.
 #[inline(always)]

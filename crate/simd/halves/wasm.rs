@@ -1,10 +1,11 @@
 //! The wasm instructions that convert slices of `f16` and `bf16` to single precision and back, eight numbers at a time. Results are those of
-//! the plain functions in `element/halves.rs`: exact, or the nearest number, ties to even.
+//! the plain functions in `simd/halves/mod.rs`: exact, or the nearest number, ties to even.
 //!
 //! Infinities and NaN of `f16` need more instructions than other numbers. So a slice is widened without them first, and again with them if
 //! it had any.
 
-use super::{Best, Isa, inlined};
+use super::{padded, put};
+use crate::simd::{Best, Isa, inlined};
 use core::arch::wasm32::*;
 use core::hint::black_box;
 
@@ -346,17 +347,4 @@ fn odd_sum(a: v128, b: v128) -> v128 {
     let is_less = u32x4_shr(v128_xor(error, sum), 31);
     let odd = v128_or(i32x4_sub(sum, is_less), u32x4_splat(1));
     v128_bitselect(odd, sum, f32x4_gt(f32x4_abs(error), u32x4_splat(0)))
-}
-
-/// Less than eight numbers, with zeros behind them. They are copied one by one, since V8 calls C for the copy of a slice.
-#[inline(always)]
-fn padded<T: Copy + Default>(numbers: &[T]) -> [T; 8] {
-    let mut all = [T::default(); 8];
-    all.iter_mut().zip(numbers).for_each(|(slot, number)| *slot = *number);
-    all
-}
-
-#[inline(always)]
-fn put<T: Copy>(all: &[T; 8], to: &mut [T]) {
-    to.iter_mut().zip(all).for_each(|(slot, number)| *slot = *number);
 }

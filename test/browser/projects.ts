@@ -53,8 +53,9 @@ export function browserProjects(include: readonly string[]): TestProjectInlineCo
           include: [...include],
           exclude: [...inNode],
           provide: { host: { browser: name, headers, canBlock: false } },
-          testTimeout: 30_000,
-          hookTimeout: 30_000,
+          // The longest takes a sixth of this where other programs have the processors too; what takes all of it hangs.
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
           browser: {
             enabled: true,
             headless: true,

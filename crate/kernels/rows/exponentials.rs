@@ -4,7 +4,6 @@ use super::observe::highest_of;
 use super::{Asked, BLOCK, Cells, RUN, blocks, stride, tail_mask, tail_start};
 use crate::math::Exp;
 use crate::simd::{Isa, MOST_LANES, inlined};
-use core::slice::{ChunksExact, ChunksExactMut};
 
 /// What a sweep takes exponentials of: the logits, `scale` times them, or `scale * (x - shift)`.
 const AS_IT_IS: u8 = 0;
@@ -142,16 +141,6 @@ impl<I: Isa, const OF: u8> Powers<I, OF> {
     }
 }
 
-/// Returns the next row's logits and where its exponentials are kept.
-#[inline(always)]
-fn next<'s, const KEPT: u8>(
-    x: &mut ChunksExact<'s, f32>,
-    e: &mut ChunksExactMut<'s, f32>,
-) -> Option<(&'s [f32], &'s mut [f32])> {
-    let x = x.next()?;
-    if KEPT == DROPPED { Some((x, &mut [])) } else { e.next().map(|e| (x, e)) }
-}
-
 /// Sweeps rows that fill one vector each.
 #[inline(never)]
 fn vectors<I: Isa, const KEPT: u8>(x: &[f32], e: &mut [f32], sweep: &Sweep<'_>, sums: Sums<'_>) -> Bounds {
@@ -160,24 +149,21 @@ fn vectors<I: Isa, const KEPT: u8>(x: &[f32], e: &mut [f32], sweep: &Sweep<'_>, 
         || {
             let mut powers = Powers::<I, AS_IT_IS>::new(sweep);
             let counted = I::first(sweep.asked.classes);
-            let (mut x, mut e) = (I::chunks(x).iter(), I::chunks_mut(e).iter_mut());
-            let own = sums.label.as_chunks_mut::<4>().0.iter_mut();
-            for (labels, (rests, own)) in sweep.labels.chunks(4).zip(sums.rest.iter_mut().zip(own)) {
-                let mut rest = [I::splat(0.0); 4];
-                for ((label, rest), own) in labels.iter().zip(&mut rest).zip(own) {
-                    let (Some(logits), e) = (x.next(), if KEPT == DROPPED { None } else { e.next() }) else {
-                        break;
-                    };
-                    let Ok(label) = usize::try_from(*label) else { continue };
-                    *own = logits.as_ref().get(label).copied().unwrap_or_default();
+            let (x, e) = (I::chunks(x), I::chunks_mut(e));
+            let mut rest = [I::splat(0.0); 4];
+            for (row, label) in sweep.labels.iter().enumerate() {
+                if let Ok(label) = usize::try_from(*label) {
+                    sums.label[row] = x[row].as_ref().get(label).copied().unwrap_or_default();
                     let mask = I::and(counted, I::load(&I::chunks(others(label))[0]));
-                    let p = powers.take(I::load(logits));
-                    *rest = I::and(p, mask);
-                    if let Some(e) = e {
-                        I::store(e, p);
+                    let p = powers.take(I::load(&x[row]));
+                    rest[row % 4] = I::and(p, mask);
+                    if KEPT != DROPPED {
+                        I::store(&mut e[row], p);
                     }
                 }
-                *rests = I::add_across(rest);
+                if row % 4 == 3 || row + 1 == sweep.labels.len() {
+                    sums.rest[row / 4] = I::add_across(rest);
+                }
             }
             powers.bounds()
         },
@@ -198,16 +184,14 @@ fn short_rows<I: Isa, const KEPT: u8, const OF: u8>(
     let stride = stride::<I>(classes);
     let (whole, has_tail) = (classes / I::LANES, !classes.is_multiple_of(I::LANES));
     let (counted, tail_start) = (tail_mask::<I>(classes), tail_start::<I>(classes));
-    let (mut all_x, mut all_e) = (x.chunks_exact(stride), e.chunks_exact_mut(stride));
-    let mut own = sums.label.iter_mut();
-    for (labels, rests) in sweep.labels.chunks(4).zip(sums.rest) {
-        let mut rest = [zero; 4];
-        for (label, rest) in labels.iter().zip(&mut rest) {
-            let (Some(own), Some((x, e))) = (own.next(), next::<KEPT>(&mut all_x, &mut all_e)) else { break };
-            let Ok(label) = usize::try_from(*label) else { continue };
-            let tail = if has_tail { I::load(I::last(x)) } else { zero };
+    let mut rest = [zero; 4];
+    // All places come from the row's number: it is the one thing to keep in a register from row to row.
+    for (row, label) in sweep.labels.iter().enumerate() {
+        let mut sum = zero;
+        if let Ok(label) = usize::try_from(*label) {
+            let x = &x[row * stride..][..stride];
+            let e = if KEPT == DROPPED { &mut [] } else { &mut e[row * stride..][..stride] };
             let masks = others(label);
-            let mut sum = zero;
             let mut add = inlined(
                 #[inline(always)]
                 |x: I::V, mask: I::V| {
@@ -227,17 +211,20 @@ fn short_rows<I: Isa, const KEPT: u8, const OF: u8>(
                 }
             }
             if has_tail {
-                let e_tail = add(tail, I::and(counted, I::load(&I::chunks(&masks[tail_start..])[0])));
+                let mask = I::and(counted, I::load(&I::chunks(&masks[tail_start..])[0]));
+                let e_tail = add(I::load(I::last(x)), mask);
                 if KEPT != DROPPED {
                     I::store(I::last_mut(e), e_tail);
                 }
             }
             if let Some(x) = x.get(label) {
-                *own = *x;
+                sums.label[row] = *x;
             }
-            *rest = sum;
         }
-        *rests = I::add_across(rest);
+        rest[row % 4] = sum;
+        if row % 4 == 3 || row + 1 == sweep.labels.len() {
+            sums.rest[row / 4] = I::add_across(rest);
+        }
     }
     powers.bounds()
 }
@@ -256,15 +243,15 @@ fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
     let stride = stride::<I>(classes);
     let (whole, has_tail) = (classes / I::LANES, !classes.is_multiple_of(I::LANES));
     let (counted, tail_start) = (tail_mask::<I>(classes), tail_start::<I>(classes));
-    let (mut all_x, mut all_e) = (x.chunks_exact(stride), e.chunks_exact_mut(stride));
-    let rests = sums.rest.as_flattened_mut().chunks_exact_mut(blocks(classes));
-    for ((label, own), rests) in sweep.labels.iter().zip(sums.label).zip(rests) {
-        let Some((x, e)) = next::<KEPT>(&mut all_x, &mut all_e) else { break };
+    let blocks = blocks(classes);
+    for (row, label) in sweep.labels.iter().enumerate() {
+        let rests = &mut sums.rest.as_flattened_mut()[row * blocks..][..blocks];
         let Ok(label) = usize::try_from(*label) else {
             rests.iter_mut().for_each(|rest| *rest = 0.0);
             continue;
         };
-        let tail = if has_tail { I::load(I::last(x)) } else { zero };
+        let x = &x[row * stride..][..stride];
+        let e = if KEPT == DROPPED { &mut [] } else { &mut e[row * stride..][..stride] };
         let cut = if label < whole * I::LANES { label / I::LANES } else { whole };
         let lane = I::only(label % I::LANES);
         let chunks = I::chunks(x);
@@ -310,7 +297,7 @@ fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
             if index == last && has_tail {
                 let place = label.wrapping_sub(tail_start);
                 let counted = if place < I::LANES { I::and_not(counted, I::only(place)) } else { counted };
-                let p = powers.take(tail);
+                let p = powers.take(I::load(I::last(x)));
                 total = I::add(total, I::and(p, counted));
                 if KEPT != DROPPED {
                     I::store(I::last_mut(e), p);
@@ -320,7 +307,7 @@ fn long_rows<I: Isa, const KEPT: u8, const OF: u8>(
         }
         // The row is in the first cache now, so this read does not wait for memory.
         if let Some(x) = x.get(label) {
-            *own = *x;
+            sums.label[row] = *x;
         }
     }
     powers.bounds()

@@ -62,9 +62,9 @@ export async function digestsOf(engine: Engine, how: "sync" | "async"): Promise<
   return found;
 }
 
-/** The same for a fresh engine. */
+/** The same for a fresh engine, with a memory that is large enough; see the thirty engines of engines.test.ts. */
 export async function digests(threads: number, how: "sync" | "async"): Promise<Record<string, string>> {
-  const engine = await loadForTest({ threads });
+  const engine = await loadForTest({ threads, maximumPages: 2_048 });
   expect(engine.info.threads).toBe(here().canShare ? threads : 1);
   const found = await digestsOf(engine, how);
   await engine.dispose();

@@ -52,11 +52,14 @@ export function f64(numbers: Nested): { data: Float64Array; shape: number[] } {
   return { data: Float64Array.from(flat(numbers)), shape: shapeOf(numbers) };
 }
 
+/** On a busy machine workers start late, and an engine would do without them. */
+const patience = { workerTimeoutMs: 30_000 };
+
 /** An engine for all tests of a file. */
 export function useEngine(options?: LoadOptions): { readonly xent: Engine } {
   let engine: Engine | undefined;
   beforeAll(async () => {
-    engine = await load(options);
+    engine = await load({ ...patience, ...options });
   });
   afterAll(() => engine?.dispose());
   return {
@@ -69,7 +72,7 @@ export function useEngine(options?: LoadOptions): { readonly xent: Engine } {
 
 /** An engine for the test that runs. It ends with the test, also if that fails or takes too long: its threads would slow down all tests that follow. */
 export function loadForTest(options?: LoadOptions): Promise<Engine> {
-  const loading = load(options);
+  const loading = load({ ...patience, ...options });
   onTestFinished(() => loading.then((engine) => engine.dispose(), () => {}));
   return loading;
 }

@@ -7,9 +7,9 @@ const seenBytes = 28_000;
 /** Strings of so many bytes are compared. */
 const stringBytes = 6;
 /** A string in more functions than this tells nothing about any of them. */
-const mostHolders = 80;
+const mostHolders = 20;
 /** Added to a function's length, so that the shortest functions do not come first. */
-const lengthOffset = 60;
+const lengthOffset = 150;
 
 /** @param {Uint8Array} wasm @returns {Uint8Array[]} the code of each function */
 function codeOf(wasm) {

@@ -61,6 +61,14 @@ impl Weights<'_> {
         }
     }
 
+    /// The weights from `first` on.
+    #[inline(never)]
+    pub(crate) fn copy(&self, first: usize, into: &mut [f64]) {
+        for (slot, at) in into.iter_mut().zip(first..) {
+            *slot = self.get(at);
+        }
+    }
+
     /// The weight at each of these places; 1 where the place is negative.
     #[inline(never)]
     pub(crate) fn gather(&self, places: &[i32], into: &mut [f64]) {

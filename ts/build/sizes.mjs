@@ -9,13 +9,13 @@ import { StepFailed, say } from "./report.mjs";
 
 /** Most bytes of each file, gzipped. Who needs more says in the commit what the bytes buy. @type {Readonly<Record<string, number>>} */
 export const budgets = {
-  "sparse-xent.simd.wasm": 118_400,
-  "sparse-xent.relaxed.wasm": 118_400,
+  "sparse-xent.simd.wasm": 118_900,
+  "sparse-xent.relaxed.wasm": 118_900,
   "index.js": 26_000,
   "index.cjs": 26_000,
   // Both wasm files, gzipped and in base64, which costs 4/3 on the disk and a hundredth on the way.
-  "inline.js": 264_800,
-  "inline.cjs": 264_800,
+  "inline.js": 266_000,
+  "inline.cjs": 266_000,
   "lm.js": 5_000,
   "lm.cjs": 5_000,
   "onnx.js": 2_500,

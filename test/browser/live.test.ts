@@ -27,6 +27,7 @@ interface Outcome {
 interface Report {
   readonly errors: readonly string[];
   readonly longestBlockMs: number;
+  readonly totalMs: number;
   readonly overflow: number;
   readonly host: { readonly threads: string; readonly isolated: string };
   readonly why: string;
@@ -68,7 +69,8 @@ describe.skipIf(!isBuilt).each([
 
   test("nothing complains, and the page never stands still for long", () => {
     expect(report.errors).toEqual([]);
-    expect(report.longestBlockMs).toBeLessThan(2000);
+    // A busy machine makes both longer; a page that learns or measures in one go stands still for most of its time.
+    expect(report.longestBlockMs).toBeLessThan(report.totalMs / 4);
   });
 
   test("says what it runs on", () => {

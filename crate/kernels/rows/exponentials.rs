@@ -150,17 +150,20 @@ fn vectors<I: Isa, const KEPT: u8>(x: &[f32], e: &mut [f32], sweep: &Sweep<'_>, 
             let mut powers = Powers::<I, AS_IT_IS>::new(sweep);
             let counted = I::first(sweep.asked.classes);
             let (x, e) = (I::chunks(x), I::chunks_mut(e));
-            let mut rest = [I::splat(0.0); 4];
+            let zero = I::splat(0.0);
+            let mut rest = [zero; 4];
             for (row, label) in sweep.labels.iter().enumerate() {
+                let mut sum = zero;
                 if let Ok(label) = usize::try_from(*label) {
                     sums.label[row] = x[row].as_ref().get(label).copied().unwrap_or_default();
                     let mask = I::and(counted, I::load(&I::chunks(others(label))[0]));
                     let p = powers.take(I::load(&x[row]));
-                    rest[row % 4] = I::and(p, mask);
+                    sum = I::and(p, mask);
                     if KEPT != DROPPED {
                         I::store(&mut e[row], p);
                     }
                 }
+                rest[row % 4] = sum;
                 if row % 4 == 3 || row + 1 == sweep.labels.len() {
                     sums.rest[row / 4] = I::add_across(rest);
                 }

@@ -20,6 +20,14 @@ describe("values of TensorFlow, positive weight 3", () => {
     expect(Object.keys(result).sort()).toEqual(["denominator", "grad", "loss", "lossSum", "nonFiniteCount", "weightSum"]);
   });
 
+  test.each(["f32", "f16", "bf16"] as const)("per element, %s, to the last digit of single precision", (dtype) => {
+    const { xent } = engine;
+    const grads = xent.tensor("f32", [4]);
+    const result = xent.weightedSigmoidCrossEntropy(xent.tensor(dtype, [4], x), t, { posWeight: 3, reduction: "none", grad: grads });
+    expectClose(result.loss.toArray(), loss, 2 ** -24);
+    expectClose(grads.toArray(), grad, 2 ** -24);
+  });
+
   test("sum and mean", () => {
     expectClose(engine.xent.weightedSigmoidCrossEntropy(f64(x), t, { posWeight: 3, reduction: "sum" }).loss, sum);
     const mean = engine.xent.weightedSigmoidCrossEntropy(f64(x), t, { posWeight: 3, grad: true });

@@ -12,7 +12,7 @@ use super::odds::Odds;
 use crate::Element;
 use crate::math::{Exp, Ln};
 use crate::objective::{Functions, Outcomes, RowResult, RowStats};
-use crate::simd::{Isa, arrays, inlined};
+use crate::simd::{Isa, arrays};
 
 /// The most rows that are concluded at once.
 pub(crate) const WIDTH: usize = 128;
@@ -147,6 +147,18 @@ impl RowLines {
     }
 }
 
+/// A vector of a line.
+#[inline(always)]
+fn at<I: Isa>(line: &[f32], vector: usize) -> I::V {
+    I::load(&I::chunks(line)[vector])
+}
+
+/// Sets a vector of a line.
+#[inline(always)]
+fn put<I: Isa>(line: &mut Line, vector: usize, v: I::V) {
+    I::store(&mut I::chunks_mut(line)[vector], v);
+}
+
 /// The label against the largest other class, in a vector of rows.
 struct Lead<I: Isa> {
     odds: Odds<I>,
@@ -159,11 +171,7 @@ struct Lead<I: Isa> {
 impl<I: Isa> Lead<I> {
     #[inline(always)]
     fn new(exp: &Exp<I>, scale: I::V, stats: &Stats<'_>, vector: usize) -> Self {
-        let at = inlined(
-            #[inline(always)]
-            |line: &[f32]| I::load(&I::chunks(line)[vector]),
-        );
-        let (shift, label) = (at(stats.shift), at(stats.label));
+        let (shift, label) = (at::<I>(stats.shift, vector), at::<I>(stats.label, vector));
         // The rounding error of the difference is kept: it would be the largest error of a confident row.
         let difference = I::sub(label, shift);
         let part = I::sub(difference, label);
@@ -171,7 +179,7 @@ impl<I: Isa> Lead<I> {
         let lead = I::mul(difference, scale);
         // An infinite lead has no rounding error; the sums above would make one of NaN.
         let lost = I::mul(I::and(lost, I::eq(I::sub(lead, lead), I::splat(0.0))), scale);
-        let odds = Odds::new(exp, lead, lost, at(stats.rest), at(stats.small));
+        let odds = Odds::new(exp, lead, lost, at::<I>(stats.rest, vector), at::<I>(stats.small, vector));
         Self { lead, largest: I::mul(I::select(odds.trails, shift, label), scale), odds }
     }
 
@@ -248,22 +256,14 @@ impl Stats<'_> {
         let zero = I::splat(0.0);
         let ln = Ln::<I>::new();
         for vector in 0..self.rows() / I::LANES {
-            let at = inlined(
-                #[inline(always)]
-                |line: &Line| I::load(&I::chunks(line)[vector]),
-            );
-            let logarithm = ln.ln_1p(at(&rows.log_prob));
-            let nll = I::sub(logarithm, at(&rows.loss));
-            let (weight, largest) = (at(&rows.weight), at(&rows.log_sum_exp));
-            let put = inlined(
-                #[inline(always)]
-                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[vector], v),
-            );
+            let logarithm = ln.ln_1p(at::<I>(&rows.log_prob, vector));
+            let nll = I::sub(logarithm, at::<I>(&rows.loss, vector));
+            let (weight, largest) = (at::<I>(&rows.weight, vector), at::<I>(&rows.log_sum_exp, vector));
             // A sum with +0 turns the -0 of a negative weight times an exact 0 into +0.
-            put(&mut rows.loss, I::add(I::mul(weight, nll), zero));
+            put::<I>(&mut rows.loss, vector, I::add(I::mul(weight, nll), zero));
             if wanted.logarithms {
-                put(&mut rows.log_prob, I::sub(zero, nll));
-                put(&mut rows.log_sum_exp, I::add(largest, logarithm));
+                put::<I>(&mut rows.log_prob, vector, I::sub(zero, nll));
+                put::<I>(&mut rows.log_sum_exp, vector, I::add(largest, logarithm));
             }
         }
     }
@@ -274,24 +274,16 @@ impl Stats<'_> {
         let (scale, zero) = (I::splat(scale), I::splat(0.0));
         let exp = Exp::<I>::new();
         for vector in 0..self.rows() / I::LANES {
-            let at = inlined(
-                #[inline(always)]
-                |line: &[f32]| I::load(&I::chunks(line)[vector]),
-            );
             let label = Lead::<I>::new(&exp, scale, self, vector);
-            let step = at(&rows.step);
-            let put = inlined(
-                #[inline(always)]
-                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[vector], v),
-            );
-            put(&mut rows.loss, label.lag());
-            put(&mut rows.log_prob, label.odds.excess);
+            let step = at::<I>(&rows.step, vector);
+            put::<I>(&mut rows.loss, vector, label.lag());
+            put::<I>(&mut rows.log_prob, vector, label.odds.excess);
             if wanted.logarithms {
-                put(&mut rows.log_sum_exp, label.largest);
+                put::<I>(&mut rows.log_sum_exp, vector, label.largest);
             }
             if wanted.gradient {
-                put(&mut rows.scale, I::mul(step, label.odds.factor()));
-                put(&mut rows.target, I::sub(zero, I::mul(step, label.odds.miss())));
+                put::<I>(&mut rows.scale, vector, I::mul(step, label.odds.factor()));
+                put::<I>(&mut rows.target, vector, I::sub(zero, I::mul(step, label.odds.miss())));
             }
         }
     }
@@ -302,26 +294,18 @@ impl Stats<'_> {
         let exp = Exp::<I>::new();
         let (scale, zero) = (I::splat(scale), I::splat(0.0));
         for vector in 0..self.rows() / I::LANES {
-            let at = inlined(
-                #[inline(always)]
-                |line: &[f32]| I::load(&I::chunks(line)[vector]),
-            );
-            let put = inlined(
-                #[inline(always)]
-                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[vector], v),
-            );
-            let label = I::mul(at(self.label), scale);
-            let (near, others) = small_share(&exp, label, at(self.rest));
-            put(&mut rows.loss, zero);
-            put(&mut rows.log_prob, others);
+            let label = I::mul(at::<I>(self.label, vector), scale);
+            let (near, others) = small_share(&exp, label, at::<I>(self.rest, vector));
+            put::<I>(&mut rows.loss, vector, zero);
+            put::<I>(&mut rows.log_prob, vector, others);
             if wanted.logarithms {
-                put(&mut rows.log_sum_exp, label);
+                put::<I>(&mut rows.log_sum_exp, vector, label);
             }
             if wanted.gradient {
                 let inverse = I::div(exp.one, I::add(exp.one, others));
-                let step = at(&rows.step);
-                put(&mut rows.scale, I::mul(step, I::mul(near, inverse)));
-                put(&mut rows.target, I::sub(zero, I::mul(step, I::mul(others, inverse))));
+                let step = at::<I>(&rows.step, vector);
+                put::<I>(&mut rows.scale, vector, I::mul(step, I::mul(near, inverse)));
+                put::<I>(&mut rows.target, vector, I::sub(zero, I::mul(step, I::mul(others, inverse))));
             }
         }
     }

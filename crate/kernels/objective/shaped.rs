@@ -1,6 +1,6 @@
 //! The objective with options beyond weights and the logit scale: [`SingleTerms`] have their arithmetic.
 
-use super::{Line, RowLines, Stats, outcomes, small_share};
+use super::{RowLines, Stats, at, outcomes, put, small_share};
 use crate::math::{Exp, Ln};
 use crate::objective::{Outcomes, SingleTerms, Spread};
 use crate::simd::{Isa, inlined};
@@ -26,10 +26,6 @@ impl Stats<'_> {
             self.small_parts::<I>(scale, rows);
         }
         for vector in 0..self.rows() / I::LANES {
-            let at = inlined(
-                #[inline(always)]
-                |line: &[f32]| I::load(&I::chunks(line)[vector]),
-            );
             let outcomes = if self.all_small {
                 small_outcomes::<I>(rows, vector)
             } else {
@@ -38,14 +34,15 @@ impl Stats<'_> {
             let spread = inlined(
                 #[inline(always)]
                 || Spread {
-                    moment: at(self.moment),
-                    sample: at(&rows.sample),
-                    sample_step: at(&rows.sample_step),
-                    others: at(&rows.spread),
+                    moment: at::<I>(self.moment, vector),
+                    sample: at::<I>(&rows.sample, vector),
+                    sample_step: at::<I>(&rows.sample_step, vector),
+                    others: at::<I>(&rows.spread, vector),
                 },
             );
-            let (step, sample_step) = (at(&rows.step), at(&rows.sample_step));
-            let results = terms.rows::<I>(&functions, &outcomes, (at(&rows.weight), step), spread);
+            let (step, sample_step) = (at::<I>(&rows.step, vector), at::<I>(&rows.sample_step, vector));
+            let results =
+                terms.rows::<I>(&functions, &outcomes, (at::<I>(&rows.weight, vector), step), spread);
             let mut magnitude = zero;
             for v in [
                 results.loss, outcomes.nll, outcomes.log_sum_exp, results.scale, results.target, results.bias,
@@ -60,20 +57,16 @@ impl Stats<'_> {
                 |step: I::V| I::or(I::le(normal, I::abs(step)), I::eq(step, zero)),
             );
             let settled = I::and(settled, I::and(is_whole(step), is_whole(sample_step)));
-            let settled = if self.all_sound { settled } else { I::and(settled, at(self.sound)) };
+            let settled = if self.all_sound { settled } else { I::and(settled, at::<I>(self.sound, vector)) };
             all = I::and(all, settled);
-            let put = inlined(
-                #[inline(always)]
-                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[vector], v),
-            );
-            put(&mut rows.log_prob, I::sub(zero, outcomes.nll));
+            put::<I>(&mut rows.log_prob, vector, I::sub(zero, outcomes.nll));
             // A sum with +0 turns the -0 of a negative weight times an exact 0 into +0.
-            put(&mut rows.loss, I::add(results.loss, zero));
-            put(&mut rows.log_sum_exp, outcomes.log_sum_exp);
-            put(&mut rows.scale, I::add(results.scale, zero));
-            put(&mut rows.target, I::add(results.target, zero));
-            put(&mut rows.bias, results.bias);
-            put(&mut rows.settled, settled);
+            put::<I>(&mut rows.loss, vector, I::add(results.loss, zero));
+            put::<I>(&mut rows.log_sum_exp, vector, outcomes.log_sum_exp);
+            put::<I>(&mut rows.scale, vector, I::add(results.scale, zero));
+            put::<I>(&mut rows.target, vector, I::add(results.target, zero));
+            put::<I>(&mut rows.bias, vector, results.bias);
+            put::<I>(&mut rows.settled, vector, settled);
         }
         !I::all(all)
     }
@@ -84,21 +77,13 @@ impl Stats<'_> {
     fn small_parts<I: Isa>(&self, scale: I::V, rows: &mut RowLines) {
         let exp = Exp::<I>::new();
         for vector in 0..self.rows() / I::LANES {
-            let at = inlined(
-                #[inline(always)]
-                |line: &[f32]| I::load(&I::chunks(line)[vector]),
-            );
-            let put = inlined(
-                #[inline(always)]
-                |line: &mut Line, v: I::V| I::store(&mut I::chunks_mut(line)[vector], v),
-            );
-            let label = I::mul(at(self.label), scale);
-            let (near, others) = small_share(&exp, label, at(self.rest));
+            let label = I::mul(at::<I>(self.label, vector), scale);
+            let (near, others) = small_share(&exp, label, at::<I>(self.rest, vector));
             let inverse = I::div(exp.one, I::add(exp.one, others));
-            put(&mut rows.log_sum_exp, label);
-            put(&mut rows.log_prob, others);
-            put(&mut rows.target, inverse);
-            put(&mut rows.scale, I::mul(near, inverse));
+            put::<I>(&mut rows.log_sum_exp, vector, label);
+            put::<I>(&mut rows.log_prob, vector, others);
+            put::<I>(&mut rows.target, vector, inverse);
+            put::<I>(&mut rows.scale, vector, I::mul(near, inverse));
         }
         let ln = Ln::<I>::new();
         let each = I::chunks(&rows.log_prob).iter().zip(I::chunks_mut(&mut rows.loss));
@@ -111,12 +96,9 @@ impl Stats<'_> {
 /// The same as [`outcomes`] where all rows are small, hence without a shift, once [`Stats::small_parts`] are there.
 #[inline(always)]
 fn small_outcomes<I: Isa>(rows: &RowLines, vector: usize) -> Outcomes<I> {
-    let at = inlined(
-        #[inline(always)]
-        |line: &Line| I::load(&I::chunks(line)[vector]),
-    );
-    let (nll, others, hit) = (at(&rows.loss), at(&rows.log_prob), at(&rows.target));
-    let ln_total = I::add(at(&rows.log_sum_exp), nll);
-    let (miss, factor, label) = (I::mul(others, hit), at(&rows.scale), I::splat(1.0));
+    let (nll, others, hit) =
+        (at::<I>(&rows.loss, vector), at::<I>(&rows.log_prob, vector), at::<I>(&rows.target, vector));
+    let ln_total = I::add(at::<I>(&rows.log_sum_exp, vector), nll);
+    let (miss, factor, label) = (I::mul(others, hit), at::<I>(&rows.scale, vector), I::splat(1.0));
     Outcomes { nll, log_sum_exp: ln_total, ln_total, miss, hit, factor, label, others }
 }

@@ -157,30 +157,9 @@ impl Conversions {
     #[cfg(target_arch = "x86_64")]
     fn by_eight<E: Eight>() -> Self {
         Self {
-            widen: |from, to| {
-                each::<E, _, _>(
-                    from,
-                    to,
-                    #[inline(always)]
-                    |from, to| E::widen(from, to),
-                );
-            },
-            narrow: |from, to| {
-                each::<E, _, _>(
-                    from,
-                    to,
-                    #[inline(always)]
-                    |from, to| E::narrow(from, to),
-                );
-            },
-            add: |from, to| {
-                each::<E, _, _>(
-                    from,
-                    to,
-                    #[inline(always)]
-                    |from, to| E::add(from, to),
-                );
-            },
+            widen: |from, to| each::<E, _, _>(from, to, E::widen),
+            narrow: |from, to| each::<E, _, _>(from, to, E::narrow),
+            add: |from, to| each::<E, _, _>(from, to, E::add),
             narrow_rows: scale_rows::<E>,
         }
     }

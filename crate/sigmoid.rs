@@ -14,7 +14,7 @@ use core::sync::atomic::AtomicI32;
 const CHAIN: usize = 256;
 /// Elements of a unit of work: whole chains, a fraction of a millisecond.
 const UNIT: usize = 16 * CHAIN;
-/// What an element takes one thread, in either wasm file: whether a call is worth a second thread. The polynomials take 20, `libm` 27 to 40.
+/// What an element takes one thread at least, in either wasm file: whether a call is worth a second thread.
 const NANOSECONDS: f64 = 20.0;
 
 /// Element-wise sigmoid cross-entropy with a weight on the positive term, as TensorFlow's

@@ -53,7 +53,7 @@ function stringsOf(code, ids) {
  * there, and the more, the fewer functions have it.
  * @param {readonly Uint8Array[]} codes @returns {number[]} their order
  */
-export function orderByLikeness(codes) {
+function orderByLikeness(codes) {
   /** @type {Map<number, number>} */
   const ids = new Map();
   const strings = codes.map((code) => stringsOf(code, ids));
